@@ -1,0 +1,1 @@
+"""From surfaces to what physics sees, with its measured error."""

@@ -1,0 +1,1 @@
+"""Pydantic models of every stage and backend, and their YAML. Light: imports nothing heavy."""

@@ -1,0 +1,41 @@
+"""Settings of the observe stage: which depth backend, and its priors."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from lyra_sim.config.model import Config
+
+
+class SensorConfig(Config):
+    """Depth that a sensor measured (RGB-D walks)."""
+
+    backend: Literal["sensor"] = "sensor"
+    edge_ratio: float = Field(0.05, gt=0, lt=1)
+    """A pixel is dropped when depth in its 3x3 neighbourhood differs by more than this share: flying pixels."""
+    max_depth_m: float = Field(8.0, gt=0.5)
+    """Depth beyond this is not used as geometry."""
+
+
+class GroundConfig(Config):
+    """Depth of one photo from its horizon, ground plane and upright structure; needs no weights."""
+
+    backend: Literal["ground"] = "ground"
+    height_prior_m: float = Field(1.5, gt=0.05, lt=20)
+    """Camera height assumed where none is given."""
+    height_prior_sigma: float = Field(0.25, gt=0, lt=2)
+    """One sigma of the logarithm of that height."""
+    max_range_m: float = Field(25.0, gt=2)
+    """Depth beyond this belongs to the backdrop."""
+
+
+DepthConfig = Annotated[SensorConfig | GroundConfig, Field(discriminator="backend")]
+
+
+class ObserveConfig(Config):
+    """One backend per kind of capture."""
+
+    rgbd: DepthConfig = SensorConfig()
+    """Backend for captures with sensor depth."""
+    photo: DepthConfig = GroundConfig()
+    """Backend for single photos."""

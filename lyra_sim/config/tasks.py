@@ -1,0 +1,41 @@
+"""Settings of the tasks stage: robots, maps, episodes."""
+
+from pydantic import Field
+
+from lyra_sim.config.model import Config
+
+
+class RobotConfig(Config):
+    """One robot embodiment, read from configs/robots/<name>.yaml."""
+
+    name: str
+    """Folder name under nav/."""
+    radius_m: float = Field(gt=0)
+    """Inscribed radius used for the map."""
+    footprint_m: tuple[float, float]
+    """Length and width of the rectangular footprint, for the swept checks of spawns and doors."""
+    slab_m: tuple[float, float]
+    """Heights above the floor between which obstacles count."""
+    step_m: float = Field(ge=0)
+    """Highest step it climbs."""
+    slope_deg: float = Field(gt=0, lt=90)
+    """Steepest slope it drives."""
+    speed_m_s: float = Field(gt=0)
+    """Top speed of the follower."""
+    turn_rad_s: float = Field(gt=0)
+    """Top turn rate of the follower."""
+    asset: str
+    """Isaac Sim asset path of the robot."""
+
+
+class TasksConfig(Config):
+    """Maps and episodes."""
+
+    robots: tuple[str, ...] = ("jetbot", "nova_carter")
+    """Names of robot profiles in configs/robots."""
+    cell_m: float = Field(0.05, ge=0.01, le=0.2)
+    """Cell of the occupancy maps."""
+    episodes: int = Field(200, ge=0)
+    """Most episodes per robot."""
+    min_episodes: int = Field(20, ge=1)
+    """Below this many a robot is listed as not trainable."""

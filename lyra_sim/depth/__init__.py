@@ -1,0 +1,1 @@
+"""Observe: metric depth, gravity and scale of a capture, and how sure that is. One file per backend."""

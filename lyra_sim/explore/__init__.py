@@ -1,0 +1,1 @@
+"""The loop of plan, generate and remember, one committed segment at a time."""

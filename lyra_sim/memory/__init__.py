@@ -1,0 +1,1 @@
+"""Per-frame spatial memory: what was seen from where, retrieval by visibility, forward warping."""

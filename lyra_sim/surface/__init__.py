@@ -1,0 +1,1 @@
+"""From the fused surface to clean, labelled, textured meshes and a repaired floor."""

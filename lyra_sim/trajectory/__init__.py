@@ -1,0 +1,1 @@
+"""Camera paths: the planner and the presets."""

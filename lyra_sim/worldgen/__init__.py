@@ -1,0 +1,1 @@
+"""Generators of unseen frames behind one interface."""

@@ -1,0 +1,1 @@
+"""Assembly and machines: stages, store, engines, report and the command line."""

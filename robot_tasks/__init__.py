@@ -1,0 +1,1 @@
+"""From a USD scene to navigation training: maps, islands, geodesics, episodes."""

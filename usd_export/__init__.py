@@ -1,0 +1,1 @@
+"""The writer, the reader and the validator of USD scenes: the only package that imports pxr."""

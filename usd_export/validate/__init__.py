@@ -1,0 +1,1 @@
+"""Gates of a written scene: validators, distances, drop test."""
