@@ -1,0 +1,139 @@
+"""YAML and `--set` to a checked configuration. Unknown keys are errors with a suggestion."""
+
+import difflib
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from lyra_sim.config.world import WorldConfig
+from lyra_sim.core.errors import ConfigError
+
+_MAX_BYTES = 1_000_000
+
+
+def packaged_names() -> list[str]:
+    """Names of the configurations that come with the package."""
+    return sorted(p.name[:-5] for p in resources.files("configs").iterdir() if p.name.endswith(".yaml"))
+
+
+def load_config(name_or_file: str = "default", overrides: list[str] | None = None) -> WorldConfig:
+    """Read a configuration.
+
+    Args:
+        name_or_file: a packaged name (see `packaged_names`) or the path of a YAML file; the file may name one
+            other as `base:`, which is read first.
+        overrides: `a.b=value` strings; the value is YAML.
+    Raises:
+        ConfigError: unknown name, unreadable file, unknown key, wrong value.
+    """
+    tree = _read(name_or_file)
+    base = tree.pop("base", None)
+    if base is not None:
+        tree = _merged(_read(str(base), relative_to=name_or_file), tree)
+        if "base" in tree:
+            raise ConfigError(
+                f"{name_or_file}: base", expected="a base without a base", got=str(tree["base"]), todo="Flatten them."
+            )
+    for override in overrides or []:
+        _apply(tree, override)
+    try:
+        return WorldConfig.model_validate(_merged(WorldConfig().model_dump(mode="json"), tree))
+    except ValidationError as error:
+        raise _explained(error, name_or_file) from error
+
+
+def _read(name_or_file: str, relative_to: str | None = None) -> dict[str, Any]:
+    path = Path(name_or_file)
+    if relative_to is not None and not path.is_absolute() and Path(relative_to).is_file():
+        path = Path(relative_to).parent / path
+    if path.suffix in {".yaml", ".yml"} or path.is_file():
+        try:
+            if path.stat().st_size > _MAX_BYTES:
+                raise ConfigError(
+                    path, expected="a small YAML file", got=f"{path.stat().st_size} bytes", todo="Check it."
+                )
+            text = path.read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                path, expected="a readable configuration file", got=str(error), todo="Check --config."
+            ) from error
+    elif name_or_file in packaged_names():
+        text = (resources.files("configs") / f"{name_or_file}.yaml").read_text()
+    else:
+        raise ConfigError(
+            "--config",
+            expected=f"a YAML file or one of {', '.join(packaged_names())}",
+            got=repr(name_or_file),
+            todo=_suggest(name_or_file, packaged_names()) or "Check the spelling.",
+        )
+    try:
+        tree = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(name_or_file, expected="valid YAML", got=str(error), todo="Correct the file.") from error
+    if not isinstance(tree, dict):
+        raise ConfigError(name_or_file, expected="a mapping", got=type(tree).__name__, todo="Write `section: ...`.")
+    return tree
+
+
+def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """`over` on top of `base`; a section that names another backend replaces the old one whole."""
+    if over.get("backend", base.get("backend")) != base.get("backend"):
+        return over
+    out = dict(base)
+    for key, value in over.items():
+        old = out.get(key)
+        out[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return out
+
+
+def _apply(tree: dict[str, Any], override: str) -> None:
+    path, sign, text = override.partition("=")
+    keys = path.strip().split(".")
+    if not sign or not all(keys):
+        raise ConfigError("--set", expected="section.field=value", got=repr(override), todo="For example --set seed=1.")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {path}", expected="a YAML value", got=repr(text), todo="Quote it.") from error
+    for key in keys[:-1]:
+        tree = tree.setdefault(key, {})
+        if not isinstance(tree, dict):
+            raise ConfigError(f"--set {path}", expected="a section", got=f"{key} is a value", todo="Check the path.")
+    tree[keys[-1]] = value
+
+
+def _explained(error: ValidationError, where: str) -> ConfigError:
+    first = error.errors()[0]
+    path = [str(part) for part in first["loc"]]
+    if first["type"] == "extra_forbidden":
+        known = _fields_at(path[:-1])
+        todo = _suggest(path[-1], known) or f"Known here: {', '.join(known)}."
+        return ConfigError(f"{where}: {'.'.join(path)}", expected="a known field", got=repr(path[-1]), todo=todo)
+    got = repr(first["input"])
+    return ConfigError(f"{where}: {'.'.join(path)}", expected=first["msg"], got=got[:200], todo="Correct the value.")
+
+
+def _fields_at(path: list[str]) -> list[str]:
+    model: Any = WorldConfig
+    for name in path:
+        if isinstance(model, type) and issubclass(model, BaseModel) and name in model.model_fields:
+            model = model.model_fields[name].annotation
+        else:  # a union member, named by its backend tag in the error path
+            members = getattr(model, "__args__", ())
+            model = next((m for m in members if _tag(m) == name), model)
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        return sorted(model.model_fields)
+    return []
+
+
+def _tag(model: Any) -> str | None:
+    field = model.model_fields.get("backend") if isinstance(model, type) and issubclass(model, BaseModel) else None
+    return field.default if field is not None else None
+
+
+def _suggest(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"Did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,159 @@
+"""What an engine is: five verbs that run jobs somewhere. The scheduler knows nothing more of machines."""
+
+import dataclasses
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import psutil
+
+from lyra_sim.core.errors import InputError, LyraError, ResourceError, SceneError
+from pipelines.stage import Job, Stage
+from pipelines.store import Store
+
+FailureClass = Literal["scene", "suspect", "run"]
+"""scene: this input cannot become a world. suspect: it may have crashed its worker. run: nothing can go on."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """One attempt at one stage of one world; plain values, so that it can travel."""
+
+    stage: Stage
+    key: str
+    key_fields: dict[str, Any]
+    world: str
+    source: dict[str, Any]
+    config: dict[str, Any]
+    inputs: dict[str, str]
+    store: str
+    attempt: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How an attempt ended."""
+
+    task: Task
+    ok: bool
+    seconds: float
+    failure: dict[str, Any] | None = None
+    """class, error, where, expected, got, todo; and traceback for what is not a LyraError."""
+
+
+class Engine(Protocol):
+    """Runs tasks on workers."""
+
+    def start(self) -> None: ...
+
+    def submit(self, task: Task) -> bool:
+        """Give the task to an idle worker; False when none is idle."""
+        ...
+
+    def poll(self, timeout_s: float) -> list[Outcome]:
+        """Outcomes since the last call; waits up to `timeout_s` for one."""
+        ...
+
+    def kill(self) -> None:
+        """Stop all work at once."""
+        ...
+
+    def stop(self) -> None:
+        """Let workers go; nothing is running any more."""
+        ...
+
+
+WORKER_ENV = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OMP_WAIT_POLICY": "passive",
+    "KMP_BLOCKTIME": "0",
+    "PYTHONHASHSEED": "0",
+}
+"""One thread per library in a worker: spinning pools of several workers cost ten times on small machines."""
+
+
+def execute(task: Task, progress=None) -> Outcome:
+    """Run one task in this process and commit its output. The only place that catches everything."""
+    store = Store(Path(task.store))
+    start, process = time.monotonic(), psutil.Process()
+    if store.commit_of(task.stage.name, task.key) is not None:
+        return Outcome(task, True, 0.0)
+    store.log_event(event="start", stage=task.stage.name, key=task.key, world=task.world, pid=os.getpid())
+    out = store.begin()
+    job = Job(
+        stage=task.stage.name,
+        key=task.key,
+        world=task.world,
+        source=task.source,
+        config=task.config,
+        inputs={name: Path(path) for name, path in task.inputs.items()},
+        out=out,
+        partial=store.partial(task.stage.name, task.key),
+        report=progress or (lambda line: None),
+    )
+    try:
+        task.stage.open()(job)
+        seconds = time.monotonic() - start
+        cost = {
+            "seconds": round(seconds, 3),
+            "peak_rss_mb": process.memory_info().rss // 2**20,
+            "host": os.uname().nodename,
+            "attempt": task.attempt,
+            "world": task.world,
+            "key_fields": task.key_fields,
+        }
+        store.commit(out, task.stage.name, task.key, cost)
+    except Exception as error:  # the fence: whatever a stage does, the batch goes on
+        return Outcome(task, False, time.monotonic() - start, describe(error))
+    store.log_event(event="commit", stage=task.stage.name, key=task.key, world=task.world, pid=os.getpid())
+    return Outcome(task, True, seconds)
+
+
+def describe(error: BaseException) -> dict[str, Any]:
+    """A failure as plain values, with its class."""
+    text = "".join(traceback.format_exception(error))
+    if isinstance(error, LyraError):
+        kind: FailureClass = "scene" if isinstance(error, (InputError, SceneError)) else "run"
+        parts = {"where": error.where, "expected": error.expected, "got": error.got, "todo": error.todo}
+        return {
+            "class": kind,
+            "error": type(error).__name__,
+            "message": str(error),
+            "exit_code": error.exit_code,
+            **parts,
+        }
+    if isinstance(error, OSError) and error.errno in (28, 122):  # no space, quota
+        return describe(
+            ResourceError(
+                error.filename or "disk",
+                expected="free disk space",
+                got=str(error),
+                todo="Free space and run the same command again; finished work is kept.",
+            )
+        )
+    return {
+        "class": "suspect",
+        "error": type(error).__name__,
+        "message": f"internal error: {type(error).__name__}: {error}",
+        "traceback": text,
+    }
+
+
+def lost(task: Task, seconds: float, what: str) -> Outcome:
+    """The outcome of a task whose worker died or had to be killed."""
+    failure = {"class": "suspect", "error": "WorkerLost", "message": what}
+    return Outcome(task, False, seconds, failure)
+
+
+def die_with_parent() -> None:
+    """Ask the kernel to end this process when its parent ends (Linux), so that no worker outlives a killed driver."""
+    if sys.platform == "linux":
+        import ctypes
+        import signal
+
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)

@@ -1,0 +1,24 @@
+"""The path of a world as data: which stages there are, what they read and where their functions lie."""
+
+from pipelines.stage import Stage
+
+STAGES: tuple[Stage, ...] = (
+    Stage("capture", 1, ("capture",), (), "pipelines.stages:capture", deadline_s=300),
+    Stage("observe", 1, ("observe", "tasks"), ("capture",), "pipelines.stages:observe", deadline_s=300),
+    Stage("explore", 1, ("explore",), ("observe",), "pipelines.stages:explore", deadline_s=1800),
+    Stage("reconstruct", 1, ("reconstruct",), ("observe", "explore"), "pipelines.stages:reconstruct"),
+    Stage("surface", 1, ("surface",), ("observe", "explore", "reconstruct"), "pipelines.stages:surface"),
+    Stage("collide", 1, ("collide",), ("observe", "explore", "reconstruct", "surface"), "pipelines.stages:collide"),
+    Stage("usd", 1, (), ("observe", "explore", "surface", "collide"), "pipelines.stages:usd"),
+    Stage("tasks", 1, ("tasks",), ("surface", "usd"), "pipelines.stages:tasks"),
+    Stage(
+        "validate",
+        1,
+        ("tasks", "reconstruct"),
+        ("capture", "observe", "explore", "surface", "collide", "usd", "tasks"),
+        "pipelines.stages:validate",
+        deadline_s=900,
+    ),
+)
+
+BY_NAME = {stage.name: stage for stage in STAGES}
