@@ -59,7 +59,7 @@ def main() -> int:
     steps: list[tuple[str, Callable[[], int]]] = [
         ("format", run("ruff", "format", "--check", "--quiet", ".")),
         ("lint", run("ruff", "check", "--quiet", ".")),
-        ("types", run("basedpyright", "--level", "error")),
+        ("types", run("basedpyright", "--level", "error", "--pythonpath", sys.executable)),
         ("imports", import_step),
         ("sizes", size_step),
         ("tests", run("pytest", *sys.argv[1:])),

@@ -1,0 +1,120 @@
+"""The command line. Results go to stdout, progress and messages to stderr. What a command does lies elsewhere."""
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lyra_sim.core.errors import ConfigError, LyraError
+
+app = typer.Typer(
+    name="lyra-sim",
+    help="Photos and RGB-D walks in; USD worlds a robot can be trained in out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Sources = Annotated[list[Path], typer.Argument(help="images, folders of images, RGB-D walks", metavar="SOURCE...")]
+ConfigName = Annotated[str, typer.Option("--config", help="packaged name or YAML file")]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="one field, as a.b=value", metavar="A.B=VALUE")]
+
+
+class EngineName(StrEnum):
+    """Where stages run."""
+
+    local = "local"
+    ray = "ray"
+
+
+@app.command()
+def run(
+    source: Sources,
+    out: Annotated[Path, typer.Option(help="output folder; the same folder again continues")],
+    config: ConfigName = "default",
+    set_: Sets = None,
+    engine: Annotated[EngineName, typer.Option(help="worker processes here, or Ray")] = EngineName.local,
+    ray_address: Annotated[str, typer.Option(help="Ray cluster; 'local' starts one here")] = "local",
+    workers: Annotated[int, typer.Option(help="worker processes; 0 is one per core", min=0)] = 0,
+    fresh: Annotated[bool, typer.Option("--fresh", help="forget finished work of this output folder")] = False,
+    retry_quarantined: Annotated[bool, typer.Option("--retry-quarantined", help="try failed worlds again")] = False,
+) -> None:
+    """Make worlds of images and RGB-D walks."""
+    from lyra_sim.config.load import load_config
+    from pipelines.run import RunOptions
+    from pipelines.run import run as run_all
+
+    options = RunOptions(engine.value, ray_address, workers, fresh, retry_quarantined)
+    raise typer.Exit(run_all(source, out, load_config(config, set_), options))
+
+
+@app.command()
+def check(config: ConfigName = "default", set_: Sets = None) -> None:
+    """What this machine can run, what is missing and how to get it."""
+    from lyra_sim.config.load import load_config
+    from pipelines.machine import check_machine
+
+    raise typer.Exit(check_machine(load_config(config, set_)))
+
+
+@app.command()
+def show(
+    out: Annotated[Path, typer.Argument(help="output folder of a run", metavar="DIR")],
+    as_json: Annotated[bool, typer.Option("--json", help="summary.json as it is")] = False,
+) -> None:
+    """Worlds, gates and times of an output folder."""
+    from pipelines.inspect import show_folder
+
+    show_folder(out, as_json)
+
+
+@app.command()
+def explain(
+    out: Annotated[Path, typer.Argument(help="output folder of a run", metavar="DIR")],
+    world: Annotated[str, typer.Argument(help="name of a world", metavar="WORLD")],
+) -> None:
+    """Why the stages of a world ran, and which fields changed since the run before."""
+    from pipelines.inspect import explain_world
+
+    explain_world(out, world)
+
+
+@app.command()
+def validate(
+    scene: Annotated[Path, typer.Argument(help="any USD scene")],
+    physics: Annotated[bool, typer.Option("--physics", help="drop balls on the floor too")] = False,
+) -> None:
+    """Gates of any USD scene; no simulator needed. Prints JSON, exits 3 when a gate fails."""
+    import dataclasses
+
+    from usd_export.validate import validate_any
+
+    gates = validate_any(scene, physics=physics)
+    print(json.dumps([dataclasses.asdict(gate) for gate in gates], indent=1))
+    raise typer.Exit(0 if all(gate.ok for gate in gates) else 3)
+
+
+@app.command()
+def example(folder: Annotated[Path, typer.Argument(help="a new folder", metavar="DIR")]) -> None:
+    """Write synthetic inputs with known truth: RGB-D walks and photos."""
+    from lyra_sim.procedural import write_example
+
+    if folder.exists() and any(folder.iterdir()):
+        raise ConfigError(folder, expected="a new or empty folder", got="one with files", todo="Choose another.")
+    write_example(folder)
+    print(folder)
+
+
+def main() -> None:
+    """Entry point; maps errors to exit codes."""
+    try:
+        app(standalone_mode=True)
+    except LyraError as error:
+        print(f"lyra-sim: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.exit(0)

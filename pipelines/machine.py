@@ -1,0 +1,40 @@
+"""What `lyra-sim check` finds out: can this machine run this configuration, what is missing, how to get it."""
+
+import importlib.util
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import psutil
+
+from lyra_sim.config.world import WorldConfig
+
+_PACKAGES = {
+    "open3d": "ray casting and distances",
+    "numba": "fusion, warps and geodesics",
+    "skimage": "marching cubes",
+    "cv2": "line segments and filling",
+    "coacd": "convex parts",
+    "pxr": "USD",
+    "newton": "the drop test",
+    "imageio_ffmpeg": "walk.mp4",
+}
+_NEED_GB, _NEED_DISK_GB = 4.0, 5.0
+
+
+def check_machine(config: WorldConfig) -> int:
+    """Print one line per requirement; 0 when the configuration can run here, else 5."""
+    rows = [(f"package {name}", importlib.util.find_spec(name) is not None, why) for name, why in _PACKAGES.items()]
+    memory = psutil.virtual_memory().available / 2**30
+    disk = shutil.disk_usage(Path.cwd()).free / 2**30
+    rows.append((f"memory: {memory:.1f} GiB free", memory >= _NEED_GB, f"{_NEED_GB:.0f} GiB per worker"))
+    rows.append((f"disk: {disk:.0f} GiB free here", disk >= _NEED_DISK_GB, "about 0.2 GiB per world"))
+    for what, ok, why in rows:
+        print(f"{'ok     ' if ok else 'MISSING'}  {what}  ({why})")
+    backends = f"{config.observe.photo.backend}, {config.explore.generator.backend}, {config.reconstruct.backend}"
+    print(f"python {sys.version.split()[0]}, {os.cpu_count()} cores; backends: {backends}; no weights, no GPU needed")
+    missing = [what for what, ok, _ in rows if not ok]
+    if missing:
+        print(f"not ready: {', '.join(missing)}. Packages come with `pip install lyra-sim`.", file=sys.stderr)
+    return 5 if missing else 0

@@ -1,0 +1,67 @@
+"""The validate stage: assemble the world as it will be published, judge it, and write report.json, report.html."""
+
+import dataclasses
+import json
+import shutil
+from typing import Any
+
+from lyra_sim.config.world import WorldConfig
+from lyra_sim.core.records import Capture, Gate, Surface, World
+from lyra_sim.io.records import load_record
+from pipelines.report.html import world_page
+from pipelines.report.pictures import world_pictures
+from pipelines.stage import Job
+from robot_tasks import map_gate
+from usd_export.validate import gates as scene_gates
+
+
+def validate_world(job: Job, world: World, surface: Surface, config: WorldConfig) -> None:
+    """Write report.json, report.html and preview.png of one world into the job's folder."""
+    nav = json.loads((job.inputs["tasks"] / "nav" / "summary.json").read_bytes())
+    assembled = job.out / "assembled"
+    for stage in ("usd", "tasks"):
+        shutil.copytree(job.inputs[stage], assembled, dirs_exist_ok=True)
+    job.report("gates")
+    reraster = map_gate(assembled, floor=surface.floor, config=config.tasks)
+    found = scene_gates(assembled, world=world, surface=surface, reraster=reraster)
+    capture = load_record(Capture, job.inputs["capture"])
+    pictures = world_pictures(assembled, capture, world)
+    shutil.rmtree(assembled)
+    report = _report(job, world, found, nav, capture)
+    (job.out / "report.json").write_text(json.dumps(report, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    (job.out / "report.html").write_text(world_page(report, pictures.panels))
+    (job.out / "preview.png").write_bytes(pictures.overview)
+
+
+def _report(job: Job, world: World, gates: tuple[Gate, ...], nav: dict[str, Any], capture: Capture) -> dict[str, Any]:
+    failed = [gate for gate in gates if not gate.ok]
+    reason = "; ".join(f"{gate.name}: {gate.why}" for gate in failed)
+    frame = world.start.frame
+    keys = [{"name": path_stage, "key": path.name} for path_stage, path in sorted(job.inputs.items())]
+    return {
+        "world": job.world,
+        "status": "quarantined" if failed else "published",
+        "reason": reason,
+        "stage": "validate" if failed else None,
+        "gates": [dataclasses.asdict(gate) for gate in gates],
+        "stages": [*keys, {"name": "validate", "key": job.key[:32]}],
+        "frame": {
+            "metric": frame.metric,
+            "gravity": frame.gravity,
+            "gravity_sigma_rad": frame.gravity_sigma_rad,
+            "scale_sigma": frame.scale_sigma,
+            "shift": list(frame.shift),
+        },
+        "environment": world.start.environment,
+        "nav": nav,
+        "provenance": {
+            "source": job.source["name"],
+            "digest": job.source["digest"],
+            "kind": capture.kind,
+            "focal": capture.focal_source,
+            "backend": world.start.provenance.backend,
+            "version": world.start.provenance.version,
+            "place": capture.facts.get("place"),
+        },
+        "licences": [dataclasses.asdict(line) for line in world.start.provenance.licences],
+    }

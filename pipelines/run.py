@@ -1,0 +1,124 @@
+"""One run: find the inputs, take the lock, drive the worlds, publish, sum up."""
+
+import dataclasses
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from lyra_sim.config.world import WorldConfig
+from lyra_sim.core.errors import ConfigError
+from lyra_sim.sources import discover, world_name
+from pipelines.engine import Engine, Outcome
+from pipelines.progress import Progress
+from pipelines.publish import publish
+from pipelines.report.html import index_page
+from pipelines.scheduler import Scheduler, WorldRun
+from pipelines.stage import digest
+from pipelines.store import Store, write_atomic
+from pipelines.summary import write_summary
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """What decides how a run goes, but not what comes out of it."""
+
+    engine: str = "local"
+    ray_address: str = "local"
+    workers: int = 0
+    """0: one per CPU core."""
+    fresh: bool = False
+    retry_quarantined: bool = False
+
+
+def run(paths: list[Path], out: Path, config: WorldConfig, options: RunOptions) -> int:
+    """Make worlds of everything below `paths`; returns the exit code (see the README)."""
+    start = time.monotonic()
+    store = Store(out / ".lyra")
+    lock = store.lock()
+    try:
+        if options.fresh:
+            _clear(out, store)
+        store.sweep()
+        if options.retry_quarantined:
+            store.forget_failures()
+        found = discover(paths, config.capture.kind, cache=store.root / "digests.json")
+        if not found.sources:
+            raise ConfigError(
+                ", ".join(map(str, paths)),
+                expected="at least one image or RGB-D walk (a folder with poses.txt and camera.json)",
+                got=f"none; {len(found.skipped)} other files",
+                todo="Check the path; `lyra-sim example DIR` writes some inputs.",
+            )
+        plain_config = config.model_dump(mode="json")
+        worlds = [
+            WorldRun(
+                name=world_name(source),
+                source={"kind": source.kind, "path": str(source.path), "digest": source.digest, "name": source.name},
+                sources=[str(path) for path in (source.path, *source.also)],
+            )
+            for source in found.sources
+        ]
+        workers = options.workers or os.cpu_count() or 1
+        reports: dict[str, dict[str, Any]] = {}
+        with Progress(worlds, workers) as progress:
+
+            def changed(world: WorldRun, outcome: Outcome | None) -> None:
+                if world.finished:
+                    reports[world.name] = publish(out, store, world)
+                progress.changed(world, outcome)
+
+            scheduler = Scheduler(
+                store, _engine(options, workers, store), plain_config, worlds, changed, progress.waiting
+            )
+            progress.scheduler = scheduler
+            scheduler.run()
+        skipped = [{"path": str(item.path), "why": item.why} for item in found.skipped]
+        facts = {
+            "wall_s": round(time.monotonic() - start, 2),
+            "engine": options.engine,
+            "config_hash": digest(plain_config),
+        }
+        summary = write_summary(out, worlds, reports, skipped, facts)
+        write_atomic(out / "index.html", index_page(summary, out))
+        return _finish(out, scheduler, summary)
+    finally:
+        os.close(lock)
+
+
+def _engine(options: RunOptions, workers: int, store: Store) -> Engine:
+    if options.engine == "ray":
+        from pipelines.engine_ray import RayEngine
+
+        return RayEngine(workers, options.ray_address)
+    from pipelines.engine_local import LocalEngine
+
+    return LocalEngine(workers, store.root / "logs")
+
+
+def _clear(out: Path, store: Store) -> None:
+    """Forget all finished work of this folder and the worlds made from it; nothing else in it is touched."""
+    for marker in (store.root / "published").glob("*.json"):
+        for folder in (out / marker.stem, out / "quarantined" / marker.stem):
+            shutil.rmtree(folder, ignore_errors=True)
+    for path in store.root.iterdir():
+        if path.name != "LOCK":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _finish(out: Path, scheduler: Scheduler, summary: dict[str, Any]) -> int:
+    counts = summary["counts"]
+    for row in summary["worlds"]:
+        robots = f"trainable for {', '.join(row['trainable'])}" if row["trainable"] else "trainable for no robot"
+        text = robots if row["status"] == "published" else row["reason"]
+        print(f"{row['status']:11}  {row['name']}  {text}")
+    print(f"{out / 'index.html'}: {', '.join(f'{n} {name}' for name, n in counts.items() if n)}", flush=True)
+    if scheduler.draining:
+        print("stopped by a signal; run the same command again to go on", file=sys.stderr)
+        return 128 + scheduler.signal_number
+    if scheduler.stopped_by is not None:
+        print(f"stopped: {scheduler.stopped_by['message']}", file=sys.stderr)
+        return scheduler.stopped_by["exit_code"]
+    return 3 if counts["quarantined"] else 0

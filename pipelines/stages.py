@@ -1,0 +1,148 @@
+"""The work of each stage: load what came before, call the package that knows how, save the result.
+
+Imported by workers only; every heavy import is inside the function that needs it, so that a worker that only
+captures stays small.
+"""
+
+import json
+from pathlib import Path
+
+from lyra_sim.io.world import SegmentFolder, load_segment, save_segment
+
+from lyra_sim import __version__
+from lyra_sim.config.world import WorldConfig
+from lyra_sim.core.records import Colliders, Fused, PosedFrames, Provenance, Surface, World
+from lyra_sim.io.records import load_record, save_record
+from pipelines.stage import Job, digest
+
+
+def _config(job: Job) -> WorldConfig:
+    return WorldConfig.model_validate(job.config)
+
+
+def _world(job: Job) -> World:
+    start = load_record(PosedFrames, job.inputs["observe"])
+    return World(start=start, segments=SegmentFolder(job.inputs["explore"]))
+
+
+def capture(job: Job) -> None:
+    """Decode the source."""
+    from lyra_sim.sources import Source, read_capture
+
+    source = Source(
+        kind=job.source["kind"], path=Path(job.source["path"]), digest=job.source["digest"], name=job.source["name"]
+    )
+    config = _config(job)
+    made = read_capture(source, config.capture, config_hash=digest(job.config["capture"]), seed=config.seed)
+    save_record(made, job.out)
+
+
+def observe(job: Job) -> None:
+    """Depth, gravity and scale."""
+    from lyra_sim.core.records import Capture
+    from lyra_sim.depth.build import build
+
+    config = _config(job)
+    made = load_record(Capture, job.inputs["capture"])
+    backend = config.observe.rgbd if made.depth_m is not None else config.observe.photo
+    save_record(build(backend)(made), job.out)
+
+
+def explore(job: Job) -> None:
+    """Plan and generate further segments; each is committed by itself, so that a killed run goes on where it was."""
+    from lyra_sim.explore import explore as run_loop
+
+    config = _config(job)
+    start = load_record(PosedFrames, job.inputs["observe"])
+    done = [load_segment(path) for path in sorted(job.partial.glob("[0-9]*"))]
+    source = Path(job.source["path"])
+
+    def commit(segment) -> None:
+        save_segment(segment, job.partial)
+        job.report(f"segment {segment.index + 1}")
+
+    run_loop(
+        start,
+        config.explore,
+        seed=config.seed,
+        source_dir=source if source.is_dir() else source.parent,
+        done=done,
+        commit=commit,
+        progress=job.report,
+    )
+    for path in sorted(job.partial.glob("[0-9]*")):
+        path.rename(job.out / path.name)
+    (job.out / "segments.json").write_text(json.dumps(sorted(p.name for p in job.out.glob("[0-9]*"))) + "\n")
+
+
+def reconstruct(job: Job) -> None:
+    """One fused surface and what space was seen."""
+    from lyra_sim.reconstruct import build
+
+    save_record(build(_config(job).reconstruct)(_world(job)), job.out, compress=True)
+
+
+def surface(job: Job) -> None:
+    """Clean, repair, label and texture the surface."""
+    from lyra_sim.surface import build_surface
+
+    fused = load_record(Fused, job.inputs["reconstruct"])
+    save_record(build_surface(_world(job), fused, _config(job).surface), job.out, compress=True)
+
+
+def collide(job: Job) -> None:
+    """What physics sees."""
+    from lyra_sim.collision import collide as run_collide
+
+    made = load_record(Surface, job.inputs["surface"])
+    fused = load_record(Fused, job.inputs["reconstruct"])
+    save_record(run_collide(made, _world(job), fused, _config(job).collide), job.out)
+
+
+def usd(job: Job) -> None:
+    """The scene folder."""
+    from usd_export import write_scene
+
+    world = _world(job)
+    write_scene(
+        job.out,
+        surface=load_record(Surface, job.inputs["surface"]),
+        colliders=load_record(Colliders, job.inputs["collide"]),
+        world=world,
+        provenance=_provenance(job, world.start.provenance),
+        name=job.world,
+    )
+
+
+def _provenance(job: Job, start: Provenance) -> Provenance:
+    return Provenance(
+        backend="lyra-sim",
+        version=__version__,
+        config_hash=digest(job.config),
+        seed=job.config["seed"],
+        inputs=(job.source["digest"],),
+        licences=start.licences,
+    )
+
+
+def tasks(job: Job) -> None:
+    """Maps and episodes for every robot."""
+    from robot_tasks import build_nav, load_robots
+
+    config = _config(job)
+    nav = build_nav(
+        job.inputs["usd"] / "scene.usda",
+        job.out,
+        floor=load_record(Surface, job.inputs["surface"]).floor,
+        robots=load_robots(config.tasks.robots),
+        config=config.tasks,
+        seed=config.seed,
+    )
+    (job.out / "nav" / "summary.json").write_text(json.dumps(nav, indent=1, sort_keys=True) + "\n")
+
+
+def validate(job: Job) -> None:
+    """The gates, from the written files, and the world's report."""
+    from pipelines.report.world import validate_world
+
+    validate_world(job, _world(job), load_record(Surface, job.inputs["surface"]), _config(job))

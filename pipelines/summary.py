@@ -1,0 +1,74 @@
+"""What a run leaves at the top of its output folder: summary.json, worlds.jsonl."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from pipelines.scheduler import WorldRun
+from pipelines.store import write_atomic
+
+
+def write_summary(
+    out: Path,
+    worlds: list[WorldRun],
+    reports: dict[str, dict[str, Any]],
+    skipped: list[dict[str, str]],
+    run: dict[str, Any],
+) -> dict[str, Any]:
+    """Write summary.json (design: names and fields are fixed) and worlds.jsonl; returns the summary.
+
+    Args:
+        reports: report.json content by world name; worlds without one are unfinished.
+        run: wall_s, engine, config_hash.
+    """
+    rows = [_row(world, reports.get(world.name)) for world in worlds]
+    counts = {
+        status: sum(row["status"] == status for row in rows) for status in ("published", "quarantined", "unfinished")
+    }
+    summary = {"worlds": rows, "skipped": skipped, "counts": {**counts, "skipped": len(skipped)}, **run}
+    write_atomic(out / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
+    lines = [json.dumps(index_line(path), sort_keys=True) for path in sorted(out.glob("*/report.json"))]
+    write_atomic(out / "worlds.jsonl", "".join(line + "\n" for line in lines))
+    return summary
+
+
+def _row(world: WorldRun, report: dict[str, Any] | None) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "name": world.name,
+        "sources": world.sources,
+        "status": report["status"] if report else "unfinished",
+        "reason": report["reason"] if report else "the run was stopped before this world was finished",
+        "stage": report["stage"] if report else None,
+        "path": None,
+        "gates_failed": [],
+        "trainable": [],
+        "seconds": round(sum(world.seconds.values()), 3),
+        "reused": world.reused,
+    }
+    if report:
+        row["path"] = world.name if report["status"] == "published" else f"quarantined/{world.name}"
+        row["gates_failed"] = [gate["name"] for gate in report["gates"] if not gate["ok"]]
+        row["trainable"] = sorted(robot for robot, nav in report["nav"].items() if nav["trainable"])
+    return row
+
+
+def index_line(report_path: Path) -> dict[str, Any]:
+    """One line of worlds.jsonl from a published world's report.json."""
+    report = json.loads(report_path.read_bytes())
+    nav = report["nav"]
+    return {
+        "world": report["world"],
+        "path": report_path.parent.name,
+        "robots": sorted(robot for robot, result in nav.items() if result["trainable"]),
+        "areas_m2": {robot: result["nav_area_m2"] for robot, result in nav.items()},
+        "scale_sigma": report["frame"]["scale_sigma"],
+        "licences": sorted({f"{line['subject']}: {line['name']}" for line in report["licences"]}),
+        "split": split_of(report["provenance"].get("place") or report["provenance"]["digest"]),
+    }
+
+
+def split_of(place: str) -> str:
+    """train (80 %), val (10 %) or test (10 %) by hash of the source place, so that one place lies in one split."""
+    bucket = int(hashlib.sha256(place.encode()).hexdigest()[:8], 16) % 10
+    return {8: "val", 9: "test"}.get(bucket, "train")
