@@ -1,0 +1,163 @@
+"""Observe for RGB-D walks: clean the measured depth, find gravity and the floor, place the world frame."""
+
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float32
+from numba import njit
+
+from lyra_sim.config.observe import SensorConfig
+from lyra_sim.core.errors import InputError, SceneError
+from lyra_sim.core.records import Capture, Frames, Label, PixelOrigin, PosedFrames, Provenance, WorldFrame
+from lyra_sim.depth.frame import place_origin
+from lyra_sim.depth.gravity import Ground, find_ground
+from lyra_sim.geometry.camera import pixel_rays, transform
+from lyra_sim.geometry.slopes import pixel_normals
+
+_SCALE_SIGMA = 0.015
+"""One sigma of ln(scale): time-of-flight and structured-light cameras are off by 0.5 to 2 % of the distance at room
+range, and no pose or picture of the walk can tell."""
+_SAMPLES = 400_000
+"""Pixels of the whole walk that gravity and the frame are found from."""
+_MIN_VALID_PIXELS = 1000
+
+
+def observe_sensor(capture: Capture, config: SensorConfig) -> PosedFrames:
+    """Metric, gravity-aligned frames of a posed RGB-D walk.
+
+    Raises:
+        InputError: the capture has no depth or no poses.
+        SceneError: hardly any depth, no floor below the cameras, or no free floor.
+    """
+    if capture.depth_m is None or capture.depth_valid is None or capture.cam_to_world is None:
+        raise InputError(
+            capture.name,
+            expected="depth images and poses for every frame",
+            got="a capture without them",
+            todo="Give an RGB-D walk, or choose the backend 'ground' for photos.",
+        )
+    valid = np.stack(
+        [
+            clean_depth(depth, known & shown, config.edge_ratio) & (depth <= config.max_depth_m)
+            for depth, known, shown in zip(capture.depth_m, capture.depth_valid, capture.image_valid, strict=True)
+        ]
+    )
+    if valid.sum() < _MIN_VALID_PIXELS:
+        raise SceneError(
+            capture.name,
+            expected=f"at least {_MIN_VALID_PIXELS} pixels with depth up to {config.max_depth_m} m",
+            got=f"{int(valid.sum())}",
+            todo="Check depth_scale in camera.json, and raise observe.rgbd.max_depth_m for far scenes.",
+        )
+    depth = np.where(valid, capture.depth_m, np.float32(0))
+    points, normals = _sample(depth, valid, capture)
+    poses = capture.cam_to_world
+    ground = find_ground(points, normals, poses[:, :3, 3], -poses[:, :3, 1].mean(0))
+    T_world_source = place_origin(points, ground.up, ground.floor_height_m, poses[0])
+    origin = np.where(valid | capture.image_valid, PixelOrigin.MEASURED, PixelOrigin.NONE).astype(np.uint8)
+    made_from = capture.provenance
+    return PosedFrames(
+        frames=Frames(
+            images=capture.images,
+            depth_m=depth,
+            valid=valid,
+            origin=origin,
+            label=np.full(valid.shape, Label.UNKNOWN, np.uint8),
+            cam_to_world=T_world_source @ poses,
+            intrinsics=capture.intrinsics,
+        ),
+        frame=WorldFrame(
+            metric="sensor",
+            gravity="planes",
+            gravity_sigma_rad=ground.sigma_rad,
+            scale_sigma=_SCALE_SIGMA,
+            T_world_source=T_world_source,
+        ),
+        environment=_environment(ground, capture.depth_m[capture.depth_valid]),
+        provenance=Provenance(
+            backend="sensor",
+            version="1",
+            config_hash=made_from.config_hash,
+            seed=made_from.seed,
+            inputs=made_from.inputs,
+            licences=made_from.licences,
+        ),
+    )
+
+
+def clean_depth(
+    depth_m: Float32[np.ndarray, "H W"], valid: Bool[np.ndarray, "H W"], edge_ratio: float
+) -> Bool[np.ndarray, "H W"]:
+    """Valid pixels without flying ones: those between a near and a far surface, which a sensor blends into one depth.
+
+    A pixel goes when inverse depth jumps by more than `edge_ratio` to one of its 8 neighbours and the jump is not the
+    slope of a plane (inverse depth is affine over a plane, so its second difference vanishes there: far floor seen at
+    a grazing angle stays). Pixels with fewer than two valid neighbours go too.
+    """
+    keep = np.zeros(valid.shape, np.bool_)
+    _clean(depth_m, valid & np.isfinite(depth_m) & (depth_m > 0.05), edge_ratio, keep)
+    return keep
+
+
+@njit(cache=True)
+def _inverse(depth, valid, v, u):
+    if 0 <= v < depth.shape[0] and 0 <= u < depth.shape[1] and valid[v, u]:
+        return 1.0 / depth[v, u]
+    return 0.0
+
+
+@njit(cache=True)
+def _clean(depth, valid, edge_ratio, keep):
+    for v in range(depth.shape[0]):
+        for u in range(depth.shape[1]):
+            if not valid[v, u]:
+                continue
+            w = 1.0 / depth[v, u]
+            neighbours = 0
+            flying = False
+            for dv in range(-1, 2):
+                for du in range(-1, 2):
+                    near = _inverse(depth, valid, v + dv, u + du)
+                    if near == 0.0 or (dv == 0 and du == 0):
+                        continue
+                    neighbours += 1
+                    if abs(near - w) <= edge_ratio * w:
+                        continue
+                    other = _inverse(depth, valid, v - dv, u - du)
+                    if other != 0.0:
+                        bend = near + other - 2.0 * w
+                    else:  # beside a hole: does the slope go on beyond the neighbour?
+                        beyond = _inverse(depth, valid, v + 2 * dv, u + 2 * du)
+                        bend = w + beyond - 2.0 * near if beyond != 0.0 else w
+                    if abs(bend) > 0.5 * edge_ratio * w:
+                        flying = True
+            keep[v, u] = neighbours >= 2 and not flying
+
+
+def _sample(depth: np.ndarray, valid: np.ndarray, capture: Capture) -> tuple[np.ndarray, np.ndarray]:
+    """Points and camera-facing normals of an even grid of pixels of all frames, in the source frame."""
+    assert capture.cam_to_world is not None
+    stride = max(1, int(np.ceil(np.sqrt(valid.size / _SAMPLES))))
+    rays = pixel_rays(capture.intrinsics)[::stride, ::stride]
+    points, normals = [], []
+    for i, T_source_cam in enumerate(capture.cam_to_world):
+        direction = pixel_normals(depth[i], valid[i], capture.intrinsics, stride=stride)[::stride, ::stride]
+        chosen = valid[i, ::stride, ::stride] & (direction != 0).any(-1)
+        points.append(transform(T_source_cam, rays[chosen] * depth[i, ::stride, ::stride][chosen][:, None]))
+        normals.append(direction[chosen] @ T_source_cam[:3, :3].T)
+    found, facing = np.concatenate(points), np.concatenate(normals)
+    if len(found) < 100:
+        raise SceneError(
+            capture.name,
+            expected="smooth surfaces in the depth images",
+            got=f"{len(found)} pixels of them",
+            todo="Check the depth images and depth_scale.",
+        )
+    return found, facing
+
+
+def _environment(ground: Ground, depth_m: np.ndarray) -> Literal["indoor", "outdoor"]:
+    """A room has a ceiling, or at least walls near by; a tenth of all depth beyond 8 m means neither."""
+    if ground.ceiling_m2 >= 1.0 or np.quantile(depth_m, 0.9) < 8.0:
+        return "indoor"
+    return "outdoor"
