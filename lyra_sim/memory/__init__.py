@@ -1,1 +1,7 @@
-"""Per-frame spatial memory: what was seen from where, retrieval by visibility, forward warping."""
+"""Per-frame spatial memory: what was seen from where, retrieval by visibility, forward warping.
+
+Owns: the forward warp with its continuity mask, ray and coordinate images (`warp.py`), the memory with greedy coverage
+retrieval (`spatial.py`). Numbers are checked against the published method.
+Does not own: what is done with retrieved views (`worldgen`), when frames are remembered (`explore`).
+Start reading at `spatial.SpatialMemory`.
+"""

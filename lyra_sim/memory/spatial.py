@@ -1,0 +1,174 @@
+"""Spatial memory: which remembered frames see best what a new camera will see.
+
+Method: the public description of Lyra 2.0's per-frame cache with greedy coverage retrieval. Nothing is fused and
+nothing is evicted. Like the warp it uses integer pixel centres: give it matrices from `warp.integer_matrix`.
+"""
+
+import re
+
+import numpy as np
+from jaxtyping import Float
+from numba import njit
+
+STRIDE = 8
+"""Every 8th frame is remembered."""
+DOWNSAMPLE = 4
+OCCLUSION_M = 0.1
+"""A point this much behind the nearest one in its pixel still counts as seen. Scene units."""
+
+
+class SpatialMemory:
+    """Frames as sparse points, each under its frame id.
+
+    Args:
+        downsample: every n-th row and column of a depth image is kept, targets are n times coarser.
+        stride: only frames whose id is a multiple are kept (id 0 always is).
+    """
+
+    def __init__(self, *, downsample: int = DOWNSAMPLE, stride: int = STRIDE) -> None:
+        self.downsample, self.stride = downsample, stride
+        self.ids: list[tuple[int, int]] = []
+        self._points: list[np.ndarray] = []
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def add(
+        self,
+        frame_id: int,
+        depth: Float[np.ndarray, "H W"],
+        w2c: Float[np.ndarray, "4 4"],
+        K: Float[np.ndarray, "3 3"],
+        *,
+        latent_index: int | None = None,
+    ) -> bool:
+        """Remember a frame; False where its id is not on the stride or is already there.
+
+        Unknown depth (0 and less) becomes a point at the world origin that takes part in retrieval, as in the original.
+        """
+        if frame_id % self.stride or any(known == frame_id for _, known in self.ids):
+            return False
+        step = self.downsample
+        z = np.asarray(depth, np.float64)[::step, ::step]
+        scaled = np.asarray(K, np.float64).copy()
+        scaled[:2] /= step
+        v, u = np.mgrid[: z.shape[0], : z.shape[1]]
+        pixels = np.stack([u, v, np.ones_like(u)], -1).astype(np.float64)
+        T_world_cam = np.linalg.inv(np.asarray(w2c, np.float64))
+        points = (pixels @ np.linalg.inv(scaled).T * z[..., None]) @ T_world_cam[:3, :3].T + T_world_cam[:3, 3]
+        points[~(z > 0)] = 0.0
+        self._points.append(points.reshape(-1, 3).astype(np.float32))
+        self.ids.append((frame_id if latent_index is None else latent_index, frame_id))
+        return True
+
+    def retrieve(
+        self,
+        target_w2c: Float[np.ndarray, "V 4 4"],
+        target_K: Float[np.ndarray, "V 3 3"],
+        size: tuple[int, int],
+        *,
+        count: int = 5,
+        exclude_recent: bool = True,
+    ) -> list[tuple[int, int]]:
+        """Up to `count` remembered frames that together cover the target views, as (latent index, frame id), best last.
+
+        Greedy: each pick sees most pixels that no earlier pick sees (the earlier entry on ties); a candidate that adds
+        nothing ends it. Several views are covered jointly.
+
+        Args:
+            size: height and width of the target views, pixels.
+            exclude_recent: leave out the frame with the largest id, if that is above 0, and count what it sees as
+                covered: the generator is shown that frame anyway.
+        """
+        if not self.ids:
+            return []
+        grid = tuple(-(-side // self.downsample) for side in size)
+        K = np.asarray(target_K, np.float64).copy()
+        K[:, :2] /= self.downsample
+        seen = np.concatenate(
+            [self._visible(np.asarray(w2c, np.float64), k, grid) for w2c, k in zip(target_w2c, K, strict=True)], 1
+        )
+        recent = max(range(len(self.ids)), key=lambda i: self.ids[i][1])
+        covered = np.zeros(seen.shape[1], np.bool_)
+        if exclude_recent and self.ids[recent][1] > 0:
+            covered |= seen[recent]
+        return [self.ids[i] for i in reversed(_cover(seen, covered, count))]
+
+    def _visible(self, w2c: np.ndarray, K: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
+        """(entries, pixels): does this entry see this pixel's foremost surface?"""
+        pixels = grid[0] * grid[1]
+        nearest = np.full(pixels, np.inf)
+        landed = []
+        P = K @ w2c[:3]
+        for points in self._points:
+            where, z = _land(points, P, w2c[2], grid[0], grid[1])
+            _lower(nearest, where, z)
+            landed.append((where, z))
+        seen = np.zeros((len(landed), pixels), np.bool_)
+        for i, (where, z) in enumerate(landed):
+            _mark(seen[i], nearest, where, z, OCCLUSION_M)
+        return seen
+
+
+@njit(cache=True)
+def _land(points, P, forward, height, width):
+    """Pixel index and depth of the points that fall into the image (rounded half to even)."""
+    where = np.empty(len(points), np.int32)
+    depth = np.empty(len(points))
+    n = 0
+    for i in range(len(points)):
+        x, y, w = points[i]
+        z = forward[0] * x + forward[1] * y + forward[2] * w + forward[3]
+        if z <= 0.0:
+            continue
+        u = np.rint((P[0, 0] * x + P[0, 1] * y + P[0, 2] * w + P[0, 3]) / (z + 1e-7))
+        v = np.rint((P[1, 0] * x + P[1, 1] * y + P[1, 2] * w + P[1, 3]) / (z + 1e-7))
+        if 0 <= u < width and 0 <= v < height:
+            where[n] = int(v) * width + int(u)
+            depth[n] = z
+            n += 1
+    return where[:n].copy(), depth[:n].copy()
+
+
+@njit(cache=True)
+def _lower(nearest, where, depth):
+    for i in range(len(where)):
+        nearest[where[i]] = min(nearest[where[i]], depth[i])
+
+
+@njit(cache=True)
+def _mark(seen, nearest, where, depth, tolerance):
+    for i in range(len(where)):
+        if depth[i] <= nearest[where[i]] + tolerance:
+            seen[where[i]] = True
+
+
+@njit(cache=True)
+def _cover(seen, covered, count):
+    """Greedy maximum coverage, best first. Entries that `covered` already holds whole can add nothing."""
+    picked = [0 for _ in range(0)]
+    for _ in range(count):
+        best, gain = -1, 0
+        for i in range(len(seen)):
+            new = 0
+            for p in range(len(covered)):
+                new += seen[i, p] and not covered[p]
+            if new > gain:
+                best, gain = i, new
+        if best < 0:
+            break
+        picked.append(best)
+        covered |= seen[best]
+    return picked
+
+
+def temporal_slots(history_latents: int, packing: str = "f1k1f4s2f1s1f16k4f2k2f1k1_g20") -> list[int]:
+    """Which history latents fill the temporal ('k') slots of a packing string: the first latent, then the most recent.
+
+    Args:
+        history_latents: latents so far.
+        packing: segments `f<latents><k|s><kernel>`, then `_g<new latents>`.
+    """
+    segments = re.findall(r"f(\d+)([ks])(\d+)", packing)
+    slots = sum(int(n) for n, kind, _ in segments if kind == "k")
+    return [0, *range(history_latents - slots + 1, history_latents)]
