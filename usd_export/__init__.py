@@ -1,1 +1,11 @@
-"""The writer, the reader and the validator of USD scenes: the only package that imports pxr."""
+"""USD scenes: the only package that imports pxr, and nothing of pxr leaves it.
+
+Owns the files of a world folder that describe the scene (`write_scene`), reading any USD scene back as plain arrays
+(`read_scene`) and, in `validate/`, the gates that decide publication. Does not own maps and episodes (`robot_tasks`)
+nor how a world is made. Start reading at `scene.py` (writing) and `reader.py` (reading).
+"""
+
+from usd_export.reader import read_scene
+from usd_export.records import ColliderShape, SceneGeometry, VisualMesh
+
+__all__ = ["ColliderShape", "SceneGeometry", "VisualMesh", "read_scene"]
