@@ -67,7 +67,7 @@ class Scheduler:
         self._on_change, self._on_wait, self.stages = on_change, on_wait, stages
         self.signal_number = 0
         self._attempts: Counter[tuple[str, str]] = Counter()
-        self._lost_in_row: list[tuple[str, str]] = []
+        self._lost_in_row: dict[str, int] = {}
         self.draining = 0
         self.stopped_by: dict[str, Any] | None = None
 
@@ -156,7 +156,7 @@ class Scheduler:
         world.running = False
         if outcome.ok:
             world.seconds[task.stage.name] = round(outcome.seconds, 3)
-            self._lost_in_row.clear()
+            self._lost_in_row.pop(task.stage.name, None)
             self.advance(world)
         else:
             self._fail(world, outcome)
@@ -171,10 +171,8 @@ class Scheduler:
         if failure["class"] == "suspect":
             if self._attempts[(task.stage.name, task.key)] < ATTEMPTS:
                 return
-            self._lost_in_row = [x for x in self._lost_in_row if x[0] == task.stage.name] + [
-                (task.stage.name, world.name)
-            ]
-            if len(self._lost_in_row) >= BREAKER:
+            lost = self._lost_in_row[task.stage.name] = self._lost_in_row.get(task.stage.name, 0) + 1
+            if lost >= BREAKER:
                 self.stopped_by = {
                     "exit_code": 4,
                     "message": f"{BREAKER} worlds in a row were lost at stage {task.stage.name}; the last: "

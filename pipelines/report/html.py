@@ -84,8 +84,10 @@ def index_page(summary: dict[str, Any], out: Path) -> str:
         robots = ", ".join(world["trainable"]) or "none"
         reason = f"<br>{_text(world['reason'])}" if world["reason"] else ""
         cards.append(
-            f"<div class=card>{picture}<b>{_text(world['name'])}</b> <span class={css}>{_text(world['status'])}</span>"
-            f"{reason}<br>trainable for: {_text(robots)}<br><span class=muted>{world['seconds']:.1f} s of work</span></div>"
+            f"<div class=card>{picture}<b>{_text(world['name'])}</b> "
+            f"<span class={css}>{_text(world['status'])}</span>"
+            f"{reason}<br>trainable for: {_text(robots)}"
+            f"<br><span class=muted>{world['seconds']:.1f} s of work</span></div>"
         )
     skipped = "".join(f"<tr><td>{_text(s['path'])}<td>{_text(s['why'])}" for s in summary["skipped"])
     counts = ", ".join(f"{number} {name}" for name, number in summary["counts"].items())
