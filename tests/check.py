@@ -55,14 +55,16 @@ def import_step() -> int:
 
 
 def main() -> int:
-    """Run all steps; exit 1 if any failed. Arguments are passed on to pytest."""
+    """Run all steps, the tests last, so that the output ends with pytest's own summary; exit 1 if any failed.
+
+    Arguments are passed on to pytest.
+    """
     steps: list[tuple[str, Callable[[], int]]] = [
         ("format", run("ruff", "format", "--check", "--quiet", ".")),
         ("lint", run("ruff", "check", "--quiet", ".")),
         ("types", run("basedpyright", "--level", "error", "--pythonpath", sys.executable)),
         ("imports", import_step),
         ("sizes", size_step),
-        ("tests", run("pytest", *sys.argv[1:])),
     ]
     failed = []
     for name, step in steps:
@@ -71,8 +73,9 @@ def main() -> int:
         print(f"check {name}: {'ok' if code == 0 else 'FAILED'} in {time.monotonic() - start:.1f} s", flush=True)
         if code != 0:
             failed.append(name)
-    print(f"check: {'ok' if not failed else 'FAILED ' + ', '.join(failed)}")
-    return int(bool(failed))
+    if failed:
+        print(f"check: FAILED {', '.join(failed)}; the tests follow", flush=True)
+    return run("pytest", *sys.argv[1:])() or int(bool(failed))
 
 
 if __name__ == "__main__":
