@@ -198,6 +198,16 @@ class SpaceGrid:
 
 
 @record
+class Fused:
+    """All geometry of a world as one surface, before cleaning, and the space around it."""
+
+    mesh: TriMesh
+    """Vertices and faces in canonical order; face labels UNKNOWN; open where nothing was seen."""
+    space: SpaceGrid
+    """At the voxel size the surface was fused with."""
+
+
+@record
 class FloorGrid:
     """The floor as cells in the plane. Cell (i, j) covers `origin_m + [i, j] * cell_m` and one cell on."""
 
