@@ -1,5 +1,6 @@
 """The Ray engine: one Ray Core actor per worker, every Ray retry off; paths travel through Ray and arrays do not."""
 
+import logging
 import os
 import time
 from pathlib import Path
@@ -47,7 +48,7 @@ class RayEngine:
             ray.init(
                 address=self._address,
                 log_to_driver=False,
-                logging_level="error",
+                logging_level=logging.ERROR,
                 **(local if self._address == "local" else {}),
             )
         except (RayError, ConnectionError, ValueError, OSError) as error:

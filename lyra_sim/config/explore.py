@@ -11,7 +11,7 @@ class ReprojectConfig(Config):
     """Forward warp of the best remembered views, holes filled."""
 
     backend: Literal["reproject"] = "reproject"
-    views: int = Field(3, ge=1, le=8)
+    views: int = Field(default=3, ge=1, le=8)
     """How many remembered views are warped into each new one."""
 
 
@@ -27,17 +27,17 @@ GeneratorConfig = Annotated[ReprojectConfig | TruthConfig, Field(discriminator="
 class ExploreConfig(Config):
     """How a capture is explored further."""
 
-    photo_frames: int = Field(81, ge=0, le=2000)
+    photo_frames: int = Field(default=81, ge=0, le=2000)
     """New frames for a photo."""
-    rgbd_frames: int = Field(0, ge=0, le=2000)
+    rgbd_frames: int = Field(default=0, ge=0, le=2000)
     """New frames for an RGB-D walk, beyond its own."""
-    segment_frames: int = Field(80, ge=8, le=80)
+    segment_frames: int = Field(default=80, ge=8, le=80)
     """Frames of one committed segment."""
-    height_px: int = Field(240, ge=64)
+    height_px: int = Field(default=240, ge=64)
     """Height of generated frames; the width follows the source."""
-    robot_height_m: float = Field(0.6, gt=0.1)
+    robot_height_m: float = Field(default=0.6, gt=0.1)
     """Height of the camera on the planned walk."""
-    clearance_m: float = Field(0.35, gt=0)
+    clearance_m: float = Field(default=0.35, gt=0)
     """Distance the planned path keeps from anything not known to be free."""
     generator: GeneratorConfig = ReprojectConfig()
     """What draws the unseen."""

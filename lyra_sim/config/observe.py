@@ -11,9 +11,9 @@ class SensorConfig(Config):
     """Depth that a sensor measured (RGB-D walks)."""
 
     backend: Literal["sensor"] = "sensor"
-    edge_ratio: float = Field(0.05, gt=0, lt=1)
+    edge_ratio: float = Field(default=0.05, gt=0, lt=1)
     """A pixel is dropped when depth in its 3x3 neighbourhood differs by more than this share: flying pixels."""
-    max_depth_m: float = Field(8.0, gt=0.5)
+    max_depth_m: float = Field(default=8.0, gt=0.5)
     """Depth beyond this is not used as geometry."""
 
 
@@ -21,11 +21,11 @@ class GroundConfig(Config):
     """Depth of one photo from its horizon, ground plane and upright structure; needs no weights."""
 
     backend: Literal["ground"] = "ground"
-    height_prior_m: float = Field(1.5, gt=0.05, lt=20)
+    height_prior_m: float = Field(default=1.5, gt=0.05, lt=20)
     """Camera height assumed where none is given."""
-    height_prior_sigma: float = Field(0.25, gt=0, lt=2)
+    height_prior_sigma: float = Field(default=0.25, gt=0, lt=2)
     """One sigma of the logarithm of that height."""
-    max_range_m: float = Field(25.0, gt=2)
+    max_range_m: float = Field(default=25.0, gt=2)
     """Depth beyond this belongs to the backdrop."""
 
 

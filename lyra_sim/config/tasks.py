@@ -33,9 +33,15 @@ class TasksConfig(Config):
 
     robots: tuple[str, ...] = ("jetbot", "nova_carter")
     """Names of robot profiles in configs/robots."""
-    cell_m: float = Field(0.05, ge=0.01, le=0.2)
+    cell_m: float = Field(default=0.05, ge=0.01, le=0.2)
     """Cell of the occupancy maps."""
-    episodes: int = Field(200, ge=0)
+    episodes: int = Field(default=200, ge=0)
     """Most episodes per robot."""
-    min_episodes: int = Field(20, ge=1)
+    min_episodes: int = Field(default=20, ge=1)
     """Below this many a robot is listed as not trainable."""
+    goals: int = Field(32, ge=1, le=256)
+    """Most goals per robot; each has a stored distance field."""
+    min_geodesic_m: float = Field(1.0, ge=0.5)
+    """Shortest episode; in small worlds half of the longest geodesic there, never below 0.5 m."""
+    max_geodesic_m: float = Field(30.0, gt=1)
+    """Longest episode."""

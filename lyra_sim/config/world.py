@@ -13,7 +13,7 @@ from lyra_sim.config.tasks import TasksConfig
 class WorldConfig(Config):
     """Everything that decides what a world looks like. Machines (engine, workers) are not part of it."""
 
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)
     """Seed of everything random."""
     capture: CaptureConfig = CaptureConfig()
     observe: ObserveConfig = ObserveConfig()
