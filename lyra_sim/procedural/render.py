@@ -48,7 +48,9 @@ def face_normals(scene: ProceduralScene) -> np.ndarray:
     """(M, 3) unit normals by winding, float64."""
     p = scene.vertices[scene.faces].astype(np.float64)
     n = np.cross(p[:, 1] - p[:, 0], p[:, 2] - p[:, 0])
-    return n / np.linalg.norm(n, axis=1, keepdims=True)
+    size = np.linalg.norm(n, axis=1, keepdims=True)
+    assert size.min() > 1e-12, "a face without area has no normal"
+    return n / size
 
 
 def render(

@@ -1,0 +1,157 @@
+"""What is true about a procedural place: where a robot fits, how high the floor is, how far a point is from a surface.
+
+Free space is exact: distances from cell centres to the triangles themselves, cut to the height band of the robot, not
+to a raster of them.
+"""
+
+import numpy as np
+from jaxtyping import Bool, Float, Float64
+from numba import njit
+
+from lyra_sim.procedural.render import ray_scene
+from lyra_sim.procedural.scene import ProceduralScene
+
+SLAB_M = (0.01, 0.55)
+"""Height above the local floor in which things stand in a robot's way."""
+
+
+def floor_height(scene: ProceduralScene, xy: Float[np.ndarray, "N 2"]) -> Float64[np.ndarray, "N"]:
+    """Height of the ground at points of the plane, metres; NaN where there is none."""
+    z = np.full(len(xy), np.nan)
+    for (x0, y0, x1, y1), height in zip(scene.floor_rect_m[::-1], scene.floor_z_m[::-1], strict=True):
+        z[(xy[:, 0] >= x0) & (xy[:, 0] <= x1) & (xy[:, 1] >= y0) & (xy[:, 1] <= y1)] = height
+    return z
+
+
+def truth_free(
+    scene: ProceduralScene,
+    xy: Float[np.ndarray, "N 2"],
+    radius_m: float,
+    *,
+    slab_m: tuple[float, float] = SLAB_M,
+) -> Bool[np.ndarray, "N"]:
+    """Whether a disc of `radius_m` standing on the ground at each point touches nothing.
+
+    True where the point has ground under it, no triangle between `slab_m[0]` and `slab_m[1]` above that ground comes
+    nearer than the radius in the plane, and the point is not inside a solid. The disc may reach over an edge of the
+    ground only as far as a wall or kerb there stands back; drops do not occur in these places.
+    """
+    xy = np.asarray(xy, float)
+    z = floor_height(scene, xy)
+    free = np.isfinite(z)
+    corners = scene.vertices[scene.faces].astype(np.float64)
+    for level in np.unique(z[free]):
+        here = np.nonzero(z == level)[0]
+        band = np.array([level + slab_m[0], level + slab_m[1]])
+        free[here] = ~_touched(xy[here], corners, band[0], band[1], radius_m)
+    standing = np.nonzero(free)[0]
+    if len(standing):
+        start = np.column_stack([xy[standing], z[standing] + slab_m[0] + 1e-4])
+        _, hit, _ = ray_scene(scene).cast(start, np.broadcast_to([0.0, 0.0, 1.0], start.shape))
+        p = corners[hit]
+        rises = np.cross(p[:, 1] - p[:, 0], p[:, 2] - p[:, 0])[:, 2] > 0
+        free[standing[(hit >= 0) & rises]] = False  # the inside of a closed thing: its top is met from below
+    return free
+
+
+def free_mask(
+    scene: ProceduralScene,
+    origin_m: Float[np.ndarray, "2"],
+    shape: tuple[int, int],
+    cell_m: float,
+    radius_m: float,
+    *,
+    slab_m: tuple[float, float] = SLAB_M,
+) -> Bool[np.ndarray, "X Y"]:
+    """`truth_free` at the centres of a grid whose cell (i, j) covers `origin_m + [i, j] * cell_m` and one cell on."""
+    i, j = np.meshgrid(np.arange(shape[0]), np.arange(shape[1]), indexing="ij")
+    xy = np.stack([i.ravel(), j.ravel()], 1) * cell_m + (np.asarray(origin_m, float) + cell_m / 2)
+    return truth_free(scene, xy, radius_m, slab_m=slab_m).reshape(shape)
+
+
+def truth_distance(scene: ProceduralScene, points: Float[np.ndarray, "N 3"]) -> Float64[np.ndarray, "N"]:
+    """Unsigned distance of points to the nearest true surface, metres."""
+    return ray_scene(scene).distance(points)
+
+
+def bounds(scene: ProceduralScene, cell_m: float, margin_m: float = 0.0) -> tuple[np.ndarray, tuple[int, int]]:
+    """(origin, shape) of a grid over all ground of the scene."""
+    low = scene.floor_rect_m[:, :2].min(0) - margin_m
+    high = scene.floor_rect_m[:, 2:].max(0) + margin_m
+    nx, ny = np.ceil((high - low) / cell_m - 1e-9).astype(int).tolist()
+    return low, (nx, ny)
+
+
+def _touched(xy: np.ndarray, corners: np.ndarray, low: float, high: float, radius: float) -> np.ndarray:
+    """Which points have a triangle of the band within `radius`, using a coarse hash of the points."""
+    z = corners[:, :, 2]
+    inside = corners[(z.max(1) > low) & (z.min(1) < high)]
+    bin_m = max(0.25, radius)
+    origin = xy.min(0) - bin_m
+    ij = ((xy - origin) / bin_m).astype(np.int64)
+    ny = int(ij[:, 1].max()) + 2
+    nx = int(ij[:, 0].max()) + 2
+    key = ij[:, 0] * ny + ij[:, 1]
+    order = np.argsort(key, kind="stable")
+    first = np.searchsorted(key[order], np.arange(nx * ny + 1))
+    return _touch_loop(xy, order, first, origin, bin_m, nx, ny, inside, low, high, radius)
+
+
+@njit(cache=True)
+def _touch_loop(xy, order, first, origin, bin_m, nx, ny, corners, low, high, radius):
+    touched = np.zeros(len(xy), np.bool_)
+    poly = np.empty((8, 3))
+    other = np.empty((8, 3))
+    for t in range(len(corners)):
+        poly[:3] = corners[t]
+        n = _clip(poly, 3, other, low, 1.0)
+        n = _clip(other, n, poly, high, -1.0)
+        if n == 0:
+            continue
+        x0, y0 = poly[:n, 0].min() - radius, poly[:n, 1].min() - radius
+        x1, y1 = poly[:n, 0].max() + radius, poly[:n, 1].max() + radius
+        i0, i1 = max(0, int((x0 - origin[0]) / bin_m)), min(nx - 1, int((x1 - origin[0]) / bin_m))
+        j0, j1 = max(0, int((y0 - origin[1]) / bin_m)), min(ny - 1, int((y1 - origin[1]) / bin_m))
+        for i in range(i0, i1 + 1):
+            for j in range(j0, j1 + 1):
+                for k in range(first[i * ny + j], first[i * ny + j + 1]):
+                    p = order[k]
+                    if not touched[p] and _near(poly, n, xy[p, 0], xy[p, 1], radius):
+                        touched[p] = True
+    return touched
+
+
+@njit(cache=True)
+def _clip(poly, n, out, z, sign):
+    """Sutherland-Hodgman against the plane at height z: keeps what is above (sign 1) or below (sign -1)."""
+    m = 0
+    for i in range(n):
+        a, b = poly[i], poly[(i + 1) % n]
+        da, db = sign * (a[2] - z), sign * (b[2] - z)
+        if da >= 0:
+            out[m] = a
+            m += 1
+        if (da > 0 and db < 0) or (da < 0 and db > 0):
+            s = da / (da - db)
+            for c in range(3):
+                out[m, c] = a[c] + s * (b[c] - a[c])
+            m += 1
+    return m
+
+
+@njit(cache=True)
+def _near(poly, n, x, y, radius):
+    """Whether (x, y) lies in the polygon's outline or within `radius` of it."""
+    inside = False
+    for i in range(n):
+        ax, ay = poly[i, 0], poly[i, 1]
+        bx, by = poly[(i + 1) % n, 0], poly[(i + 1) % n, 1]
+        dx, dy = bx - ax, by - ay
+        length = dx * dx + dy * dy
+        s = 0.0 if length < 1e-18 else min(1.0, max(0.0, ((x - ax) * dx + (y - ay) * dy) / length))
+        ex, ey = ax + s * dx - x, ay + s * dy - y
+        if ex * ex + ey * ey < radius * radius:
+            return True
+        if (ay > y) != (by > y) and x < ax + (y - ay) / (by - ay) * dx:
+            inside = not inside
+    return inside
