@@ -83,7 +83,8 @@ def execute(task: Task, progress=None) -> Outcome:
     start, process = time.monotonic(), psutil.Process()
     if store.commit_of(task.stage.name, task.key) is not None:
         return Outcome(task, True, 0.0)
-    store.log_event(event="start", stage=task.stage.name, key=task.key, world=task.world, pid=os.getpid())
+    about = {"stage": task.stage.name, "key": task.key, "world": task.world, "pid": os.getpid()}
+    store.log_event(event="start", **about)
     out = store.begin()
     job = Job(
         stage=task.stage.name,
@@ -95,6 +96,7 @@ def execute(task: Task, progress=None) -> Outcome:
         out=out,
         partial=store.partial(task.stage.name, task.key),
         report=progress or (lambda line: None),
+        piece_done=lambda number: store.log_event(event="segment", segment=number, **about),
     )
     try:
         task.stage.open()(job)
@@ -110,7 +112,7 @@ def execute(task: Task, progress=None) -> Outcome:
         store.commit(out, task.stage.name, task.key, cost)
     except Exception as error:  # the fence: whatever a stage does, the batch goes on
         return Outcome(task, False, time.monotonic() - start, describe(error))
-    store.log_event(event="commit", stage=task.stage.name, key=task.key, world=task.world, pid=os.getpid())
+    store.log_event(event="commit", **about)
     return Outcome(task, True, seconds)
 
 

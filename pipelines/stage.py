@@ -52,6 +52,8 @@ class Job:
     """Survives a killed attempt: pieces committed here are found again by the next attempt with the same key."""
     report: Callable[[str], None]
     """Progress within the stage, one short line."""
+    piece_done: Callable[[int], None]
+    """Note that piece number n was committed in `partial`."""
 
 
 def digest(value: Any) -> str:

@@ -59,7 +59,7 @@ def explore(job: Job) -> None:
 
     def commit(segment) -> None:
         save_segment(segment, job.partial)
-        job.report(f"segment {segment.index + 1}")
+        job.piece_done(segment.index)
 
     run_loop(
         start,
