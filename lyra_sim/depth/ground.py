@@ -1,0 +1,166 @@
+"""One photo to metric depth without weights: gravity from lines, floor from the foreground, upright structure where
+the floor ends. Everything it is not sure of is an obstacle or has no depth; it is never floor."""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from lyra_sim.config.observe import GroundConfig
+from lyra_sim.core.errors import InputError, SceneError
+from lyra_sim.core.records import Capture, Frames, Intrinsics, Label, PixelOrigin, PosedFrames, WorldFrame
+from lyra_sim.depth.floor import FloorRegion, Patches, cut_patches, grow_floor
+from lyra_sim.depth.frame import place_origin
+from lyra_sim.depth.layout import Layout, make_cylinder, stand_up
+from lyra_sim.depth.lines import GravityVote, detect_segments, normalised, vote_gravity
+from lyra_sim.depth.photo_sky import find_sky
+from lyra_sim.geometry.camera import pixel_rays, scaled
+
+WORK_SIDE_PX = 320
+"""Longer side at which floor and sky are decided; edges finer than this are noise of lenses and codecs."""
+_CEILING_M = 2.5
+_LABELS = np.array([Label.UNKNOWN, Label.FLOOR, Label.OBSTACLE, Label.CEILING], np.uint8)
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What was read from the photo before anything was measured in metres; for pictures and tests."""
+
+    gravity: GravityVote
+    camera: Intrinsics
+    """At working size."""
+    sky: np.ndarray
+    region: FloorRegion
+    patches: Patches
+
+
+def observe_photo(capture: Capture, config: GroundConfig) -> PosedFrames:
+    """Depth, gravity and scale of one photo.
+
+    Raises:
+        InputError: the capture is not one photo.
+        SceneError: no floor that a robot could stand on was found.
+    """
+    if len(capture.images) != 1:
+        raise InputError(
+            capture.name,
+            expected="one photo",
+            got=f"{len(capture.images)} frames",
+            todo="Choose another backend for observe.photo.",
+        )
+    sight = look(capture.images[0], capture.image_valid[0], capture.intrinsics)
+    given = capture.camera_height_m
+    height_m = config.height_prior_m if given is None else given
+    layout = _measure(sight, capture, height_m, config.max_range_m)
+    return _posed(capture, config, sight, layout, height_m)
+
+
+def look(image: np.ndarray, image_valid: np.ndarray, camera: Intrinsics) -> Sight:
+    """Gravity, sky and floor region of one photo ((H, W, 3) uint8 sRGB, (H, W) bool)."""
+    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    segments = detect_segments(gray, min_length_px=0.025 * max(gray.shape))
+    gravity = vote_gravity(segments, camera)
+    factor = min(1.0, WORK_SIDE_PX / max(gray.shape))
+    width, height = max(round(camera.width * factor), 16), max(round(camera.height * factor), 16)
+    small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    valid = cv2.resize(image_valid.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST).astype(bool)
+    work = scaled(camera, width, height)
+    lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    rays = pixel_rays(work)
+    elevation = -(rays @ gravity.down_cam) / np.linalg.norm(rays, axis=-1)
+    sky = find_sky(small, lab, elevation, valid)
+    lines, upright = _draw_lines(segments, camera, work, gravity.down_cam)
+    patches = cut_patches(lab, elevation < -0.03, upright, lines, spacing_px=9)
+    region = grow_floor(patches, valid & ~sky & (elevation < -0.02))
+    return Sight(gravity=gravity, camera=work, sky=sky, region=region, patches=patches)
+
+
+def _draw_lines(
+    segments: np.ndarray, camera: Intrinsics, work: Intrinsics, down: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Images at working size: all segments, and those that stand upright."""
+    lines = np.zeros((work.height, work.width), np.float32)
+    upright = np.zeros_like(lines)
+    scale = np.array([work.width / camera.width, work.height / camera.height] * 2)
+    mid, along, _ = normalised(segments, camera)
+    toward = down[:2] - mid * down[2]
+    toward /= np.maximum(np.linalg.norm(toward, axis=1, keepdims=True), 1e-9)
+    askew = np.abs(toward[:, 0] * along[:, 1] - toward[:, 1] * along[:, 0])
+    for segment, sine in zip(segments * scale, askew, strict=True):
+        if np.hypot(segment[2] - segment[0], segment[3] - segment[1]) < 14:
+            continue
+        x0, y0, x1, y1 = (round((v - 0.5) * 16) for v in segment)
+        cv2.line(lines, (x0, y0), (x1, y1), 1.0, 1, cv2.LINE_AA, 4)
+        if sine < 0.06:
+            cv2.line(upright, (x0, y0), (x1, y1), 1.0, 2, cv2.LINE_AA, 4)
+    return lines, upright
+
+
+def _measure(sight: Sight, capture: Capture, height_m: float, reach_m: float) -> Layout:
+    camera = capture.intrinsics
+    size = (camera.width, camera.height)
+
+    def grown(image: np.ndarray) -> np.ndarray:
+        return cv2.resize(image.astype(np.float32), size, interpolation=cv2.INTER_NEAREST)
+
+    floor, sky = grown(sight.region.mask) > 0.5, grown(sight.sky) > 0.5
+    patch = grown(sight.patches.index).astype(np.int64)
+    seen = capture.image_valid[0]
+    return stand_up(
+        make_cylinder(camera, sight.gravity.down_cam),
+        floor & seen,
+        sky | ~seen,
+        patch,
+        height_m=height_m,
+        reach_m=reach_m,
+        ceiling_m=None if _outdoor(sight) else max(_CEILING_M, height_m + 0.6),
+    )
+
+
+def _outdoor(sight: Sight) -> bool:
+    return bool(sight.sky.mean() > 0.02)
+
+
+def _posed(capture: Capture, config: GroundConfig, sight: Sight, layout: Layout, height_m: float) -> PosedFrames:
+    up = -sight.gravity.down_cam
+    points = pixel_rays(capture.intrinsics)[layout.valid] * layout.depth_m[layout.valid][:, None]
+    floor = layout.valid & (layout.kind == 1)
+    if floor.mean() < 0.002:
+        raise SceneError(
+            capture.name,
+            expected="floor in the lower part of the photo",
+            got=f"{floor.mean():.2%} of the pixels could be floor",
+            todo="Use a photo that shows the floor in front of the camera.",
+        )
+    T_world_cam = place_origin(points, up, -height_m, np.eye(4))
+    given = capture.camera_height_m is not None
+    scale_sigma = 0.03 if given else config.height_prior_sigma
+    return PosedFrames(
+        frames=Frames(
+            images=capture.images,
+            depth_m=layout.depth_m[None].astype(np.float32),
+            valid=layout.valid[None],
+            origin=np.where(capture.image_valid, PixelOrigin.MEASURED, PixelOrigin.NONE).astype(np.uint8),
+            label=_label(sight, layout, capture)[None],
+            cam_to_world=T_world_cam[None],
+            intrinsics=capture.intrinsics,
+        ),
+        frame=WorldFrame(
+            metric="camera_height_given" if given else "camera_height_prior",
+            gravity="lines" if sight.gravity.support > 8 else "prior",
+            gravity_sigma_rad=float(min(sight.gravity.sigma_rad, math.pi / 4)),
+            scale_sigma=float(math.hypot(scale_sigma, 0.0)),
+            T_world_source=T_world_cam,
+        ),
+        environment="outdoor" if _outdoor(sight) else "indoor",
+        provenance=dataclasses.replace(capture.provenance, backend="ground", version="1"),
+    )
+
+
+def _label(sight: Sight, layout: Layout, capture: Capture) -> np.ndarray:
+    label = _LABELS[layout.kind]
+    size = (capture.intrinsics.width, capture.intrinsics.height)
+    sky = cv2.resize(sight.sky.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST).astype(bool)
+    return np.where(sky & ~layout.valid, np.uint8(Label.SKY), label)

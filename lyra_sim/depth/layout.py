@@ -1,0 +1,165 @@
+"""From a floor mask to depth: upright structure stands where the floor ends, ceilings lie flat above it.
+
+Everything is worked out in a levelled cylinder round the camera (azimuth by elevation), where whatever stands upright
+is one column. The floor's end in a column is the foot of what stands there ("stixels", Badino et al. 2009).
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from numba import njit
+from scipy import ndimage
+
+from lyra_sim.core.records import Intrinsics
+from lyra_sim.depth.lines import heading_axes
+from lyra_sim.geometry.camera import pixel_rays
+
+
+@dataclass(frozen=True)
+class Cylinder:
+    """Levelled panorama patch: column = azimuth, row = elevation from the top down."""
+
+    map_x: Float[np.ndarray, "R C"]
+    map_y: Float[np.ndarray, "R C"]
+    inside: Bool[np.ndarray, "R C"]
+    tan_down: Float[np.ndarray, "R"]
+    """Tangent of the angle below the horizon of each row."""
+    azimuth: Float[np.ndarray, "C"]
+    row_of: Float[np.ndarray, "H W"]
+    """Row and column in the cylinder of each image pixel."""
+    column_of: Float[np.ndarray, "H W"]
+    flat: Float[np.ndarray, "H W"]
+    """Horizontal length of the ray with z = 1: range = depth * flat."""
+    down: Float[np.ndarray, "H W"]
+    """Downward component of the ray with z = 1."""
+
+    def unroll(self, image: np.ndarray) -> np.ndarray:
+        """Nearest-pixel resampling of an image quantity into the cylinder (0 outside)."""
+        source = image.astype(np.uint8) if image.dtype == bool else image
+        out = cv2.remap(source, self.map_x, self.map_y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)
+        return out.astype(bool) if image.dtype == bool else out
+
+    def roll_back(self, panorama: np.ndarray) -> np.ndarray:
+        """Nearest resampling of a cylinder quantity into the image."""
+        rows = np.clip(np.rint(self.row_of).astype(np.int64), 0, panorama.shape[0] - 1)
+        columns = np.clip(np.rint(self.column_of).astype(np.int64), 0, panorama.shape[1] - 1)
+        return panorama[rows, columns]
+
+
+def make_cylinder(camera: Intrinsics, down: np.ndarray) -> Cylinder:
+    """The cylinder that covers the whole image at about its own resolution."""
+    ahead, left = heading_axes(down)
+    rays = pixel_rays(camera)
+    x, y, z = rays @ ahead, rays @ left, rays @ down
+    flat = np.maximum(np.hypot(x, y), 1e-9)
+    azimuth, below = np.arctan2(y, x), np.arctan2(z, flat)
+    step = 1.0 / camera.fx
+    wide = float(min(np.abs(azimuth).max(), 2.6))
+    columns = max(int(np.ceil(2 * wide / step)), 8)
+    top, bottom = float(below.min()), float(below.max())
+    rows = max(int(np.ceil((bottom - top) / step)), 8)
+    column_azimuth = wide - (np.arange(columns) + 0.5) * (2 * wide / columns)
+    row_below = top + (np.arange(rows) + 0.5) * ((bottom - top) / rows)
+    ray = (
+        np.cos(column_azimuth)[None, :, None] * ahead
+        + np.sin(column_azimuth)[None, :, None] * left
+        + np.tan(row_below)[:, None, None] * down
+    )
+    front = ray[..., 2] > 1e-3
+    depth = np.where(front, ray[..., 2], 1.0)
+    u, v = ray[..., 0] / depth * camera.fx + camera.cx - 0.5, ray[..., 1] / depth * camera.fy + camera.cy - 0.5
+    inside = front & (u > -0.5) & (u < camera.width - 0.5) & (v > -0.5) & (v < camera.height - 0.5)
+    return Cylinder(
+        map_x=np.where(inside, u, -9).astype(np.float32),
+        map_y=np.where(inside, v, -9).astype(np.float32),
+        inside=inside,
+        tan_down=np.tan(row_below),
+        azimuth=column_azimuth,
+        row_of=(below - top) / (bottom - top) * rows - 0.5,
+        column_of=(wide - azimuth) / (2 * wide) * columns - 0.5,
+        flat=flat,
+        down=z,
+    )
+
+
+@njit(cache=True)
+def _stand(
+    floor: np.ndarray, solid: np.ndarray, inside: np.ndarray, tan_down: np.ndarray, height: float, reach: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Range of the foot under every solid pixel, and whether that foot was seen on floor."""
+    rows, columns = floor.shape
+    out = np.zeros((rows, columns), np.float32)
+    seen = np.zeros((rows, columns), np.bool_)
+    for c in range(columns):
+        foot, footed, started = reach, False, False
+        for r in range(rows - 1, -1, -1):
+            if not inside[r, c]:
+                continue
+            here = height / tan_down[r] if tan_down[r] > 1e-4 else reach
+            if here > reach:
+                here = reach
+            if floor[r, c]:
+                foot, footed, started = here, True, True
+            elif solid[r, c]:
+                if not started:
+                    foot, footed, started = here, False, True
+                out[r, c] = foot
+                seen[r, c] = footed
+    return out, seen
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Depth and meaning of each pixel of the photo."""
+
+    depth_m: Float[np.ndarray, "H W"]
+    valid: Bool[np.ndarray, "H W"]
+    kind: Int[np.ndarray, "H W"]
+    """0 nothing, 1 floor, 2 upright, 3 ceiling."""
+
+
+def stand_up(
+    cylinder: Cylinder,
+    floor: Bool[np.ndarray, "H W"],
+    sky: Bool[np.ndarray, "H W"],
+    patch: Int[np.ndarray, "H W"],
+    *,
+    height_m: float,
+    reach_m: float,
+    ceiling_m: float | None,
+) -> Layout:
+    """Depth of floor, upright structure and ceiling.
+
+    Args:
+        floor: floor pixels; exactly on the plane afterwards.
+        sky: pixels without depth.
+        patch: superpixel of each pixel; one superpixel stands at one range.
+        height_m: camera above the floor.
+        reach_m: nothing stands farther than this.
+        ceiling_m: ceiling above the floor; None outdoors.
+    """
+    solid = ~floor & ~sky
+    pano_floor, pano_solid = cylinder.unroll(floor), cylinder.unroll(solid)
+    stand, _ = _stand(pano_floor, pano_solid, cylinder.inside, cylinder.tan_down, height_m, reach_m)
+    ranges = np.where(solid, cylinder.roll_back(stand), 0.0)
+    ranges = _level_patches(ranges, patch, solid)
+    depth = np.where(floor, height_m / np.maximum(cylinder.down, 1e-6), ranges / cylinder.flat)
+    kind = np.where(floor, 1, np.where(solid, 2, 0))
+    if ceiling_m is not None:
+        rise = -cylinder.down * depth
+        high = solid & (rise > ceiling_m - height_m) & (cylinder.down < -1e-3)
+        depth[high] = (ceiling_m - height_m) / -cylinder.down[high]
+        kind[high] = 3
+    valid = (kind > 0) & (depth > 0.05) & (depth * cylinder.flat < reach_m - 1e-6)
+    return Layout(depth_m=np.where(valid, depth, 0.0), valid=valid, kind=np.where(valid, kind, 0))
+
+
+def _level_patches(ranges: np.ndarray, patch: np.ndarray, solid: np.ndarray) -> np.ndarray:
+    """One range per superpixel (its median), so that a front does not break into stripes."""
+    where = solid & (ranges > 0)
+    count = int(patch.max()) + 1
+    labels = np.where(where, patch + 1, 0)
+    middle = np.asarray(ndimage.median(ranges, labels, np.arange(1, count + 1)), np.float64)
+    return np.where(where, np.nan_to_num(middle)[patch], 0.0)
