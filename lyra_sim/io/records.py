@@ -5,6 +5,8 @@ import dataclasses
 import json
 import types
 import typing
+import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,7 +29,8 @@ def save_record(record: Any, folder: Path, *, compress: bool = False) -> None:
     tree = _encode(record, "", arrays)
     writer = np.savez_compressed if compress else np.savez
     writer(folder / "arrays.npz", **arrays)  # pyright: ignore[reportArgumentType]
-    (folder / "record.json").write_text(json.dumps(tree, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    text = json.dumps(tree, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    (folder / "record.json").write_text(text, encoding="utf-8")
 
 
 def load_record(cls: type[T], folder: Path) -> T:
@@ -37,17 +40,17 @@ def load_record(cls: type[T], folder: Path) -> T:
         InputError: the folder does not hold a record of this type.
     """
     try:
-        tree = json.loads((folder / "record.json").read_text())
+        tree = json.loads((folder / "record.json").read_text(encoding="utf-8"))
         with np.load(folder / "arrays.npz", allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
-    except (OSError, ValueError) as error:
+        return _decode(cls, tree, arrays)
+    except (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(
             folder,
             expected=f"a saved {cls.__name__} (record.json, arrays.npz)",
-            got=str(error),
+            got=f"{type(error).__name__}: {error}"[:300],
             todo="Run again with --fresh to make it anew.",
         ) from error
-    return _decode(cls, tree, arrays)
 
 
 def _encode(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
@@ -74,6 +77,8 @@ def _decode(kind: Any, tree: Any, arrays: dict[str, np.ndarray]) -> Any:
     if typing.get_origin(kind) in (typing.Union, types.UnionType):
         kind = next(arg for arg in typing.get_args(kind) if arg is not types.NoneType)
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        if not isinstance(tree, dict):
+            raise ValueError(f"no {kind.__name__} in record.json")
         hints = typing.get_type_hints(kind, include_extras=True)
         return kind(**{name: _decode(hints[name], item, arrays) for name, item in tree.items()})
     if typing.get_origin(kind) in (tuple, Sequence):

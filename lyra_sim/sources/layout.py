@@ -37,8 +37,8 @@ class WalkLayout:
 def walk_layout(folder: Path) -> WalkLayout | None:
     """The RGB-D layout of a folder; None where it is an ordinary one.
 
-    A walk needs two of: poses.txt, camera.json, color/, depth/ (camera.json and poses.txt alone are enough, one of
-    them together with one image folder too). A folder with depth.png, camera.json and rgb.* is one RGB-D frame.
+    Two of poses.txt, camera.json, color/ and depth/ make a walk, if only to say what is missing: its depth images
+    must not be taken for photos. A folder with depth.png, camera.json and rgb.* is one RGB-D frame.
     """
     marks = (folder / POSES).is_file() + (folder / CAMERA).is_file()
     marks += (folder / COLOR_FOLDER).is_dir() + (folder / DEPTH_FOLDER).is_dir()
