@@ -1,18 +1,22 @@
 """Settings of the tasks stage: robots, maps, episodes."""
 
-from pydantic import Field
+from typing import Annotated
+
+from pydantic import Field, model_validator
 
 from lyra_sim.config.model import Config
+
+_Length = Annotated[float, Field(gt=0)]
 
 
 class RobotConfig(Config):
     """One robot embodiment, read from configs/robots/<name>.yaml."""
 
-    name: str
-    """Folder name under nav/."""
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")
+    """Folder name under nav/: small letters, digits, _ and -."""
     radius_m: float = Field(gt=0)
     """Inscribed radius used for the map."""
-    footprint_m: tuple[float, float]
+    footprint_m: tuple[_Length, _Length]
     """Length and width of the rectangular footprint, for the swept checks of spawns and doors."""
     slab_m: tuple[float, float]
     """Heights above the floor between which obstacles count."""
@@ -26,6 +30,16 @@ class RobotConfig(Config):
     """Top turn rate of the follower."""
     asset: str
     """Isaac Sim asset path of the robot."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "RobotConfig":
+        if not 0 <= self.slab_m[0] < self.slab_m[1]:
+            raise ValueError(f"slab_m must be two rising heights, got {self.slab_m}")
+        if self.step_m >= self.slab_m[1]:
+            raise ValueError(f"step_m {self.step_m} must be below the top of the slab {self.slab_m[1]}")
+        if self.radius_m < min(self.footprint_m) / 2 - 1e-9:
+            raise ValueError(f"radius_m {self.radius_m} is less than half the footprint's width {self.footprint_m}")
+        return self
 
 
 class TasksConfig(Config):

@@ -1,0 +1,124 @@
+"""All navigation artefacts of a world, made from its written scene: `build_nav`."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lyra_sim.config.tasks import RobotConfig, TasksConfig
+from lyra_sim.core.record import record
+from lyra_sim.core.records import FloorGrid
+from lyra_sim.geometry.rays import RayScene
+from robot_tasks import footprint, gates
+from robot_tasks.colliders import Soup, rays_of, soup_of_scene
+from robot_tasks.episode_files import write_episodes
+from robot_tasks.episodes import Episode, make_episodes, make_fields
+from robot_tasks.follower import drive, success_and_spl
+from robot_tasks.free_points import DROP_SLAB, find_free_points, write_free_points
+from robot_tasks.islands import find_space
+from robot_tasks.mapfiles import write_fields, write_ros_map
+from robot_tasks.navmap import Ground, NavMap, Slab, build_map, measure_ground, robot_slab
+from robot_tasks.preview import write_preview
+
+COMPASS_SLAB = Slab(low_m=0.10, high_m=0.62, step_m=0.10, slope_deg=15.0)
+COMPASS_CELL_M = 0.05
+"""What COMPASS' own map generator uses (NVlabs/COMPASS)."""
+
+
+@record
+class Site:
+    """What all robots of one world share."""
+
+    soup: Soup
+    rays: RayScene
+    ground: Ground
+    band: NavMap
+    """Map of the height band in which free points must be clear."""
+
+
+def build_nav(
+    scene: Path, out: Path, *, floor: FloorGrid, robots: Sequence[RobotConfig], config: TasksConfig, seed: int
+) -> dict[str, Any]:
+    """Write `out/omap/` and `out/nav/<robot>/` for a written USD scene.
+
+    Args:
+        scene: the written `scene.usda`; its colliders are the only geometry used.
+        out: the world folder.
+        floor: which cells are seen or filled floor; elsewhere nothing is known to be free.
+
+    Returns:
+        For each robot's name: `trainable`, `why`, the gates' values, `longest_geodesic_m`, `free_points`, `islands`.
+
+    Raises:
+        SceneError: the floor record is empty.
+        InputError: the scene cannot be read.
+    """
+    return build_nav_of_soup(soup_of_scene(scene), out, floor=floor, robots=robots, config=config, seed=seed)
+
+
+def build_nav_of_soup(
+    soup: Soup, out: Path, *, floor: FloorGrid, robots: Sequence[RobotConfig], config: TasksConfig, seed: int
+) -> dict[str, Any]:
+    """`build_nav` from collider triangles."""
+    rays = rays_of(soup)
+    ground = measure_ground(rays, floor)
+    write_ros_map(build_map(soup, ground, COMPASS_SLAB, COMPASS_CELL_M), out / "omap", "occupancy_map", pgm=False)
+    site = Site(soup=soup, rays=rays, ground=ground, band=build_map(soup, ground, DROP_SLAB, config.cell_m))
+    return {robot.name: _build_robot(site, out / "nav" / robot.name, robot, config, seed) for robot in robots}
+
+
+def _build_robot(site: Site, folder: Path, robot: RobotConfig, config: TasksConfig, seed: int) -> dict[str, Any]:
+    nav = build_map(site.soup, site.ground, robot_slab(robot), config.cell_m)
+    space = find_space(nav, robot.radius_m, config.cell_m / 2)
+    fields = make_fields(nav, space, robot, config, seed)
+    episodes = make_episodes(nav, space, fields, robot, config, seed)
+    drives = [drive(episode, nav, robot) for episode in episodes]
+    points = find_free_points(site.soup, site.rays, site.ground, site.band, space, robot, seed)
+    success, spl = success_and_spl(drives, episodes)
+    total = sum(space.areas_m2)
+    area = space.areas_m2[0] if space.areas_m2 else 0.0
+    judged = gates.robot_gates(
+        area_m2=area,
+        largest_share=area / total if total else 0.0,
+        overlaps=count_overlaps(site, episodes, robot),
+        success=success,
+        spl=spl,
+        episodes=len(episodes),
+        min_episodes=config.min_episodes,
+        longest_m=fields.longest_m,
+    )
+    write_ros_map(nav, folder, "map", pgm=True)
+    write_fields(nav, space, fields, folder / "fields.npz")
+    heights = [(_floor_m(site.ground, e.start), _floor_m(site.ground, e.goal)) for e in episodes]
+    write_episodes(episodes, drives, heights, robot.name, folder / "episodes.json.gz")
+    write_free_points(points, folder / "free_points.csv")
+    write_preview(nav, space, points, episodes, folder / "preview.png")
+    summary = {
+        **gates.verdict(judged),
+        "longest_geodesic_m": round(fields.longest_m, 3),
+        "free_points": len(points),
+        "islands_m2": [round(a, 3) for a in space.areas_m2[:10]],
+    }
+    tree = {"robot": robot.name, "gates": gates.as_rows(judged), **summary}
+    (folder / "gates.json").write_text(json.dumps(tree, indent=1, sort_keys=True) + "\n")
+    return summary
+
+
+def count_overlaps(site: Site, episodes: Sequence[Episode], robot: RobotConfig) -> int:
+    """Start poses, and goal poses as the path reaches them, at which the robot's box meets a collider triangle."""
+    poses = []
+    for episode in episodes:
+        poses.append((episode.start, episode.start_yaw))
+        poses.append((episode.goal, float(footprint.headings(episode.path)[-1])))
+    return sum(
+        footprint.box_hits(site.soup.triangles, robot, p[0], p[1], _floor_m(site.ground, p), yaw) > 0
+        for p, yaw in poses
+    )
+
+
+def _floor_m(ground: Ground, point: np.ndarray) -> float:
+    cell = np.floor((point - ground.origin_m) / ground.cell_m).astype(int)
+    cell = np.minimum(cell, np.array(ground.present.shape) - 1)
+    return float(ground.height_m[cell[0], cell[1]])

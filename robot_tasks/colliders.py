@@ -1,0 +1,53 @@
+"""The colliders of a scene as one bag of triangles, the way a physics engine meets them."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float64, Int32
+
+from lyra_sim.core.record import record
+from lyra_sim.core.records import ColliderPart
+from lyra_sim.geometry.rays import RayScene
+
+
+@record
+class Soup:
+    """Collider triangles in the world frame, outward winding."""
+
+    triangles: Float64[np.ndarray, "T 3 3"]
+    """Corner coordinates, metres."""
+    hull: Int32[np.ndarray, "T"]
+    """Number of the convex hull a triangle bounds (its inside is solid), -1 for open triangle meshes."""
+
+
+def soup_of_parts(parts: Iterable[ColliderPart]) -> Soup:
+    """The parts of a collider record. A hull part's faces must be those of its convex hull."""
+    return _soup((part.vertices, part.faces, part.kind == "hull") for part in parts)
+
+
+def soup_of_scene(scene: Path) -> Soup:
+    """The colliders of a written USD scene as the physics engine sees them: hulls realised, primitives solid.
+
+    Raises:
+        InputError: the file is not a readable USD scene.
+    """
+    from usd_export.reader import read_scene
+
+    open_kinds = ("none", "meshSimplification", "sdf", "", "Plane")
+    shapes = read_scene(scene, textures=False).colliders
+    return _soup((shape.vertices, shape.faces, shape.approximation not in open_kinds) for shape in shapes)
+
+
+def _soup(shapes: Iterable[tuple[np.ndarray, np.ndarray, bool]]) -> Soup:
+    triangles, hulls = [np.zeros((0, 3, 3))], [np.zeros(0, np.int32)]
+    for number, (vertices, faces, solid) in enumerate(shapes):
+        triangles.append(vertices[faces].astype(np.float64).reshape(-1, 3, 3))
+        hulls.append(np.full(len(faces), number if solid else -1, np.int32))
+    return Soup(triangles=np.concatenate(triangles), hull=np.concatenate(hulls))
+
+
+def rays_of(soup: Soup) -> RayScene:
+    """A ray caster over the soup; face index k is triangle k."""
+    count = len(soup.triangles)
+    return RayScene(soup.triangles.reshape(-1, 3), np.arange(3 * count, dtype=np.int32).reshape(-1, 3))

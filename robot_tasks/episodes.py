@@ -1,0 +1,165 @@
+"""Start and goal pairs that are known to be drivable, with their shortest distance and a path that was checked.
+
+Goals are spread over the largest island; starts are drawn from a goal's distance field by distance; easy pairs
+(nearly straight) are thinned as Habitat does (Habitat, PointNav generator): a pair with geodesic / euclidean
+ratio < 1.1 is kept with probability 20 (ratio - 0.98)^2. Where the space is so simple that too few remain (a convex
+room has only straight pairs), the thinned ones fill the quota, most crooked first.
+"""
+
+import numpy as np
+from jaxtyping import Float64
+
+from lyra_sim.config.tasks import RobotConfig, TasksConfig
+from lyra_sim.core.record import record
+from robot_tasks import footprint, plan
+from robot_tasks.geodesic import goal_field, sample
+from robot_tasks.islands import Space
+from robot_tasks.navmap import NavMap
+
+DRIVE_MARGIN_M = 0.03
+"""Driven paths keep this much more than the map radius where there is room."""
+_EASY_RATIO = 1.1
+_BINS = 8
+
+
+@record
+class Episode:
+    """One navigation task. World frame, metres, yaw 0 along +x."""
+
+    start: Float64[np.ndarray, "2"]
+    start_yaw: float
+    goal: Float64[np.ndarray, "2"]
+    geodesic_m: float
+    """Shortest way of the robot's centre, at the map radius from everything."""
+    path: Float64[np.ndarray, "N 2"]
+    """A path whose swept outline is free; a little longer than the shortest."""
+    path_m: float
+    clearance_m: float
+    """Smallest distance of the path to anything blocked."""
+
+    @property
+    def euclidean_m(self) -> float:
+        """Straight distance of start and goal."""
+        return float(np.hypot(*(self.goal - self.start)))
+
+
+@record
+class Fields:
+    """Distance fields of the goals on the cells of the robot's space."""
+
+    goals: Float64[np.ndarray, "G 2"]
+    cells: np.ndarray
+    """Int64 (G, 2): the goals' cells."""
+    distance_m: Float64[np.ndarray, "G X Y"]
+    """inf where the robot's centre cannot be or not come from."""
+
+    @property
+    def longest_m(self) -> float:
+        """The longest geodesic found, 0 without goals."""
+        finite = self.distance_m[np.isfinite(self.distance_m)]
+        return float(finite.max()) if len(finite) else 0.0
+
+
+def make_fields(nav: NavMap, space: Space, robot: RobotConfig, config: TasksConfig, seed: int) -> Fields:
+    """Goals spread over the main island (farthest-point choice from a seeded first one) and their fields."""
+    cells = np.argwhere(space.main)
+    centres = space.centre(cells)
+    if len(cells):
+        room = sample(nav.clearance_m, nav.origin_m, nav.fine_m, centres)
+        roomy = room >= robot.radius_m + DRIVE_MARGIN_M
+        cells, centres = (cells[roomy], centres[roomy]) if roomy.any() else (cells, centres)
+    chosen: list[int] = []
+    if len(cells):
+        chosen.append(int(np.random.default_rng(seed).integers(len(cells))))
+        apart = np.hypot(*(centres - centres[chosen[0]]).T)
+        while len(chosen) < config.goals and apart.max() >= max(2 * robot.radius_m, 0.25):
+            chosen.append(int(np.argmax(apart)))
+            apart = np.minimum(apart, np.hypot(*(centres - centres[chosen[-1]]).T))
+    fields = [goal_field(space.main, (int(cells[k, 0]), int(cells[k, 1])), space.cell_m) for k in chosen]
+    distance = np.stack(fields) if fields else np.zeros((0, *space.island.shape))
+    return Fields(goals=centres[chosen].reshape(-1, 2), cells=cells[chosen].reshape(-1, 2), distance_m=distance)
+
+
+def make_episodes(
+    nav: NavMap, space: Space, fields: Fields, robot: RobotConfig, config: TasksConfig, seed: int
+) -> tuple[Episode, ...]:
+    """Up to `config.episodes` verified episodes.
+
+    The shortest geodesic asked for is `config.min_geodesic_m`, in small worlds half of the longest one found there
+    (never below 0.5 m).
+    """
+    if config.episodes == 0 or len(fields.goals) == 0:
+        return ()
+    rng = np.random.default_rng([seed, 1])
+    low = min(config.min_geodesic_m, max(0.5, 0.5 * fields.longest_m))
+    high = min(config.max_geodesic_m, fields.longest_m)
+    kept: list[Episode] = []
+    spare: list[Episode] = []
+    for g, start in _draw_pairs(nav, space, fields, robot, config, low, high, rng):
+        if len(kept) == config.episodes:
+            break
+        thinning, spin = rng.random(), rng.permutation(footprint.YAWS)
+        made = plan_episode(nav, space, fields, g, start, robot, spin)
+        if made is None or made.geodesic_m < low - 0.05:
+            continue
+        ratio = made.geodesic_m / max(made.euclidean_m, 1e-9)
+        easy = ratio < _EASY_RATIO and thinning > 20 * max(ratio - 0.98, 0.0) ** 2
+        (spare if easy else kept).append(made)
+    spare.sort(key=lambda e: -round(e.geodesic_m / max(e.euclidean_m, 1e-9), 2))  # stable: ties keep their draw
+    return tuple(kept + spare[: config.episodes - len(kept)])
+
+
+def _draw_pairs(
+    nav: NavMap, space: Space, fields: Fields, robot: RobotConfig, config: TasksConfig, low: float, high: float,
+    rng: np.random.Generator,
+) -> list[tuple[int, tuple[int, int]]]:  # fmt: skip
+    """Candidate (goal number, start cell) pairs: goals in turn, distances spread evenly over low..high."""
+    if high < low:
+        return []
+    roomy = np.argwhere(space.main)
+    room = sample(nav.clearance_m, nav.origin_m, nav.fine_m, space.centre(roomy))
+    roomy = roomy[room >= min(robot.radius_m + DRIVE_MARGIN_M, room.max())]
+    edges = np.linspace(low, high, _BINS + 1)
+    each = -(-2 * config.episodes // (len(fields.goals) * _BINS))
+    pairs: list[tuple[int, tuple[int, int]]] = []
+    for g in range(len(fields.goals)):
+        far = fields.distance_m[g][roomy[:, 0], roomy[:, 1]]
+        for k in range(_BINS):
+            fits = np.flatnonzero((far >= edges[k]) & (far <= edges[k + 1]))
+            for m in fits[rng.permutation(len(fits))[:each]]:
+                pairs.append((g, (int(roomy[m, 0]), int(roomy[m, 1]))))
+    return [pairs[k] for k in rng.permutation(len(pairs))]
+
+
+def plan_episode(
+    nav: NavMap, space: Space, fields: Fields, g: int, start: tuple[int, int], robot: RobotConfig, spin: np.ndarray
+) -> Episode | None:
+    """Shortest distance, a drivable path and a start heading for one pair; None where the outline does not fit."""
+    raw = plan.descend(fields.distance_m[g], space, start)
+    if not np.array_equal(space.cell(raw[-1:])[0], fields.cells[g]):
+        return None
+    shortest = plan.tighten(raw, nav, robot.radius_m, robot.radius_m)
+    if shortest is None:
+        return None
+    for margin in (DRIVE_MARGIN_M, footprint.circumscribed_m(robot) - robot.radius_m + DRIVE_MARGIN_M):
+        path = plan.tighten(raw, nav, robot.radius_m, robot.radius_m + margin)
+        yaw = None if path is None else _start_yaw(nav, robot, path, spin)
+        if path is not None and yaw is not None:
+            room = plan.least_clearance(path, nav)
+            return Episode(
+                start=path[0].copy(), start_yaw=yaw, goal=path[-1].copy(), path=path, path_m=plan.length(path),
+                geodesic_m=min(plan.length(shortest), plan.length(path)), clearance_m=room,
+            )  # fmt: skip
+    return None
+
+
+def _start_yaw(nav: NavMap, robot: RobotConfig, path: np.ndarray, spin: np.ndarray) -> float | None:
+    """A heading from which the whole path can be driven: one of 16 in the order `spin`, else straight along it."""
+    along = float(footprint.headings(path)[0])
+    if not footprint.sweep_clear(nav, robot, footprint.poses_along(path, along)):
+        return None
+    for k in spin:
+        yaw = float(k) * 2 * np.pi / footprint.YAWS
+        if footprint.sweep_clear(nav, robot, footprint.poses_along(path[:2], yaw)):
+            return yaw
+    return along

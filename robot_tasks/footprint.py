@@ -1,0 +1,166 @@
+"""Does the robot's real outline fit: the rectangle on the map, the box among the collider triangles."""
+
+import math
+
+import numpy as np
+from jaxtyping import Float64
+from numba import njit
+
+from lyra_sim.config.tasks import RobotConfig
+from robot_tasks.geodesic import sample_at
+from robot_tasks.navmap import NavMap
+
+YAWS = 16
+"""Start headings are multiples of a turn over this."""
+_TURN_RAD = 0.1
+"""Turning on the spot is checked at headings this far apart."""
+
+
+@njit(cache=True)
+def rectangle_blocked(blocked, clearance, ox, oy, cell, x, y, yaw, half_length, half_width, radius):
+    """Does the rectangle at a pose, or the disc it is mapped with, touch a blocked cell? Blocked cells count whole."""
+    room = sample_at(clearance, ox, oy, cell, x, y)
+    reach = np.hypot(half_length, half_width)
+    if room < radius:
+        return True
+    if room >= reach:
+        return False
+    grow = cell * np.sqrt(0.5)
+    c, s = np.cos(yaw), np.sin(yaw)
+    nx, ny = blocked.shape
+    i0, i1 = int(np.floor((x - reach - ox) / cell)), int(np.floor((x + reach - ox) / cell))
+    j0, j1 = int(np.floor((y - reach - oy) / cell)), int(np.floor((y + reach - oy) / cell))
+    for i in range(i0, i1 + 1):
+        for j in range(j0, j1 + 1):
+            if 0 <= i < nx and 0 <= j < ny and not blocked[i, j]:
+                continue
+            dx, dy = ox + (i + 0.5) * cell - x, oy + (j + 0.5) * cell - y
+            if abs(c * dx + s * dy) < half_length + grow and abs(c * dy - s * dx) < half_width + grow:
+                return True
+    return False
+
+
+@njit(cache=True)
+def _sweep(blocked, clearance, ox, oy, cell, poses, half_length, half_width, radius, turn, spacing):
+    """Index of the first leg between poses that touches something, -1 if none: turn on the spot, then drive."""
+    for k in range(len(poses) - 1):
+        x, y, yaw = poses[k]
+        dx, dy = poses[k + 1, 0] - x, poses[k + 1, 1] - y
+        dyaw = (poses[k + 1, 2] - yaw + np.pi) % (2 * np.pi) - np.pi
+        turns = max(int(np.ceil(abs(dyaw) / turn)), 1)
+        for t in range(turns + 1):
+            if rectangle_blocked(
+                blocked, clearance, ox, oy, cell, x, y, yaw + t / turns * dyaw, half_length, half_width, radius
+            ):
+                return k
+        steps = max(int(np.ceil(np.hypot(dx, dy) / spacing)), 1)
+        for t in range(1, steps + 1):
+            s = t / steps
+            if rectangle_blocked(
+                blocked,
+                clearance,
+                ox,
+                oy,
+                cell,
+                x + s * dx,
+                y + s * dy,
+                poses[k + 1, 2],
+                half_length,
+                half_width,
+                radius,
+            ):
+                return k
+    return -1
+
+
+def sweep_clear(nav: NavMap, robot: RobotConfig, poses: Float64[np.ndarray, "N 3"], slack_m: float = 0.005) -> bool:
+    """Can the robot go through the poses (x, y, yaw), turning on the spot at each and driving straight to the next,
+    without its outline touching anything blocked? `slack_m` is what a chord around a corner may lack."""
+    return (
+        _sweep(
+            nav.blocked, nav.clearance_m, nav.origin_m[0], nav.origin_m[1], nav.fine_m,
+            np.ascontiguousarray(poses, np.float64), robot.footprint_m[0] / 2, robot.footprint_m[1] / 2,
+            robot.radius_m - slack_m, _TURN_RAD, 0.04,
+        )
+        == -1
+    )  # fmt: skip
+
+
+def pose_clear(nav: NavMap, robot: RobotConfig, x: float, y: float, yaw: float) -> bool:
+    """Does the robot's outline fit at a pose?"""
+    return sweep_clear(nav, robot, np.array([[x, y, yaw], [x, y, yaw]]))
+
+
+def headings(path: Float64[np.ndarray, "N 2"]) -> Float64[np.ndarray, "M"]:
+    """Heading of each segment of a polyline, radians."""
+    step = np.diff(path, axis=0)
+    return np.arctan2(step[:, 1], step[:, 0])
+
+
+def poses_along(path: Float64[np.ndarray, "N 2"], start_yaw: float) -> Float64[np.ndarray, "N 3"]:
+    """Poses of a robot that starts with `start_yaw` and turns at each vertex toward the next: pose k + 1 is reached
+    with the heading of segment k."""
+    yaw = np.concatenate([[start_yaw], headings(path)])
+    return np.column_stack([path, yaw])
+
+
+@njit(cache=True)
+def _separated(tri, half, axis):
+    """Is `axis` a separating axis between a triangle (box coordinates) and a box?"""
+    low, high = np.inf, -np.inf
+    for k in range(3):
+        d = tri[k, 0] * axis[0] + tri[k, 1] * axis[1] + tri[k, 2] * axis[2]
+        low, high = min(low, d), max(high, d)
+    reach = half[0] * abs(axis[0]) + half[1] * abs(axis[1]) + half[2] * abs(axis[2])
+    return low > reach or high < -reach
+
+
+@njit(cache=True)
+def _box_hits(triangles, centre, yaw, half):
+    """Number of triangles that meet an upright box (separating axes, Akenine-Moller 2001)."""
+    c, s = np.cos(yaw), np.sin(yaw)
+    reach = np.hypot(half[0], half[1])
+    tri, axis, edge = np.empty((3, 3)), np.empty(3), np.empty((3, 3))
+    hits = 0
+    for t in range(len(triangles)):
+        a = triangles[t]
+        if (
+            a[:, 2].min() > centre[2] + half[2]
+            or a[:, 2].max() < centre[2] - half[2]
+            or a[:, 0].min() > centre[0] + reach
+            or a[:, 0].max() < centre[0] - reach
+            or a[:, 1].min() > centre[1] + reach
+            or a[:, 1].max() < centre[1] - reach
+        ):
+            continue
+        for k in range(3):
+            x, y = a[k, 0] - centre[0], a[k, 1] - centre[1]
+            tri[k, 0], tri[k, 1], tri[k, 2] = c * x + s * y, c * y - s * x, a[k, 2] - centre[2]
+        apart = False
+        for k in range(3):
+            edge[k] = tri[(k + 1) % 3] - tri[k]
+            axis[:] = 0.0
+            axis[k] = 1.0
+            apart = apart or _separated(tri, half, axis)
+        apart = apart or _separated(tri, half, np.cross(edge[0], edge[1]))
+        for k in range(3):
+            for m in range(3):
+                axis[:] = 0.0
+                axis[m] = 1.0
+                apart = apart or _separated(tri, half, np.cross(axis, edge[k]))
+        hits += not apart
+    return hits
+
+
+def box_hits(
+    triangles: Float64[np.ndarray, "T 3 3"], robot: RobotConfig, x: float, y: float, floor_m: float, yaw: float
+) -> int:
+    """Collider triangles that meet the robot's box at a pose: its outline, from its step to its top, exactly in 3-D."""
+    low, high = floor_m + min(robot.step_m, robot.slab_m[0]) + 1e-4, floor_m + robot.slab_m[1]
+    half = np.array([robot.footprint_m[0] / 2, robot.footprint_m[1] / 2, (high - low) / 2])
+    return int(_box_hits(np.ascontiguousarray(triangles), np.array([x, y, (low + high) / 2]), yaw, half))
+
+
+def circumscribed_m(robot: RobotConfig) -> float:
+    """Radius of the circle around the footprint, at least the map radius."""
+    return max(math.hypot(*robot.footprint_m) / 2, robot.radius_m)

@@ -1,0 +1,198 @@
+"""Occupancy maps from colliders: what blocks a robot of this height and step, where floor is, what is unknown.
+
+The map a robot gets is coarse (`cell_m`); everything computed from it (clearance, planning, footprints) uses the same
+raster made finer, so that a door is not narrowed by half a cell on either side.
+"""
+
+import math
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float32, Float64, UInt8
+from scipy import ndimage
+
+from lyra_sim.config.tasks import RobotConfig
+from lyra_sim.core.errors import SceneError
+from lyra_sim.core.record import record
+from lyra_sim.core.records import FloorGrid
+from lyra_sim.geometry.rays import RayScene
+from robot_tasks.colliders import Soup, rays_of, soup_of_scene
+from robot_tasks.raster import rasterise
+
+OCCUPIED, UNKNOWN, FREE = 0, 127, 255
+"""Grey values of the map; 127 stays unknown under every ROS loader (205 reads as free above a threshold of 0.196)."""
+_FLOOR_TOL_M = 0.02
+"""A collider this near the recorded floor height is the floor."""
+_PAD_M = 0.5
+_SLOPE_BASE_M = 0.3
+_FINE_CELLS_MAX = 12_000_000
+
+
+@record
+class Ground:
+    """The floor as colliders carry it, on the lattice of the floor record, cropped to the floor plus a border."""
+
+    origin_m: Float64[np.ndarray, "2"]
+    cell_m: float
+    present: Bool[np.ndarray, "X Y"]
+    """The record says floor and the vertical line through the cell's centre meets a collider there."""
+    height_m: Float32[np.ndarray, "X Y"]
+    """Collider height where present, else that of the nearest present cell."""
+
+
+@record
+class Slab:
+    """What counts as an obstacle: collider between two heights over the floor, and floor edges."""
+
+    low_m: float
+    high_m: float
+    step_m: float
+    slope_deg: float
+
+
+@record
+class NavMap:
+    """An occupancy map and the finer raster behind it. Cell (0, 0) has its lower left corner at `origin_m`."""
+
+    origin_m: Float64[np.ndarray, "2"]
+    cell_m: float
+    state: UInt8[np.ndarray, "X Y"]
+    """OCCUPIED, UNKNOWN or FREE."""
+    fine_m: float
+    blocked: Bool[np.ndarray, "U V"]
+    """On cells of `fine_m` from the same origin: an obstacle, or no floor."""
+    clearance_m: Float32[np.ndarray, "U V"]
+    """At the centres of the fine cells: lower bound of the distance to what is blocked; 0 inside."""
+
+
+def measure_ground(rays: RayScene, floor: FloorGrid) -> Ground:
+    """Where the recorded floor is really carried by a collider, and how high.
+
+    Raises:
+        SceneError: the record holds no floor.
+    """
+    found = np.argwhere(floor.state > 0)
+    if len(found) == 0:
+        raise SceneError("tasks", expected="some floor", got="none", todo="Use an input in which floor is visible.")
+    pad = math.ceil(_PAD_M / floor.cell_m)
+    first, last = found.min(0), found.max(0)
+    known, height = (
+        np.pad(grid[first[0] : last[0] + 1, first[1] : last[1] + 1], pad) for grid in (floor.state > 0, floor.height_m)
+    )
+    origin = floor.origin_m + (first - pad) * floor.cell_m
+    cells = np.argwhere(known)
+    tops = height[known].astype(np.float64) + _FLOOR_TOL_M
+    # off the exact centre, where the diagonals of level rectangles run
+    starts = np.column_stack([origin + (cells + 0.5) * floor.cell_m + np.array([1.1e-3, 0.7e-3]), tops])
+    down = np.broadcast_to([0.0, 0.0, -1.0], starts.shape)
+    depth, _, _ = rays.cast(starts, down)
+    met = depth <= 2 * _FLOOR_TOL_M
+    present = np.zeros(known.shape, bool)
+    present[known] = met
+    carried = np.zeros(known.shape, np.float32)
+    carried[tuple(cells[met].T)] = (tops - depth)[met]
+    if met.any():
+        nearest = ndimage.distance_transform_edt(~present, return_distances=False, return_indices=True)
+        carried = carried[tuple(nearest)]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    return Ground(origin_m=origin, cell_m=floor.cell_m, present=present, height_m=np.ascontiguousarray(carried))
+
+
+def robot_slab(robot: RobotConfig) -> Slab:
+    """Everything above the robot's step and below its top is an obstacle: what lies between step and slab stops its
+    wheels though its body would pass over it."""
+    return Slab(
+        low_m=min(robot.step_m, robot.slab_m[0]),
+        high_m=robot.slab_m[1],
+        step_m=robot.step_m,
+        slope_deg=robot.slope_deg,
+    )
+
+
+def build_map(soup: Soup, ground: Ground, slab: Slab, cell_m: float) -> NavMap:
+    """The occupancy map for one height band.
+
+    Occupied: any collider meets the cell's column inside the band, or the floor steps or slopes there by more than
+    the robot climbs. Free: not occupied and floor under the whole cell. Unknown: the rest.
+    """
+    extent = np.array(ground.present.shape) * ground.cell_m
+    shape = np.ceil(extent / cell_m - 1e-9).astype(int)
+    split = next(k for k in (4, 2) if k == 2 or shape.prod() * k * k <= _FINE_CELLS_MAX)
+    fine = cell_m / split
+    rows, columns = (((np.arange(n * split) + 0.5) * fine / ground.cell_m).astype(int) for n in shape)
+    outside = (rows >= ground.present.shape[0])[:, None] | (columns >= ground.present.shape[1])[None]
+    spot = np.ix_(np.minimum(rows, ground.present.shape[0] - 1), np.minimum(columns, ground.present.shape[1] - 1))
+    base = ground.height_m[spot]
+    solid = rasterise(
+        soup.triangles,
+        soup.hull,
+        ground.origin_m,
+        fine,
+        base + np.float32(slab.low_m + 1e-4),
+        base + np.float32(slab.high_m),
+    )
+    solid |= _edges(ground, slab)[spot] & ~outside
+    missing = ~ground.present[spot] | outside
+    blocked = solid | missing
+    inside = ndimage.distance_transform_edt(~blocked, sampling=fine)
+    assert isinstance(inside, np.ndarray)
+    coarse = (shape[0], split, shape[1], split)
+    state = np.full(tuple(shape), FREE, np.uint8)
+    state[missing.reshape(coarse).any((1, 3))] = UNKNOWN
+    state[solid.reshape(coarse).any((1, 3))] = OCCUPIED
+    clearance = np.maximum(inside - fine * math.sqrt(0.5), 0).astype(np.float32)  # the whole blocked cell counts
+    return NavMap(
+        origin_m=ground.origin_m, cell_m=cell_m, state=state, fine_m=fine, blocked=blocked, clearance_m=clearance
+    )
+
+
+def _edges(ground: Ground, slab: Slab) -> Bool[np.ndarray, "X Y"]:
+    """Floor cells beside a kerb higher than the step, or on a slope steeper than the robot drives."""
+    edges = np.zeros(ground.present.shape, bool)
+    far = max(round(_SLOPE_BASE_M / ground.cell_m), 1)
+    rise = math.tan(math.radians(slab.slope_deg)) * ground.cell_m
+    for lag in (1, far):
+        limit = slab.step_m + lag * rise + 1e-4
+        for axis in (0, 1):
+            here, there = _shifted(ground.present, lag, axis), _shifted(ground.height_m, lag, axis)
+            steep = here[0] & here[1] & (np.abs(there[0] - there[1]) > limit)
+            for side in _sides(edges, lag, axis):
+                side |= steep
+    return edges
+
+
+def _sides(grid: np.ndarray, lag: int, axis: int) -> tuple[np.ndarray, np.ndarray]:
+    moved = np.moveaxis(grid, axis, 0)
+    return np.moveaxis(moved[:-lag], 0, axis), np.moveaxis(moved[lag:], 0, axis)
+
+
+def _shifted(grid: np.ndarray, lag: int, axis: int) -> tuple[np.ndarray, np.ndarray]:
+    return _sides(grid, lag, axis)
+
+
+def map_of_soup(soup: Soup, robot: RobotConfig, floor: FloorGrid, cell_m: float = 0.05) -> NavMap:
+    """A robot's map from colliders in memory."""
+    return build_map(soup, measure_ground(rays_of(soup), floor), robot_slab(robot), cell_m)
+
+
+def map_from_scene(scene: Path, robot: RobotConfig, floor: FloorGrid, cell_m: float = 0.05) -> NavMap:
+    """A robot's map from a written USD scene."""
+    return map_of_soup(soup_of_scene(scene), robot, floor, cell_m)
+
+
+def reraster_iou(a: NavMap, b: NavMap) -> float:
+    """How far two maps of one world agree; 0 for maps on different lattices."""
+    if a.cell_m != b.cell_m or not np.array_equal(a.origin_m, b.origin_m):
+        return 0.0
+    return state_iou(a.state, b.state)
+
+
+def state_iou(a: UInt8[np.ndarray, "X Y"], b: UInt8[np.ndarray, "U V"]) -> float:
+    """Intersection over union of the free cells and of the occupied cells, the smaller of both; 0 where the shapes
+    differ."""
+    if a.shape != b.shape:
+        return 0.0
+    shares = []
+    for value in (FREE, OCCUPIED):
+        either = ((a == value) | (b == value)).sum()
+        shares.append(float(((a == value) & (b == value)).sum() / either) if either else 1.0)
+    return min(shares)

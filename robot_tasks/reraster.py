@@ -1,0 +1,45 @@
+"""The gate that asks whether the written scene still gives the maps it was published with."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from lyra_sim.config.tasks import TasksConfig
+from lyra_sim.core.records import Colliders, FloorGrid, Gate
+from robot_tasks.colliders import soup_of_parts, soup_of_scene
+from robot_tasks.navmap import map_of_soup, reraster_iou, state_iou
+from robot_tasks.robots import load_robots
+
+MAP_RERASTER_IOU = 0.99
+
+
+def map_gate(folder: Path, *, floor: FloorGrid, config: TasksConfig, colliders: Colliders | None = None) -> Gate:
+    """`map_reraster_iou`: each robot's map, made again from `folder/scene.usda`, against the written one in
+    `folder/nav/<robot>/map.png` and, where `colliders` are given, against the one from memory; the smallest counts.
+
+    Raises:
+        InputError: the scene cannot be read.
+    """
+    written = soup_of_scene(folder / "scene.usda")
+    in_memory = soup_of_parts(colliders.parts) if colliders is not None else None
+    worst, why = 1.0, ""
+    for robot in load_robots(config.robots):
+        again = map_of_soup(written, robot, floor, config.cell_m)
+        with Image.open(folder / "nav" / robot.name / "map.png") as image:
+            stored = np.ascontiguousarray(np.asarray(image.convert("L"))[::-1].T)
+        found = {"the written map": state_iou(stored, again.state)}
+        if in_memory is not None:
+            found["the map from memory"] = reraster_iou(map_of_soup(in_memory, robot, floor, config.cell_m), again)
+        for name, share in found.items():
+            if share < worst:
+                worst, why = share, f"{robot.name}: the written scene gives another map than {name}"
+    ok = worst >= MAP_RERASTER_IOU
+    return Gate(
+        name="map_reraster_iou",
+        value=round(worst, 5),
+        limit=MAP_RERASTER_IOU,
+        unit="1",
+        ok=ok,
+        why="" if ok else why,
+    )
