@@ -168,11 +168,9 @@ class Placed:
         r, c = (v.ravel() for v in np.meshgrid(np.arange(rows), np.arange(n), indexing="ij"))
         right = (c + 1) % n
         a, b, e, d = r * n + c, r * n + right, (r + 1) * n + right, (r + 1) * n + c
-        lower = np.stack([a, b, e], 1)[r < rows - 1]  # at the poles one of the two triangles has no area
-        upper = np.stack([a, e, d], 1)[r > 0]
-        first = np.stack([a, e, d], 1)[r == 0]
-        last = np.stack([a, b, e], 1)[r == rows - 1]
-        self.add(unit * radii + center, normal, np.concatenate([first, lower[n:], upper, last]), label, paint)
+        lower = np.stack([a, b, e], 1)[r > 0]  # at the poles one of the two triangles has no area
+        upper = np.stack([a, e, d], 1)[r < rows - 1]
+        self.add(unit * radii + center, normal, np.concatenate([lower, upper]), label, paint)
 
     def extrude(self, profile: Sequence[Sequence[float]], y0: float, y1: float, label: int, paint: int) -> None:
         """A convex profile of (x, z) points, counter-clockwise seen from -y, drawn out from y0 to y1."""
@@ -187,6 +185,16 @@ class Placed:
         y = np.tile([0.0, 1, 0], (n, 1))
         self.add(near, -y, fan, label, paint)
         self.add(far, y, fan[:, ::-1], label, paint)
+
+    def frustum(
+        self, low: Sequence[float], high: Sequence[float], z0: float, z1: float, label: int, sides: int, top: int
+    ) -> None:
+        """A block between two rectangles (x0, y0, x1, y1) at heights z0 and z1, without an underside."""
+        a, b, c, d = ((low[i], low[j], z0) for i, j in ((0, 1), (2, 1), (2, 3), (0, 3)))
+        e, f, g, h = ((high[i], high[j], z1) for i, j in ((0, 1), (2, 1), (2, 3), (0, 3)))
+        for side in ((a, b, f, e), (b, c, g, f), (c, d, h, g), (d, a, e, h)):
+            self.quad(side, label, sides)
+        self.quad((e, f, g, h), label, top)
 
     def wall(self, length: float, height: float, openings: Sequence[Sequence[float]], paint: int) -> None:
         """The plane y = 0 from x = 0 to `length`, free side -y, without the rectangles (x0, z0, x1, z1)."""
