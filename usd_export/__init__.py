@@ -7,5 +7,6 @@ nor how a world is made. Start reading at `scene.py` (writing) and `reader.py` (
 
 from usd_export.reader import read_scene
 from usd_export.records import ColliderShape, SceneGeometry, VisualMesh
+from usd_export.scene import write_scene
 
-__all__ = ["ColliderShape", "SceneGeometry", "VisualMesh", "read_scene"]
+__all__ = ["ColliderShape", "SceneGeometry", "VisualMesh", "read_scene", "write_scene"]

@@ -10,10 +10,12 @@ from PIL import Image, UnidentifiedImageError
 from pxr import Ar, Tf, Usd, UsdGeom, UsdPhysics, UsdSemantics, UsdShade
 
 from lyra_sim.core.errors import InputError
+from lyra_sim.core.records import Label
 from usd_export import tessellate
 from usd_export.records import ColliderShape, SceneGeometry, VisualMesh
 
 _UV_NAMES = ("st", "st0", "UVMap", "st_0")
+_CONVEX_TYPES = ("Cube", "Sphere", "Capsule", "Cylinder", "Cone")
 _Shape = tuple[np.ndarray, np.ndarray, np.ndarray | None]
 """Points, triangles, and for a mesh the corner number of each triangle corner."""
 
@@ -172,10 +174,12 @@ def _collider(prim: Usd.Prim, shape: _Shape, frame: _Frame) -> ColliderShape:
     if solid or not prim.IsA(UsdGeom.Mesh):  # made outward here, so only a mirroring transform turns it inside out
         flip = bool(np.linalg.det(np.array(frame.xforms.GetLocalToWorldTransform(prim))[:3, :3]) < 0)
     static, dynamic = _friction(prim)
+    known = Label.__members__.get(label_of(prim).upper(), Label.UNKNOWN)
     return ColliderShape(
-        path=str(prim.GetPath()),
+        name=str(prim.GetPath()),
+        kind="hull" if solid or approximation in _CONVEX_TYPES else "trimesh",
+        label=int(known),
         approximation=approximation,
-        label=label_of(prim),
         vertices=frame.to_world(prim, points).astype(np.float32),
         faces=_oriented(faces, flip),
         static_friction=static,

@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Float32, Int32, UInt8
 
 from lyra_sim.core.record import record
+from lyra_sim.core.records import ColliderPart
 
 
 @record
@@ -24,15 +25,14 @@ class VisualMesh:
 
 
 @record
-class ColliderShape:
-    """One collider as a physics engine sees it: hulls realised, primitives tessellated."""
+class ColliderShape(ColliderPart):
+    """One collider as a physics engine sees it: a hull part holds the realised hull, primitives are tessellated.
 
-    path: str
+    `name` is the path of the prim, `label` the `Label` its class stands for (UNKNOWN for classes that are not ours).
+    """
+
     approximation: str
     """`none`, `convexHull`, ... as authored; `Cube`, `Sphere`, ... for primitives; empty where a mesh states none."""
-    label: str
-    vertices: Float32[np.ndarray, "N 3"]
-    faces: Int32[np.ndarray, "M 3"]
     static_friction: float | None
     """Of the bound physics material; None where none is bound."""
     dynamic_friction: float | None

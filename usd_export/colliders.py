@@ -1,0 +1,77 @@
+"""The part of a scene that physics sees: static colliders with their approximation and friction stated, and the one
+merged mesh for sensors that accept a single mesh."""
+
+import numpy as np
+from pxr import Sdf, Usd, UsdGeom, UsdPhysics, UsdShade
+
+from lyra_sim.core.records import ColliderPart, Colliders, Label
+from usd_export import tessellate
+from usd_export.layers import ROOT, new_stage, unique_path
+from usd_export.meshes import clean, define_mesh
+
+COLLIDERS = f"{ROOT}/Colliders"
+MERGED = f"{ROOT}/NavCollision"
+STATIC_FRICTION, DYNAMIC_FRICTION, RESTITUTION = 0.8, 0.7, 0.0
+"""Rubber wheels on a dry hard floor. Stated, because an engine takes 0 where nothing is."""
+
+
+def colliders_stage(colliders: Colliders) -> tuple[Usd.Stage, dict[str, str]]:
+    """The stage of `colliders.usdc` and the class of each collider by prim path.
+
+    Colliders are static (no rigid body), invisible to cameras (purpose guide), and bind a physics material.
+    """
+    stage = new_stage()
+    UsdGeom.Scope.Define(stage, f"{ROOT}/PhysicsMaterials")
+    material = UsdShade.Material.Define(stage, f"{ROOT}/PhysicsMaterials/Ground")
+    physics = UsdPhysics.MaterialAPI.Apply(material.GetPrim())
+    physics.CreateStaticFrictionAttr(STATIC_FRICTION)
+    physics.CreateDynamicFrictionAttr(DYNAMIC_FRICTION)
+    physics.CreateRestitutionAttr(RESTITUTION)
+    UsdGeom.Xform.Define(stage, COLLIDERS)
+    classes = {}
+    for part in colliders.parts:
+        vertices, faces = realised(part)
+        if len(faces) == 0:
+            continue
+        path = unique_path(stage, COLLIDERS, part.name)
+        mesh = define_mesh(stage, path, vertices, faces, smooth=False)
+        mesh.CreatePurposeAttr(UsdGeom.Tokens.guide)
+        prim = mesh.GetPrim()
+        UsdPhysics.CollisionAPI.Apply(prim).CreateCollisionEnabledAttr(True)
+        approximation = UsdPhysics.Tokens.convexHull if part.kind == "hull" else UsdPhysics.Tokens.none
+        UsdPhysics.MeshCollisionAPI.Apply(prim).CreateApproximationAttr(approximation)
+        UsdShade.MaterialBindingAPI.Apply(prim).Bind(material, UsdShade.Tokens.weakerThanDescendants, "physics")
+        classes[str(path)] = Label(part.label).name.lower()
+    return stage, classes
+
+
+def realised(part: ColliderPart) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices (float32) and faces of a part as it is written: the hull of a hull part, the triangles of a mesh,
+    without empty triangles and unused points."""
+    vertices, faces = part.vertices, part.faces
+    if part.kind == "hull":
+        vertices, faces = tessellate.hull(part.vertices)
+        vertices = vertices.astype(np.float32)
+    vertices, faces, _, _ = clean(vertices, faces)
+    return vertices, faces
+
+
+def merged(colliders: Colliders) -> tuple[np.ndarray, np.ndarray]:
+    """All parts as one mesh, one after the other."""
+    vertices, faces, offset = [], [], 0
+    for part in colliders.parts:
+        points, triangles = realised(part)
+        vertices.append(points)
+        faces.append(triangles + np.int32(offset))
+        offset += len(points)
+    return np.concatenate(vertices), np.concatenate(faces)
+
+
+def merged_stage(colliders: Colliders) -> Usd.Stage:
+    """The stage of `nav_collision.usdc`: one mesh with every collider's triangles and no physics, for ray-cast sensors
+    that take exactly one mesh (Isaac Lab's RayCaster)."""
+    stage = new_stage()
+    vertices, faces = merged(colliders)
+    mesh = define_mesh(stage, Sdf.Path(MERGED), vertices, faces, smooth=False)
+    mesh.CreatePurposeAttr(UsdGeom.Tokens.guide)
+    return stage
