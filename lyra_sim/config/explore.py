@@ -19,6 +19,8 @@ class TruthConfig(Config):
     """Renders a procedural world where a network would dream; the source must be a procedural example."""
 
     backend: Literal["truth"] = "truth"
+    max_range_m: float = Field(default=10.0, gt=0.5)
+    """Depth beyond this is not geometry."""
 
 
 GeneratorConfig = Annotated[ReprojectConfig | TruthConfig, Field(discriminator="backend")]
@@ -35,6 +37,10 @@ class ExploreConfig(Config):
     """Frames of one committed segment."""
     height_px: int = Field(default=240, ge=64)
     """Height of generated frames; the width follows the source."""
+    step_m: float = Field(default=0.08, gt=0.005, le=0.5)
+    """Farthest the camera moves between two frames."""
+    turn_deg: float = Field(default=3.0, gt=0.1, le=30)
+    """Farthest it turns between two frames."""
     robot_height_m: float = Field(default=0.6, gt=0.1)
     """Height of the camera on the planned walk."""
     clearance_m: float = Field(default=0.35, gt=0)

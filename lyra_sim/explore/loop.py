@@ -1,0 +1,158 @@
+"""The exploration of one world: plan a piece of walk, retrieve what remembers it best, generate, remember, commit.
+
+A walk of N new frames is cut into equal segments of at most `segment_frames` (81 frames become 41 + 40). Everything is
+rebuilt from the start record and the committed segments at the beginning of each segment, so a killed run continues
+with the same bytes.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lyra_sim.config.explore import ExploreConfig, ReprojectConfig
+from lyra_sim.core.records import Frames, Intrinsics, PixelOrigin, PosedFrames, Segment
+from lyra_sim.geometry.camera import invert, scaled
+from lyra_sim.memory.spatial import STRIDE, SpatialMemory
+from lyra_sim.memory.warp import integer_matrix
+from lyra_sim.trajectory.planner import Pace, Walk, plan
+from lyra_sim.worldgen import build
+from lyra_sim.worldgen.request import Request, View, view_of
+
+LEAST_FRAMES = 81
+"""A walk has this many frames even where nothing can be gained, unless fewer were asked for."""
+_GROUP = 8
+"""Target frames that share one retrieval."""
+_SLOTS = 5
+
+
+def explore(
+    start: PosedFrames,
+    config: ExploreConfig,
+    *,
+    seed: int,
+    source_dir: Path | None,
+    done: Sequence[Segment],
+    commit: Callable[[Segment], None],
+    progress: Callable[[str], None],
+) -> None:
+    """Explore further from `start` until the frame count is reached or nothing is left to gain.
+
+    Args:
+        seed: segment i is generated with seed + i.
+        source_dir: the input itself (folder of a walk, file of a photo); only the `truth` generator reads it.
+        done: segments an earlier run committed, in order.
+        commit: called once for every new segment, in order.
+        progress: called with one sentence before each segment.
+
+    Raises:
+        ConfigError: the generator cannot work on this input.
+    """
+    frames = config.rgbd_frames if start.frame.metric == "sensor" else config.photo_frames
+    if frames == 0:
+        return
+    generator = build(config.generator, source=source_dir, T_world_source=start.frame.T_world_source)
+    past = _Past(start.frames, camera_of(start.frames.intrinsics, config.height_px))
+    for index, segment in enumerate(done):
+        assert segment.index == index, "segments are committed in order"
+        past.add(segment.frames)
+    index = len(done)
+    while past.generated < frames:
+        poses = _plan(past, config, frames)
+        if not len(poses):
+            return
+        pieces = -(-len(poses) // config.segment_frames)
+        progress(f"segment {index + 1} of {index + pieces}")
+        count = -(-len(poses) // pieces)
+        views = config.generator.views if isinstance(config.generator, ReprojectConfig) else _SLOTS
+        segment = Segment(index=index, frames=generator.generate(past.request(poses[:count], views, seed + index)))
+        commit(segment)
+        past.add(segment.frames)
+        index += 1
+
+
+def camera_of(camera: Intrinsics, height_px: int) -> Intrinsics:
+    """The camera of generated frames: that of the start, at most `height_px` high, with an even width and height."""
+    height = min(height_px, camera.height) // 2 * 2
+    return scaled(camera, max(2, 2 * round(camera.width * height / camera.height / 2)), height)
+
+
+def _plan(past: "_Past", config: ExploreConfig, frames: int) -> np.ndarray:
+    walk = Walk(
+        home=past.home,
+        trail=np.concatenate([np.zeros((0, 4, 4)), *past.trail]),
+        frames_left=frames - past.generated,
+        frames_wanted=max(0, min(frames, LEAST_FRAMES) - past.generated),
+    )
+    pace = Pace(
+        robot_height_m=config.robot_height_m,
+        clearance_m=config.clearance_m,
+        step_m=config.step_m,
+        turn_rad=float(np.deg2rad(config.turn_deg)),
+    )
+    return plan(past.pieces, walk, pace)
+
+
+class _Past:
+    """What is kept of all frames so far: every 8th one, for retrieval and planning, and all poses."""
+
+    def __init__(self, start: Frames, camera: Intrinsics) -> None:
+        self.camera = camera
+        self.home = start.cam_to_world[-1]
+        self.trail: list[np.ndarray] = []
+        self.pieces: list[Frames] = []
+        self.generated = 0
+        self._count = 0
+        self._memory = SpatialMemory()
+        self._views: dict[int, View] = {}
+        self._remember(start)
+
+    def add(self, frames: Frames) -> None:
+        """Take in a generated segment."""
+        self.trail.append(frames.cam_to_world)
+        self.generated += len(frames)
+        self._remember(frames)
+
+    def _remember(self, frames: Frames) -> None:
+        kept = [t for t in range(len(frames)) if (self._count + t) % STRIDE == 0]
+        self._count += len(frames)
+        for t in kept:
+            frame_id = self._count - len(frames) + t
+            depth = np.where(frames.valid[t] & (frames.origin[t] != PixelOrigin.FILLED), frames.depth_m[t], 0)
+            w2c, K = invert(frames.cam_to_world[t]), integer_matrix(frames.intrinsics)
+            self._memory.add(frame_id, depth, w2c, K)
+            self._views[frame_id] = view_of(frames, t, frame_id)
+        if kept:
+            self.pieces.append(_subset(frames, kept))
+
+    def request(self, poses: np.ndarray, views: int, seed: int) -> Request:
+        """Cameras with the remembered views that cover each group of them best; frame 0 where nothing does."""
+        K, size = integer_matrix(self.camera), (self.camera.height, self.camera.width)
+        chosen: list[tuple[int, ...]] = []
+        for begin in range(0, len(poses), _GROUP):
+            group = poses[begin : begin + _GROUP]
+            targets = invert(group[[0, -1]])
+            # The last frame is not shown to the generator by itself, so it competes like any other.
+            found = self._memory.retrieve(targets, np.stack([K, K]), size, count=views, exclude_recent=False)
+            ids = tuple(frame_id for _, frame_id in reversed(found)) or (0,)
+            chosen += [ids] * len(group)
+        used = sorted({frame_id for ids in chosen for frame_id in ids})
+        return Request(
+            cam_to_world=poses,
+            intrinsics=self.camera,
+            views=tuple(self._views[frame_id] for frame_id in used),
+            chosen=tuple(chosen),
+            seed=seed,
+        )
+
+
+def _subset(frames: Frames, kept: list[int]) -> Frames:
+    return Frames(
+        images=frames.images[kept],
+        depth_m=frames.depth_m[kept],
+        valid=frames.valid[kept],
+        origin=frames.origin[kept],
+        label=frames.label[kept],
+        cam_to_world=frames.cam_to_world[kept],
+        intrinsics=frames.intrinsics,
+    )

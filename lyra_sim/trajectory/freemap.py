@@ -1,0 +1,175 @@
+"""Where a robot-sized camera may go: floor that was really seen, with distance kept from everything else."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float, Float64
+from numba import njit
+from scipy import ndimage
+
+from lyra_sim.core.record import record
+from lyra_sim.core.records import Frames, Intrinsics, Label, PixelOrigin
+from lyra_sim.geometry.camera import invert
+
+CELL_M = 0.05
+REACH_M = 12.0
+"""The map covers a square this far around its centre."""
+_LOW_M = 0.08
+_THROUGH_M = 0.15
+_NO_SURFACE, _SURFACE, _FLOOR, _SKY = 0, 1, 2, 3
+
+
+@record
+class FreeMap:
+    """Cells in the plane; cell (i, j) covers `origin_m + [i, j] * CELL_M` and one cell on."""
+
+    origin_m: Float64[np.ndarray, "2"]
+    known: Bool[np.ndarray, "X Y"]
+    """Seen floor with nothing on it."""
+    unseen: Bool[np.ndarray, "X Y"]
+    """Neither floor nor obstacle was seen here."""
+    distance_m: Float64[np.ndarray, "X Y"]
+    """From a cell's centre to the nearest centre of a cell that is not known free floor."""
+    free: Bool[np.ndarray, "X Y"]
+    """Known, and at least the clearance from anything that is not."""
+
+    def cell(self, point: Float[np.ndarray, "D"]) -> tuple[int, int]:
+        """Cell of a point (its x and y), clamped to the map."""
+        i, j = np.clip(np.floor((point[:2] - self.origin_m) / CELL_M).astype(int), 0, np.array(self.free.shape) - 1)
+        return int(i), int(j)
+
+    def centre(self, cells: np.ndarray) -> np.ndarray:
+        """x, y of the centres of cells (N, 2)."""
+        return self.origin_m + (np.asarray(cells) + 0.5) * CELL_M
+
+    def line_is_free(self, a: np.ndarray, b: np.ndarray) -> bool:
+        """Does the straight walk from `a` to `b` stay in free cells?"""
+        n = max(2, int(np.ceil(np.linalg.norm(b[:2] - a[:2]) / (CELL_M / 4))))
+        points = a[:2] + np.linspace(0, 1, n + 1)[:, None] * (b[:2] - a[:2])
+        ij = np.floor((points - self.origin_m) / CELL_M).astype(int)
+        if (ij < 0).any() or (ij >= self.free.shape).any():
+            return False
+        return bool(self.free[ij[:, 0], ij[:, 1]].all())
+
+
+class Sight:
+    """Depth images in one stack of arrays, to ask what was seen where.
+
+    Args:
+        pieces: frames of any number of sizes; FILLED pixels count as not seen. Where a piece is labelled only pixels
+            labelled FLOOR are floor, else every surface at floor height.
+        stride: every n-th frame of each piece is used, and its last.
+    """
+
+    def __init__(self, pieces: Sequence[Frames], stride: int = 8) -> None:
+        self.views: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
+        for piece in pieces:
+            labelled = bool((piece.label != Label.UNKNOWN).any())
+            for t in sorted({*range(0, len(piece), stride), len(piece) - 1}):
+                self._add(piece, t, labelled)
+
+    def _add(self, piece: Frames, t: int, labelled: bool) -> None:
+        step = max(1, piece.intrinsics.width // 480)
+        label = piece.label[t, ::step, ::step]
+        valid = (piece.valid & (piece.origin != PixelOrigin.FILLED))[t, ::step, ::step]
+        kind = np.where(valid, _SURFACE, _NO_SURFACE).astype(np.uint8)
+        kind[valid & ((label == Label.FLOOR) | (not labelled))] = _FLOOR
+        kind[~valid & (label == Label.SKY)] = _SKY
+        depth = np.where(valid, piece.depth_m[t, ::step, ::step], 0).astype(np.float64)
+        self.views.append((depth, kind, _lens(piece.intrinsics, step), piece.cam_to_world[t].astype(np.float64)))
+
+    def free_map(self, centre: np.ndarray, clearance_m: float, robot_height_m: float) -> FreeMap:
+        """Known floor and obstacles up to a little above the robot, within REACH_M of `centre`."""
+        cells = int(2 * REACH_M / CELL_M)
+        origin = np.round((np.asarray(centre)[:2] - REACH_M) / CELL_M) * CELL_M
+        floor, blocked = np.zeros((cells, cells), np.bool_), np.zeros((cells, cells), np.bool_)
+        for depth, kind, lens, pose in self.views:
+            _see_floor(depth, kind, lens, pose, invert(pose), origin, floor)
+            _see_obstacles(depth, kind, lens, pose, origin, _LOW_M, robot_height_m + 0.3, blocked)
+        closed = np.asarray(ndimage.binary_closing(floor, np.ones((3, 3)), iterations=2), bool)
+        known = (floor | closed) & ~blocked
+        known[[0, -1]] = known[:, [0, -1]] = False
+        distance = np.asarray(ndimage.distance_transform_edt(known)) * CELL_M
+        return FreeMap(
+            origin_m=origin,
+            known=known,
+            unseen=~known & ~blocked,
+            distance_m=distance,
+            free=known & (distance >= clearance_m),
+        )
+
+    def sees_through(self, a: np.ndarray, b: np.ndarray) -> bool:
+        """Was the whole straight line from a to b (3-D) seen to be empty? A point counts as empty where a view saw
+        something clearly behind it; the places right at a camera do too."""
+        n = max(2, int(np.ceil(np.linalg.norm(b - a) / CELL_M)))
+        points = a + np.linspace(0, 1, n + 1)[:, None] * (b - a)
+        empty = np.zeros(len(points), np.bool_)
+        for depth, kind, lens, pose in self.views:
+            empty |= np.linalg.norm(points - pose[:3, 3], axis=1) < 0.3
+            _see_through(points, depth, kind, lens, invert(pose), empty)
+        return bool(empty.all())
+
+
+def _lens(camera: Intrinsics, step: int) -> np.ndarray:
+    """fx, fy, cx, cy of every step-th pixel (their centres stay where they are, hence the shift)."""
+    half = (step - 1) / 2
+    return np.array([camera.fx / step, camera.fy / step, (camera.cx + half) / step, (camera.cy + half) / step])
+
+
+@njit(cache=True)
+def _see_floor(depth, kind, lens, pose, inverse, origin, floor):
+    """Mark cells whose centre, at floor height, is the very surface a view shows there."""
+    height, width = depth.shape
+    for i in range(floor.shape[0]):
+        x = origin[0] + (i + 0.5) * CELL_M
+        for j in range(floor.shape[1]):
+            if floor[i, j]:
+                continue
+            y = origin[1] + (j + 0.5) * CELL_M
+            z = inverse[2, 0] * x + inverse[2, 1] * y + inverse[2, 3]
+            if z < 0.1:
+                continue
+            u = (inverse[0, 0] * x + inverse[0, 1] * y + inverse[0, 3]) / z * lens[0] + lens[2]
+            v = (inverse[1, 0] * x + inverse[1, 1] * y + inverse[1, 3]) / z * lens[1] + lens[3]
+            if not (0 <= u < width and 0 <= v < height) or kind[int(v), int(u)] != _FLOOR:
+                continue
+            d = depth[int(v), int(u)]
+            a, b = (int(u) + 0.5 - lens[2]) / lens[0], (int(v) + 0.5 - lens[3]) / lens[1]
+            up = (pose[2, 0] * a + pose[2, 1] * b + pose[2, 2]) * d + pose[2, 3]
+            floor[i, j] = abs(up) < 0.03 + 0.01 * z and abs(d - z) < 0.1 + 0.05 * z
+
+
+@njit(cache=True)
+def _see_obstacles(depth, kind, lens, pose, origin, low, high, blocked):
+    """Mark cells above which a surface was seen between two heights."""
+    for v in range(depth.shape[0]):
+        b = (v + 0.5 - lens[3]) / lens[1]
+        for u in range(depth.shape[1]):
+            if kind[v, u] != _SURFACE and kind[v, u] != _FLOOR:
+                continue
+            a, d = (u + 0.5 - lens[2]) / lens[0], depth[v, u]
+            z = (pose[2, 0] * a + pose[2, 1] * b + pose[2, 2]) * d + pose[2, 3]
+            if low < z < high:
+                i = int(
+                    np.floor(((pose[0, 0] * a + pose[0, 1] * b + pose[0, 2]) * d + pose[0, 3] - origin[0]) / CELL_M)
+                )
+                j = int(
+                    np.floor(((pose[1, 0] * a + pose[1, 1] * b + pose[1, 2]) * d + pose[1, 3] - origin[1]) / CELL_M)
+                )
+                if 0 <= i < blocked.shape[0] and 0 <= j < blocked.shape[1]:
+                    blocked[i, j] = True
+
+
+@njit(cache=True)
+def _see_through(points, depth, kind, lens, inverse, empty):
+    height, width = depth.shape
+    for n in range(len(points)):
+        x, y, w = points[n]
+        z = inverse[2, 0] * x + inverse[2, 1] * y + inverse[2, 2] * w + inverse[2, 3]
+        if empty[n] or z < 0.05:
+            continue
+        u = (inverse[0, 0] * x + inverse[0, 1] * y + inverse[0, 2] * w + inverse[0, 3]) / z * lens[0] + lens[2]
+        v = (inverse[1, 0] * x + inverse[1, 1] * y + inverse[1, 2] * w + inverse[1, 3]) / z * lens[1] + lens[3]
+        if 0 <= u < width and 0 <= v < height:
+            seen = kind[int(v), int(u)]
+            empty[n] = seen == _SKY or (seen != _NO_SURFACE and depth[int(v), int(u)] > z + _THROUGH_M)

@@ -1,0 +1,84 @@
+"""Turns places and looking directions into a smooth camera path: limited step and limited turn per frame."""
+
+import numpy as np
+from jaxtyping import Float64
+from scipy.spatial.transform import Rotation
+
+from lyra_sim.core.record import record
+
+WALK_PITCH_RAD = 0.12
+"""A walking camera looks this much downward."""
+
+
+@record
+class Leg:
+    """Targets of consecutive frames."""
+
+    position: Float64[np.ndarray, "N 3"]
+    heading: Float64[np.ndarray, "N"]
+    """Angle of the looking direction about Z, from x; radians."""
+    pitch: Float64[np.ndarray, "N"]
+    """Downward, radians."""
+
+
+def heading_of(cam_to_world: np.ndarray) -> tuple[float, float]:
+    """Heading and downward pitch of a camera. One that looks straight up or down heads where its image's top or bottom
+    points."""
+    z = cam_to_world[:3, 2]
+    flat = z[:2] if np.hypot(*z[:2]) > 0.1 else np.sign(z[2]) * cam_to_world[:2, 1]
+    return float(np.arctan2(flat[1], flat[0])), float(-np.arcsin(np.clip(z[2], -1, 1)))
+
+
+def level_camera(heading: float, pitch: float) -> Float64[np.ndarray, "3 3"]:
+    """Rotation camera to world without roll, OpenCV axes."""
+    ch, sh, cp, sp = np.cos(heading), np.sin(heading), np.cos(pitch), np.sin(pitch)
+    return np.array([[sh, -sp * ch, cp * ch], [-ch, -sp * sh, cp * sh], [0.0, -cp, -sp]])
+
+
+def stand(position: np.ndarray, headings: np.ndarray, pitch: float) -> Leg:
+    """Stay at one place and look along `headings`."""
+    n = len(headings)
+    return Leg(
+        position=np.repeat(np.asarray(position, np.float64)[None], n, 0),
+        heading=np.asarray(headings, np.float64),
+        pitch=np.full(n, float(pitch)),
+    )
+
+
+def sweep(heading: float, reach_rad: float, turn_rad: float) -> Float64[np.ndarray, "N"]:
+    """Headings that look left, right and back to the middle at an even pace of at most `turn_rad` per frame."""
+    n = int(np.ceil(4 * reach_rad / turn_rad))
+    return heading + np.interp(np.arange(1, n + 1), [0, n / 4, 3 * n / 4, n], [0, reach_rad, -reach_rad, 0])
+
+
+def frames_for(points: np.ndarray, step_m: float) -> int:
+    """Frames needed to go along a polyline."""
+    length = np.linalg.norm(np.diff(points, axis=0), axis=1).sum()
+    return int(np.ceil(length / step_m - 1e-9))
+
+
+def along(points: np.ndarray, count: int) -> Float64[np.ndarray, "{count} 3"]:
+    """`count` evenly spaced positions on a polyline (N, 3), its first point left out and its last one kept."""
+    spans = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
+    at = np.linspace(0, spans[-1], count + 1)[1:]
+    return np.stack([np.interp(at, spans, points[:, axis]) for axis in range(3)], 1)
+
+
+def steer(start: np.ndarray, legs: list[Leg], turn_rad: float) -> Float64[np.ndarray, "N 4 4"]:
+    """Camera poses of all legs in order, each turned toward its target by at most `turn_rad` from the one before.
+
+    Args:
+        start: pose (4, 4) before the first frame; its roll is let go at the same pace.
+    """
+    poses, last = [], Rotation.from_matrix(start[:3, :3])
+    for leg in legs:
+        for position, heading, pitch in zip(leg.position, leg.heading, leg.pitch, strict=True):
+            target = Rotation.from_matrix(level_camera(heading, pitch))
+            turn = (last.inv() * target).as_rotvec()
+            angle = np.linalg.norm(turn)
+            last = target if angle <= turn_rad else last * Rotation.from_rotvec(turn * (0.999 * turn_rad / angle))
+            pose = np.eye(4)
+            pose[:3, :3] = last.as_matrix()
+            pose[:3, 3] = position
+            poses.append(pose)
+    return np.stack(poses) if poses else np.zeros((0, 4, 4))
