@@ -15,7 +15,7 @@ class TsdfConfig(Config):
     """Finest voxel; coarsened where the volume would exceed the memory limit."""
     max_voxels: int = Field(default=40_000_000, ge=100_000)
     """Memory limit of the near field, in voxels."""
-    max_depth_m: float = Field(default=6.0, gt=0.5)
+    max_depth_m: float = Field(default=8.0, gt=0.5)
     """Measured depth beyond this is not fused into the near field."""
 
 

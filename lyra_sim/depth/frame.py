@@ -52,7 +52,9 @@ def place_origin(
         (blocked, (height > slab_m[0]) & (height < slab_m[1])),
     ):
         grid[cells[chosen, 0], cells[chosen, 1]] = True
-    clearance = ndimage.distance_transform_edt(~blocked) * cell_m if blocked.any() else np.full(floor.shape, np.inf)
+    clearance = (
+        cell_m * np.asarray(ndimage.distance_transform_edt(~blocked)) if blocked.any() else np.full(floor.shape, np.inf)
+    )
     reach = int(np.ceil(robot_radius_m / cell_m))
     span = np.hypot(*np.mgrid[-reach : reach + 1, -reach : reach + 1])
     disc = (span * cell_m <= robot_radius_m).astype(np.float32)

@@ -17,6 +17,8 @@ from lyra_sim.reconstruct.volume import Volume
 
 _MIN_COS = 0.15
 """Beyond 81 degrees of slant a surface counts as seen at that slant: bounds how far its band reaches along the ray."""
+_MAX_BRIDGE = 0.03
+"""Two pixels on either side of a gap lie on one surface when their depths differ by less than this share."""
 
 
 def add_frame(
@@ -36,6 +38,8 @@ def add_frame(
         told: (H, W) uint8 of `volume.evidence`.
         closed: (X, Y, Z) bool; voxels that this frame must leave alone, because better evidence is there.
     """
+    depth_m, told = depth_m.copy(), told.copy()
+    _bridge(depth_m, told)
     T = invert(T_world_cam)
     start = T[:3, :3] @ (volume.origin + 0.5 * volume.voxel_m) + T[:3, 3]
     nothing = np.zeros((1, 1, 1), np.bool_)
@@ -54,6 +58,31 @@ def add_frame(
         max_depth_m,
         volume.truncation_m,
     )
+
+
+@njit(cache=True)
+def _bridge(depth, told):
+    """Close gaps one pixel wide within a surface: sensors that resample their depth to the colour image leave lines
+    of them, and a voxel that falls into such a line in its only frame would leave a hole."""
+    height, width = depth.shape
+    bridged = np.zeros(depth.shape, depth.dtype)
+    for v in range(1, height - 1):
+        for u in range(1, width - 1):
+            if told[v, u] != 0:
+                continue
+            best = _MAX_BRIDGE
+            for dv, du in ((0, 1), (1, 0), (1, 1), (1, -1)):
+                if told[v + dv, u + du] != 1 or told[v - dv, u - du] != 1:
+                    continue
+                a, b = depth[v + dv, u + du], depth[v - dv, u - du]
+                if abs(a - b) < best * min(a, b):
+                    best = abs(a - b) / min(a, b)
+                    bridged[v, u] = 2.0 / (1.0 / a + 1.0 / b)
+    for v in range(height):
+        for u in range(width):
+            if bridged[v, u] > 0:
+                depth[v, u] = bridged[v, u]
+                told[v, u] = 1
 
 
 @njit(cache=True)
@@ -81,7 +110,7 @@ def _in_view(x, y, z, sx, sy, sz, count, lens, width, height, max_depth):
     low, high = _clip(low, high, (height - cy) * z - fy * y, (height - cy) * sz - fy * sy)
     if high < low:
         return 0, 0
-    return int(math.ceil(low)), int(math.floor(high)) + 1
+    return math.ceil(low), math.floor(high) + 1
 
 
 @njit(cache=True)
