@@ -1,7 +1,7 @@
 """What a camera sees of a scene's visible meshes: textures sampled at the first hit of each pixel's ray (no light)."""
 
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float, Float32
 
 from lyra_sim.core.records import Intrinsics
 from lyra_sim.geometry.camera import pixel_rays
@@ -30,7 +30,13 @@ class Appearance:
         """Colour (sRGB, 0..255) and whether the ray met anything, for every `stride`-th pixel of both directions."""
         rays = pixel_rays(camera)[::stride, ::stride]
         directions = rays.reshape(-1, 3) @ T_world_cam[:3, :3].T
-        origins = np.broadcast_to(T_world_cam[:3, 3], directions.shape)
+        color, hit = self.along(np.broadcast_to(T_world_cam[:3, 3], directions.shape), directions)
+        return color.reshape(rays.shape), hit.reshape(rays.shape[:2])
+
+    def along(
+        self, origins: Float[np.ndarray, "N 3"], directions: Float[np.ndarray, "N 3"]
+    ) -> tuple[Float32[np.ndarray, "N 3"], Bool[np.ndarray, "N"]]:
+        """The same for any rays."""
         _, face, uv = self._rays.cast(origins, directions)
         color = np.zeros((len(face), 3), np.float32)
         part = np.searchsorted(self._start, face, side="right") - 1
@@ -38,7 +44,7 @@ class Appearance:
             here = np.flatnonzero((part == number) & (face >= 0))
             if len(here):
                 color[here] = _colors(visual, face[here] - self._start[number], uv[here])
-        return color.reshape(rays.shape), (face >= 0).reshape(rays.shape[:2])
+        return color, face >= 0
 
 
 def _facing(visual: VisualMesh, point: np.ndarray) -> VisualMesh:

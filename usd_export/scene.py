@@ -17,10 +17,11 @@ from pxr import Gf, Sdf, Usd, UsdGeom, UsdLux, UsdPhysics, UsdSemantics
 
 from lyra_sim.core.errors import SceneError
 from lyra_sim.core.records import Colliders, Provenance, Surface, World
+from lyra_sim.io.images import write_jpeg
 from usd_export.colliders import colliders_stage, merged_stage
 from usd_export.layers import ROOT, new_stage, save
 from usd_export.package import write_usdz
-from usd_export.side_files import attribution, write_side_files, write_texture
+from usd_export.side_files import attribution, write_side_files
 from usd_export.visual import GEOMETRY, SPLATS, TEXTURE, geometry_stage, splats_stage
 
 LAYERS = ("labels.usda", "colliders.usdc", "geometry.usdc", "splats.usdc")
@@ -52,7 +53,7 @@ def write_scene(
             got=f"{len(visible_classes)} visible meshes and {len(collider_classes)} colliders",
             todo="Nothing was reconstructed here; use another input.",
         )
-    write_texture(folder / TEXTURE, surface.visual.texture)
+    write_jpeg(folder / TEXTURE, surface.visual.texture)
     splats = splats_stage(surface.splats)
     save(geometry, folder / "geometry.usdc")
     save(physics, folder / "colliders.usdc")

@@ -24,7 +24,7 @@ from lyra_sim.core.records import (
 )
 from lyra_sim.geometry.camera import pixel_rays
 from lyra_sim.geometry.rays import RayScene
-from usd_export.side_files import look_at
+from usd_export.render import look_at
 
 SIZE = np.array([4.0, 3.0, 2.4])
 BOX_LOW, BOX_HIGH = np.array([2.6, 1.8, 0.0]), np.array([3.2, 2.4, 0.7])
