@@ -10,8 +10,9 @@ from typing import Any
 
 from lyra_sim.config.world import WorldConfig
 from lyra_sim.core.errors import ConfigError
-from lyra_sim.sources import discover, world_name
+from lyra_sim.sources.discover import discover, world_name
 from pipelines.engine import Engine, Outcome
+from pipelines.inputs import plain_source
 from pipelines.progress import Progress
 from pipelines.publish import publish
 from pipelines.report.html import index_page
@@ -44,7 +45,7 @@ def run(paths: list[Path], out: Path, config: WorldConfig, options: RunOptions) 
         store.sweep()
         if options.retry_quarantined:
             store.forget_failures()
-        found = discover(paths, config.capture.kind, cache=store.root / "digests.json")
+        found = discover(paths, config.capture.kind)
         if not found.sources:
             raise ConfigError(
                 ", ".join(map(str, paths)),
@@ -56,7 +57,7 @@ def run(paths: list[Path], out: Path, config: WorldConfig, options: RunOptions) 
         worlds = [
             WorldRun(
                 name=world_name(source),
-                source={"kind": source.kind, "path": str(source.path), "digest": source.digest, "name": source.name},
+                source=plain_source(source),
                 sources=[str(path) for path in (source.path, *source.also)],
             )
             for source in found.sources

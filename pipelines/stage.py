@@ -62,13 +62,12 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def key_fields(
-    stage: Stage, config: dict[str, Any], upstream: dict[str, str], source_digest: str, source_name: str
-) -> dict[str, Any]:
+def key_fields(stage: Stage, config: dict[str, Any], upstream: dict[str, str], source_key: str) -> dict[str, Any]:
     """Everything the stage's result depends on, as plain values.
 
     Args:
         upstream: content hash of each upstream stage's committed output.
+        source_key: hash of everything the source's capture depends on; counts for stages without upstream.
     """
     fields: dict[str, Any] = {
         "stage": stage.name,
@@ -78,5 +77,5 @@ def key_fields(
         "upstream": upstream,
     }
     if not stage.upstream:
-        fields["source"] = {"digest": source_digest, "name": source_name}
+        fields["source"] = source_key
     return fields

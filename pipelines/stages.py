@@ -5,14 +5,16 @@ captures stays small.
 """
 
 import json
+import os
+import shutil
+import uuid
 from pathlib import Path
-
-from lyra_sim.io.world import SegmentFolder, load_segment, save_segment
 
 from lyra_sim import __version__
 from lyra_sim.config.world import WorldConfig
-from lyra_sim.core.records import Colliders, Fused, PosedFrames, Provenance, Surface, World
+from lyra_sim.core.records import Colliders, Fused, PosedFrames, Provenance, Segment, Surface, World
 from lyra_sim.io.records import load_record, save_record
+from lyra_sim.io.world import SEGMENTS, save_segment, segment_folder, stored_segments
 from pipelines.stage import Job, digest
 
 
@@ -22,18 +24,18 @@ def _config(job: Job) -> WorldConfig:
 
 def _world(job: Job) -> World:
     start = load_record(PosedFrames, job.inputs["observe"])
-    return World(start=start, segments=SegmentFolder(job.inputs["explore"]))
+    return World(start=start, segments=stored_segments(job.inputs["explore"]))
 
 
 def capture(job: Job) -> None:
     """Decode the source."""
-    from lyra_sim.sources import Source, read_capture
+    from lyra_sim.sources.capture import read_capture
+    from pipelines.inputs import source_from
 
-    source = Source(
-        kind=job.source["kind"], path=Path(job.source["path"]), digest=job.source["digest"], name=job.source["name"]
-    )
     config = _config(job)
-    made = read_capture(source, config.capture, config_hash=digest(job.config["capture"]), seed=config.seed)
+    made = read_capture(
+        source_from(job.source), config.capture, config_hash=digest(job.config["capture"]), seed=config.seed
+    )
     save_record(made, job.out)
 
 
@@ -54,30 +56,32 @@ def explore(job: Job) -> None:
 
     config = _config(job)
     start = load_record(PosedFrames, job.inputs["observe"])
-    done = [load_segment(path) for path in sorted(job.partial.glob("[0-9]*"))]
-    source = Path(job.source["path"])
 
-    def commit(segment) -> None:
-        save_segment(segment, job.partial)
+    def commit(segment: Segment) -> None:
+        beside = save_segment(job.partial / f"unfinished-{uuid.uuid4().hex}", segment)
+        final = segment_folder(job.partial, segment.index)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        beside.rename(final)
         job.piece_done(segment.index)
 
     run_loop(
         start,
         config.explore,
         seed=config.seed,
-        source_dir=source if source.is_dir() else source.parent,
-        done=done,
+        source_dir=Path(job.source["path"]),
+        done=stored_segments(job.partial),
         commit=commit,
         progress=job.report,
     )
-    for path in sorted(job.partial.glob("[0-9]*")):
-        path.rename(job.out / path.name)
-    (job.out / "segments.json").write_text(json.dumps(sorted(p.name for p in job.out.glob("[0-9]*"))) + "\n")
+    (job.out / SEGMENTS).mkdir()
+    if (job.partial / SEGMENTS).exists():  # linked, not moved: until the stage is committed they stay findable
+        shutil.copytree(job.partial / SEGMENTS, job.out / SEGMENTS, copy_function=os.link, dirs_exist_ok=True)
+    (job.out / "segments.json").write_text(json.dumps(sorted(p.name for p in (job.out / SEGMENTS).iterdir())) + "\n")
 
 
 def reconstruct(job: Job) -> None:
     """One fused surface and what space was seen."""
-    from lyra_sim.reconstruct import build
+    from lyra_sim.reconstruct.build import build
 
     save_record(build(_config(job).reconstruct)(_world(job)), job.out, compress=True)
 

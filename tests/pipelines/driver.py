@@ -23,7 +23,7 @@ def drive(root: Path, engine: str, workers: int, names: list[str], overrides: li
         machine = RayEngine(workers, "local")
     else:
         machine = LocalEngine(workers, root / "logs")
-    worlds = [WorldRun(name, {"digest": name, "name": name, "kind": "photo", "path": ""}, []) for name in names]
+    worlds = [WorldRun(name, {"key": name, "name": name, "kind": "photo", "path": ""}, []) for name in names]
     config = load_config("default", overrides).model_dump(mode="json")
     scheduler = Scheduler(store, machine, config, worlds, lambda *_: None, lambda: None, stages=GRAPH)
     try:
