@@ -69,8 +69,8 @@ def photo_camera(
 ) -> Float64[np.ndarray, "4 4"]:
     """A plausible hand-held photo: from free ground, rolled by up to 3 degrees, into open space.
 
-    Of 60 random positions and headings the one with the best view is kept: nothing within 0.7 m, a median distance
-    of 2 m or more, and as much of the ground in view as the pitch allows.
+    Of 90 random positions and headings the one with the best view is kept: nothing within 0.7 m, a median distance
+    of 2 m or more, and ground as well as upright things in view, as far as the pitch allows.
     """
     rng = np.random.default_rng([seed, scene.seed, 3])
     origin, free = _walkable(scene)
@@ -79,12 +79,12 @@ def photo_camera(
         cells = cells[np.abs(origin[0] + cells[:, 0] * CELL_M) < 18]
     best, best_score = np.eye(4), -np.inf
     roll = np.radians(rng.uniform(-3, 3))
-    for cell in cells[rng.integers(len(cells), size=60)]:
+    for cell in cells[rng.integers(len(cells), size=90)]:
         xy = origin + (cell + 0.5) * CELL_M
         z = float(floor_height(scene, xy[None])[0]) + height_m
         yaw = rng.uniform(-np.pi, np.pi)
         if scene.kind == "street":
-            yaw = float(rng.choice([0.0, np.pi])) + rng.uniform(-0.6, 0.6)
+            yaw = float(rng.choice([0.0, np.pi])) + rng.uniform(-1, 1) * (0.6 if pitch_deg < 12 else 1.3)
         pose = look(np.array([*xy, z]), yaw, np.radians(pitch_deg), roll)
         score = _view_score(scene, pose, intrinsics) + 0.2 * rng.random()
         if score > best_score:
@@ -100,7 +100,10 @@ def _view_score(scene: ProceduralScene, pose: np.ndarray, camera: Intrinsics) ->
     distance = np.where(hit >= 0, t, 30.0)
     floor = float(np.mean((hit >= 0) & (scene.face_label[hit] == 1)))
     level = distance.reshape(12, 16)[2:8]
-    score = min(float(np.median(level)), 5.0) / 5 + 0.8 * floor
+    upright = float(np.mean((hit >= 0) & (scene.face_label[hit] != 1) & (distance < 8.0)))
+    score = (
+        0.6 * min(float(np.median(level)), 5.0) / 5 + min(floor, 0.5) + 1.2 * min(upright, 0.3) - max(0, floor - 0.75)
+    )
     near = 0.35 if pose[2, 3] < 0.8 else 0.7
     return score - (3.0 if distance.min() < near else 0.0) - (1.0 if np.median(distance) < 1.2 else 0.0)
 
@@ -111,7 +114,9 @@ def _walkable(scene: ProceduralScene) -> tuple[np.ndarray, np.ndarray]:
     free = free_mask(scene, origin, shape, CELL_M, BODY_M, slab_m=BODY_SLAB_M)
     if scene.kind == "street":
         x = origin[0] + (np.arange(shape[0]) + 0.5) * CELL_M
-        free &= (np.abs(x) < 22)[:, None]
+        y = origin[1] + (np.arange(shape[1]) + 0.5) * CELL_M
+        strips = scene.rooms_m  # pavements and road; not the park behind them
+        free &= (np.abs(x) < 22)[:, None] & ((y > strips[:, 1].min()) & (y < strips[:, 3].max()))
     groups, n = ndimage.label(free)
     assert n > 0, "a procedural place always has walkable ground"
     return origin, groups == 1 + int(np.bincount(groups.ravel())[1:].argmax())

@@ -234,7 +234,7 @@ class _Layout:
 
     def _walkable(self, taken: list[tuple[float, float, float, float]]) -> bool:
         m, r = PASSAGE_M, self.room
-        free = (((self.x > r.x0 + m) & (self.x < r.x1 - m))[:, None] & ((self.y > r.y0 + m) & (self.y < r.y1 - m)))
+        free = ((self.x > r.x0 + m) & (self.x < r.x1 - m))[:, None] & ((self.y > r.y0 + m) & (self.y < r.y1 - m))
         for t in taken:
             inside = ((self.x > t[0] - m) & (self.x < t[2] + m))[:, None] & ((self.y > t[1] - m) & (self.y < t[3] + m))
             free &= ~inside

@@ -35,11 +35,7 @@ def contact_shadow(
     blocked = np.zeros(len(start))
     for x, y, height in local:
         c, s = np.cos(turn), np.sin(turn)
-        way = (
-            side * (c * x - s * y)[:, None]
-            + across * (s * x + c * y)[:, None]
-            + n[met] * height
-        )
+        way = side * (c * x - s * y)[:, None] + across * (s * x + c * y)[:, None] + n[met] * height
         t, _, _ = rays.cast(start, way)
         blocked += np.clip(1 - t / REACH_M, 0, 1)
     closed[met] = blocked / len(local)
@@ -85,9 +81,7 @@ def _spread(
     return _upsample(smooth, z, n, depth_m, normal)
 
 
-def _upsample(
-    coarse: np.ndarray, z: np.ndarray, n: np.ndarray, depth_m: np.ndarray, normal: np.ndarray
-) -> np.ndarray:
+def _upsample(coarse: np.ndarray, z: np.ndarray, n: np.ndarray, depth_m: np.ndarray, normal: np.ndarray) -> np.ndarray:
     """Bilinear over the four coarse neighbours, each counted as far as it lies on the same surface."""
     h, w = depth_m.shape
     v = np.clip((np.arange(h) - _STEP // 2) / _STEP, 0, z.shape[0] - 1)

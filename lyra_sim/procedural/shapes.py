@@ -119,7 +119,15 @@ class Placed:
             self.quad(side, label, paint)
 
     def cylinder(
-        self, base: Color, height: float, radius: float, label: int, paint: int, *, top: float | None = None, n: int = 20
+        self,
+        base: Color,
+        height: float,
+        radius: float,
+        label: int,
+        paint: int,
+        *,
+        top: float | None = None,
+        n: int = 20,
     ) -> None:
         """An upright cylinder or cone frustum (radius `radius` at the base, `top` at the top) with its two caps."""
         angle = np.arange(n) * (2 * np.pi / n)

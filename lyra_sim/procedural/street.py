@@ -147,7 +147,9 @@ def _park(b: MeshBuilder, rng: np.random.Generator, y: float, kerb: float) -> No
     leaves = b.paint(Pattern.LEAVES, linear("22481d"), linear("5f8540"))
     for x in np.arange(-long, long + 1, 5.0).tolist():
         size = rng.uniform(3.5, 6.0)
-        b.at(x, -40 + rng.uniform(-1, 1), kerb).ellipsoid((0, 0, 0.6 * size), (size, 3, size), Label.OBJECT, leaves, n=24)
+        b.at(x, -40 + rng.uniform(-1, 1), kerb).ellipsoid(
+            (0, 0, 0.6 * size), (size, 3, size), Label.OBJECT, leaves, n=24
+        )
     if rng.random() < 0.5:
         hedge = b.paint(Pattern.LEAVES, linear("2a4f22"), linear("567a38"))
         for x in np.arange(-50.0, 50.0, 10.0).tolist():
@@ -215,9 +217,7 @@ def _furniture(
             taken.append((x - 0.9, y - 0.8, x + 0.9, y + 0.8))
 
 
-def _people(
-    b: MeshBuilder, rng: np.random.Generator, strips: list[Rect], kerb: float, taken: list[Rect]
-) -> None:
+def _people(b: MeshBuilder, rng: np.random.Generator, strips: list[Rect], kerb: float, taken: list[Rect]) -> None:
     for _ in range(int(rng.integers(3, 9))):
         k = int(rng.integers(2)) if rng.random() < 0.85 else 2
         r = strips[k]

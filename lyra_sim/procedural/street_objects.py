@@ -182,7 +182,9 @@ def house(p: Placed, rng: Rng, width: float, storeys: int) -> None:
         x = o[2]
 
 
-def _recess(p: Placed, o: tuple[float, float, float, float], deep: float, back: int, trim: int, *, window: bool) -> None:
+def _recess(
+    p: Placed, o: tuple[float, float, float, float], deep: float, back: int, trim: int, *, window: bool
+) -> None:
     """The back plane and the four reveals of an opening, with bars and a sill for windows."""
     x0, z0, x1, z1 = o
     p.quad([(x0, deep, z0), (x1, deep, z0), (x1, deep, z1), (x0, deep, z1)], Label.WALL, back)

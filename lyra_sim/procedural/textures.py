@@ -19,7 +19,11 @@ GLASS, PICTURE, RUG, MARKING, GLOW = (int(Pattern(i)) for i in range(15, 20))
 @njit(cache=True, inline="always")
 def _hash(i, j, seed):
     """Uniform number in [0, 1) of an integer lattice point."""
-    h = np.uint32(i) * np.uint32(0x8DA6B343) ^ np.uint32(j) * np.uint32(0xD8163841) ^ np.uint32(seed) * np.uint32(0xCB1AB31F)
+    h = (
+        np.uint32(i) * np.uint32(0x8DA6B343)
+        ^ np.uint32(j) * np.uint32(0xD8163841)
+        ^ np.uint32(seed) * np.uint32(0xCB1AB31F)
+    )
     h = (h ^ (h >> np.uint32(13))) * np.uint32(0x5BD1E995)
     h = (h ^ (h >> np.uint32(15))) * np.uint32(0x2C1B3C6D)
     h = h ^ (h >> np.uint32(16))
@@ -117,7 +121,11 @@ def _cloth_like(pattern, u, v, s, foot, seed):
     if pattern == ASPHALT:
         n = 0.5 * _grain(u, v, 3.0, foot, seed) + 0.25 * _grain(u, v, 0.6, foot, seed + 3)
         return 0.5 + 0.5 * n, 1 + 0.3 * _grain(u, v, 0.012, foot, seed + 1) + 0.12 * _grain(u, v, 0.05, foot, seed + 2)
-    n = _grain(u, v, 0.9, foot, seed) * 0.3 + _grain(u, v, 0.12, foot, seed + 1) * 0.5 + _grain(u, v, 0.03, foot, seed + 2)
+    n = (
+        _grain(u, v, 0.9, foot, seed) * 0.3
+        + _grain(u, v, 0.12, foot, seed + 1) * 0.5
+        + _grain(u, v, 0.03, foot, seed + 2)
+    )
     return min(1.0, max(0.0, 0.5 + 0.5 * n)), 1 + 0.35 * _grain(u, v, 0.015, foot, seed + 3)
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from lyra_sim.core.errors import InputError
 from lyra_sim.core.records import Intrinsics, Label
-from lyra_sim.geometry.camera import invert
+from lyra_sim.geometry.camera import invert, pixel_rays
 from lyra_sim.procedural.flat import make_flat
 from lyra_sim.procedural.render import Rendered, render
 from lyra_sim.procedural.scene import ProceduralScene
@@ -160,8 +160,6 @@ def _sensor_depth(
     view: Rendered, pose: np.ndarray, camera: Intrinsics, noise: DepthNoise | None, rng: np.random.Generator
 ) -> np.ndarray:
     """(H, W) uint16 millimetres as a sensor gives them: nothing beyond its range, nor where a surface is grazed."""
-    from lyra_sim.geometry.camera import pixel_rays
-
     ray = pixel_rays(camera)
     ray = ray / np.linalg.norm(ray, axis=2, keepdims=True)
     cosine = -(view.normal @ pose[:3, :3] * ray).sum(2)
