@@ -5,7 +5,7 @@ Conventions (axes, pixels, depth, quaternions) are in `conventions.py`.
 
 import enum
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32, UInt8
@@ -159,12 +159,18 @@ class Segment:
     frames: Frames
 
 
+if TYPE_CHECKING:
+    Segments = Sequence[Segment]
+else:
+    Segments = Sequence  # a check of the items would read a segment from disk
+
+
 @record
 class World:
     """Everything seen and generated: the start and the segments, which may be loaded lazily one by one."""
 
     start: PosedFrames
-    segments: Sequence[Segment]
+    segments: Segments
 
 
 @record
@@ -272,7 +278,8 @@ class Gate:
 
     name: str
     value: float | bool | None
-    limit: float | bool
+    limit: float | bool | None
+    """None where the value is reported only."""
     unit: str
     ok: bool
     why: str

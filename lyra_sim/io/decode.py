@@ -98,7 +98,7 @@ def _decoded(
                 raise _died(path, child.wait(), limits)
             header, planes = answer
             if not header["ok"]:
-                raise InputError(path, expected=header["expected"], got=header["got"], todo=header["todo"])
+                raise InputError(_shown(path), expected=header["expected"], got=header["got"], todo=header["todo"])
             yield header, planes
     except BrokenPipeError as error:
         raise _died(paths[0], child.wait(), limits) from error
@@ -107,6 +107,10 @@ def _decoded(
         child.kill()
         child.stdout.close()
         child.wait()
+
+
+def _shown(path: Path) -> str:
+    return os.fsencode(path).decode("utf-8", "replace")  # names that are no UTF-8 must not break a message
 
 
 def _start() -> subprocess.Popen[bytes]:
@@ -132,19 +136,19 @@ def _check_file(path: Path, limits: DecodeLimits) -> None:
             kind = image_kind(file.read(HEAD_BYTES))
     except OSError as error:
         got = error.strerror or str(error)
-        raise InputError(path, expected="a readable image file", got=got, todo="Check path and rights.") from error
+        raise InputError(_shown(path), expected="a readable image file", got=got, todo="Check path and rights.") from error
     if size == 0:
-        raise InputError(path, expected="an image", got="an empty file", todo="Copy it again from its source.")
+        raise InputError(_shown(path), expected="an image", got="an empty file", todo="Copy it again from its source.")
     if size > limits.max_mb << 20:
         todo = "Export it smaller, or raise capture.limits.max_mb."
-        raise InputError(path, expected=f"at most {limits.max_mb} MB", got=f"{size / 2**20:.0f} MB", todo=todo)
+        raise InputError(_shown(path), expected=f"at most {limits.max_mb} MB", got=f"{size / 2**20:.0f} MB", todo=todo)
     if kind in ("heic", "jpeg2000", "openexr", "hdr"):
         tool = " (`heif-convert photo.heic photo.jpg`, or 'most compatible' in the phone's camera settings)"
         todo = f"Convert it to JPEG{tool if kind == 'heic' else ''}."
-        raise InputError(path, expected="a supported image format", got=f"{kind}: format not supported", todo=todo)
+        raise InputError(_shown(path), expected="a supported image format", got=f"{kind}: format not supported", todo=todo)
     if path.suffix.lower() in RAW_SUFFIXES:
         todo = "Develop it to JPEG or TIFF with your photo program."
-        raise InputError(path, expected="a developed image", got="a camera raw file: format not supported", todo=todo)
+        raise InputError(_shown(path), expected="a developed image", got="a camera raw file: format not supported", todo=todo)
 
 
 def _receive(pipe: IO[bytes]) -> tuple[dict[str, Any], list[np.ndarray]] | None:
@@ -176,4 +180,4 @@ def _fill(pipe: IO[bytes], plane: np.ndarray) -> bool:
 def _died(path: Path, code: int, limits: DecodeLimits) -> InputError:
     how = f"ended by signal {-code}" if code < 0 else f"exit code {code}"
     got = f"the decoder stopped ({how}); it may use {limits.memory_mb} MB and {limits.seconds:g} s"
-    return InputError(path, expected="an image that can be decoded", got=got, todo=NEW_JPEG)
+    return InputError(_shown(path), expected="an image that can be decoded", got=got, todo=NEW_JPEG)

@@ -50,44 +50,53 @@ def main() -> None:
     warnings.simplefilter("ignore")
     Image.MAX_IMAGE_PIXELS = None  # the header check below is stricter and comes first
     ImageFile.LOAD_TRUNCATED_IMAGES = False
-    out = sys.stdout.buffer
     for job in request["jobs"]:
         try:
-            serve(job, request["max_pixels"], out)
+            header, planes = decoded(job, request["max_pixels"])
         except RefusedError as refused:
-            header = {"ok": False, **refused.parts}
-            out.write(json.dumps(header).encode() + b"\n")
-        out.flush()
+            header, planes = {"ok": False, **refused.parts}, []
+        except MemoryError:
+            todo = "Scale the image down, or raise capture.limits.memory_mb."
+            expected = f"an image that is decoded within {request['memory_bytes'] >> 20} MB"
+            header, planes = {"ok": False, "expected": expected, "got": "one that needs more", "todo": todo}, []
+        send(header, planes, sys.stdout.buffer)
 
 
-def serve(job: dict[str, Any], max_pixels: int, out: BinaryIO) -> None:
-    """Decode one file and write its header and pixels.
+def decoded(job: dict[str, Any], max_pixels: int) -> tuple[dict[str, Any], list[Image.Image]]:
+    """Decode one file: its header and the planes (colour and mask, or depth) in the size asked for.
 
     Raises:
         RefusedError: the file is no image, broken, too large or of a format that is not read.
     """
     image = load(job["path"], max_pixels)
     full = image.size
-    header: dict[str, Any] = {"ok": True, "format": image.format or "", "stored_mode": image.mode}
+    header: dict[str, Any] = {"ok": True, "format": image.format or ""}
     if job["mode"] == "depth":
-        planes = [depth_plane(image)]
-        resample, area = Image.Resampling.NEAREST, Image.Resampling.NEAREST
+        planes, resample = [depth_plane(image)], Image.Resampling.NEAREST
     else:
         header["exif"] = exif_facts(image)
         header["panorama"] = says_panorama(image)
         turn = UPRIGHT.get(header["exif"].get("orientation", 1))
-        rgb, alpha = rgb_and_alpha(image)
-        planes = [plane if turn is None else plane.transpose(turn) for plane in (rgb, alpha) if plane is not None]
+        planes = [plane if turn is None else plane.transpose(turn) for plane in rgb_and_alpha(image)]
         full = planes[0].size
-        resample, area = Image.Resampling.BOX, Image.Resampling.BOX
+        resample = Image.Resampling.BOX
     size = fitted(full, job["max_side"])
     if size != full:
         # Exact area averages for colour; a mask value below 255 then means: something transparent was mixed in.
-        planes = [planes[0].resize(size, resample), *(plane.resize(size, area) for plane in planes[1:])]
+        planes = [plane.resize(size, resample) for plane in planes]
     header.update(full=list(full), size=list(size), planes=[plane.mode for plane in planes])
+    return header, planes
+
+
+def send(header: dict[str, Any], planes: list[Image.Image], out: BinaryIO) -> None:
+    """Write the header line and the raw pixels, in bands of rows, so that no second copy of a large image is made."""
     out.write(json.dumps(header).encode() + b"\n")
     for plane in planes:
-        write_rows(plane, out)
+        width, height = plane.size
+        rows = max(1, 4_000_000 // width)
+        for top in range(0, height, rows):
+            out.write(plane.crop((0, top, width, min(top + rows, height))).tobytes())
+    out.flush()
 
 
 def load(path: str, max_pixels: int) -> Image.Image:
@@ -109,11 +118,6 @@ def load(path: str, max_pixels: int) -> Image.Image:
         raise RefusedError(f"at most {max_pixels / 1e6:.0f} million pixels", got, todo)
     try:
         image.load()
-    except MemoryError as error:
-        todo = "Scale the image down, or raise capture.limits.memory_mb."
-        raise RefusedError(
-            "an image that fits the decoder's memory", f"{width}x{height}, which does not", todo
-        ) from error
     except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
         got = f"broken or cut off data ({plain(error)})"
         raise RefusedError(
@@ -122,21 +126,21 @@ def load(path: str, max_pixels: int) -> Image.Image:
     return image
 
 
-def rgb_and_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """8-bit RGB, and a mask (255 = opaque) where the image has transparency.
+def rgb_and_alpha(image: Image.Image) -> list[Image.Image]:
+    """8-bit RGB, and a mask (255 = opaque, 0 = transparent by half or more) where the image has transparency.
 
     Raises:
         RefusedError: a colour mode without a defined way to RGB.
     """
     if image.mode.startswith("I") or image.mode == "F":
-        return deep_gray(image).convert("RGB"), None
+        return [deep_gray(image).convert("RGB")]
     has_alpha = image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
     try:
         if has_alpha:
             image = image.convert("RGBA")
             alpha = image.getchannel("A").point([0] * 128 + [255] * 128)
-            return image.convert("RGB"), alpha
-        return (image if image.mode == "RGB" else image.convert("RGB")), None
+            return [image.convert("RGB"), alpha]
+        return [image if image.mode == "RGB" else image.convert("RGB")]
     except (ValueError, OSError) as error:
         todo = "Export the image as RGB JPEG or PNG."
         raise RefusedError("a gray, RGB, CMYK or palette image", f"colour mode {image.mode}", todo) from error
@@ -257,14 +261,6 @@ def fitted(size: tuple[int, int], max_side: int) -> tuple[int, int]:
     if not max_side or longer <= max_side:
         return size
     return max(1, round(size[0] * max_side / longer)), max(1, round(size[1] * max_side / longer))
-
-
-def write_rows(plane: Image.Image, out: BinaryIO) -> None:
-    """Raw pixels row by row, in bands, so that no second copy of a large image is made."""
-    width, height = plane.size
-    rows = max(1, 4_000_000 // width)
-    for top in range(0, height, rows):
-        out.write(plane.crop((0, top, width, min(top + rows, height))).tobytes())
 
 
 if __name__ == "__main__":

@@ -36,7 +36,9 @@ def write_mp4(path: Path, frames: Iterable[UInt8[np.ndarray, "H W 3"]], *, fps: 
             encoder.stdin.write(even.tobytes())
             count += 1
         assert encoder is not None, "a video needs at least one frame"
-        _, complaint = encoder.communicate()
+        complaint = encoder.communicate()[1]
+        if encoder.returncode != 0:
+            raise _failed(path, complaint)
     except BrokenPipeError as error:
         assert encoder is not None and encoder.stderr is not None
         raise _failed(path, encoder.stderr.read()) from error
@@ -44,8 +46,6 @@ def write_mp4(path: Path, frames: Iterable[UInt8[np.ndarray, "H W 3"]], *, fps: 
         if encoder is not None and encoder.poll() is None:
             encoder.kill()
             encoder.wait()
-    if encoder.returncode != 0:
-        raise _failed(path, complaint)
     return count
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from lyra_sim.core.records import Licence
+from lyra_sim.sources.names import printable
 
 NOT_STATED = "not stated"
 NOTICE_STEMS = ("license", "licence", "attribution", "copying", "copyright")
@@ -46,7 +47,8 @@ def notice_beside(path: Path) -> Licence | None:
         except OSError:
             continue
         if text.strip():
-            return Licence(subject=path.name, name=spdx(text), holder=_holder(text), source=f"{file.name} beside it")
+            source = f"{printable(file.name)} beside it"
+            return Licence(subject=printable(path.name), name=spdx(text), holder=_holder(text), source=source)
     return None
 
 

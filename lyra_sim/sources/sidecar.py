@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lyra_sim.core.errors import InputError
+from lyra_sim.sources.names import printable
 
 PHOTO_KEYS = frozenset(
     ("camera_height_m", "fx", "fy", "cx", "cy", "width", "height", "hfov_deg", "licence", "pixel_centre", "note")
@@ -65,28 +66,28 @@ def read_camera_file(path: Path, *, allow: frozenset[str] | None = PHOTO_KEYS) -
     if unknown:
         assert allow is not None
         expected = f"only the keys {', '.join(sorted(allow))}"
-        raise InputError(path, expected=expected, got=f"also {', '.join(unknown)}", todo=TODO)
+        raise InputError(printable(path), expected=expected, got=f"also {', '.join(unknown)}", todo=TODO)
     numbers = {key: _number(path, data, key) for key in ("fx", "fy", "cx", "cy", "hfov_deg", "camera_height_m")}
     sizes = {key: _size(path, data, key) for key in ("width", "height")}
     for key in ("fx", "fy", "camera_height_m"):
         value = numbers[key]
         if value is not None and value <= 0:
-            raise InputError(path, expected=f"{key} above 0", got=f"{value:g}", todo=TODO)
+            raise InputError(printable(path), expected=f"{key} above 0", got=f"{value:g}", todo=TODO)
     hfov = numbers["hfov_deg"]
     if hfov is not None and not 1 < hfov < 170:
-        raise InputError(path, expected="hfov_deg between 1 and 170", got=f"{hfov:g}", todo=TODO)
+        raise InputError(printable(path), expected="hfov_deg between 1 and 170", got=f"{hfov:g}", todo=TODO)
     if hfov is not None and numbers["fx"] is not None:
-        raise InputError(path, expected="either fx or hfov_deg", got="both", todo="Remove one of them.")
+        raise InputError(printable(path), expected="either fx or hfov_deg", got="both", todo="Remove one of them.")
     height = numbers["camera_height_m"]
     if height is not None and height >= 20:
-        raise InputError(path, expected="camera_height_m below 20", got=f"{height:g}", todo="State it in metres.")
+        raise InputError(printable(path), expected="camera_height_m below 20", got=f"{height:g}", todo="State it in metres.")
     shift = _pixel_shift(path, data)
     for key in ("cx", "cy"):
         value = numbers[key]
         numbers[key] = None if value is None else value + shift
     licence = data.get("licence")
     if licence is not None and not isinstance(licence, str):
-        raise InputError(path, expected="licence as text", got=repr(licence)[:60], todo=TODO)
+        raise InputError(printable(path), expected="licence as text", got=repr(licence)[:60], todo=TODO)
     return CameraFile(path=path, **numbers, **sizes, licence=licence, rest=data)
 
 
@@ -96,9 +97,9 @@ def _read(path: Path) -> dict[str, Any]:
             raw = file.read(MAX_BYTES)
         data = json.loads(raw.decode("utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(path, expected="a camera file in JSON", got=str(error)[:200], todo=TODO) from error
+        raise InputError(printable(path), expected="a camera file in JSON", got=str(error)[:200], todo=TODO) from error
     if not isinstance(data, dict):
-        raise InputError(path, expected="a JSON object { ... }", got=type(data).__name__, todo=TODO)
+        raise InputError(printable(path), expected="a JSON object { ... }", got=type(data).__name__, todo=TODO)
     return data
 
 
@@ -107,14 +108,14 @@ def _number(path: Path, data: dict[str, Any], key: str) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise InputError(path, expected=f"{key} as a finite number", got=repr(value)[:60], todo=TODO)
+        raise InputError(printable(path), expected=f"{key} as a finite number", got=repr(value)[:60], todo=TODO)
     return float(value)
 
 
 def _size(path: Path, data: dict[str, Any], key: str) -> int | None:
     value = _number(path, data, key)
     if value is not None and (value != int(value) or value < 1):
-        raise InputError(path, expected=f"{key} as a whole number of pixels", got=f"{value:g}", todo=TODO)
+        raise InputError(printable(path), expected=f"{key} as a whole number of pixels", got=f"{value:g}", todo=TODO)
     return None if value is None else int(value)
 
 
@@ -123,5 +124,5 @@ def _pixel_shift(path: Path, data: dict[str, Any]) -> float:
     centre = _number(path, data, "pixel_centre")
     if centre not in (None, 0.0, 0.5):
         expected = "pixel_centre 0 (the top-left pixel's centre is (0, 0), the default) or 0.5"
-        raise InputError(path, expected=expected, got=f"{centre:g}", todo=TODO)
+        raise InputError(printable(path), expected=expected, got=f"{centre:g}", todo=TODO)
     return 0.0 if centre == 0.5 else 0.5
