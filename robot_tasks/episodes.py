@@ -20,6 +20,13 @@ DRIVE_MARGIN_M = 0.03
 """Driven paths keep this much more than the map radius where there is room."""
 _EASY_RATIO = 1.1
 _BINS = 8
+_ROOMY_SHARE = 0.1
+_TRIES = 4
+"""Pairs drawn for each episode wanted."""
+
+
+Pair = tuple[int, tuple[int, int]]
+"""Goal number and start cell."""
 
 
 @record
@@ -60,14 +67,22 @@ class Fields:
         return float(finite.max()) if len(finite) else 0.0
 
 
+def _end_cells(nav: NavMap, space: Space, robot: RobotConfig) -> np.ndarray:
+    """Cells (N, 2) of the main island where starts and goals may lie: with room to turn on the spot, unless only a
+    small part of the island has that; then with the margin of driven paths, or anywhere."""
+    cells = np.argwhere(space.main)
+    room = sample(nav.clearance_m, nav.origin_m, nav.fine_m, space.centre(cells))
+    for need in (footprint.circumscribed_m(robot) + DRIVE_MARGIN_M, robot.radius_m + DRIVE_MARGIN_M):
+        roomy = room >= need
+        if len(cells) and roomy.mean() >= _ROOMY_SHARE:
+            return cells[roomy]
+    return cells
+
+
 def make_fields(nav: NavMap, space: Space, robot: RobotConfig, config: TasksConfig, seed: int) -> Fields:
     """Goals spread over the main island (farthest-point choice from a seeded first one) and their fields."""
-    cells = np.argwhere(space.main)
+    cells = _end_cells(nav, space, robot)
     centres = space.centre(cells)
-    if len(cells):
-        room = sample(nav.clearance_m, nav.origin_m, nav.fine_m, centres)
-        roomy = room >= robot.radius_m + DRIVE_MARGIN_M
-        cells, centres = (cells[roomy], centres[roomy]) if roomy.any() else (cells, centres)
     chosen: list[int] = []
     if len(cells):
         chosen.append(int(np.random.default_rng(seed).integers(len(cells))))
@@ -93,35 +108,41 @@ def make_episodes(
     rng = np.random.default_rng([seed, 1])
     low = min(config.min_geodesic_m, max(0.5, 0.5 * fields.longest_m))
     high = min(config.max_geodesic_m, fields.longest_m)
-    kept: list[Episode] = []
-    spare: list[Episode] = []
-    for g, start in _draw_pairs(nav, space, fields, robot, config, low, high, rng):
-        if len(kept) == config.episodes:
-            break
-        thinning, spin = rng.random(), rng.permutation(footprint.YAWS)
-        made = plan_episode(nav, space, fields, g, start, robot, spin)
-        if made is None or made.geodesic_m < low - 0.05:
-            continue
-        ratio = made.geodesic_m / max(made.euclidean_m, 1e-9)
-        easy = ratio < _EASY_RATIO and thinning > 20 * max(ratio - 0.98, 0.0) ** 2
-        (spare if easy else kept).append(made)
-    spare.sort(key=lambda e: -round(e.geodesic_m / max(e.euclidean_m, 1e-9), 2))  # stable: ties keep their draw
-    return tuple(kept + spare[: config.episodes - len(kept)])
+    found: list[Episode] = []
+
+    def plan_all(pairs: list[Pair]) -> None:
+        for pair in pairs:
+            spin = rng.permutation(footprint.YAWS)
+            made = plan_episode(nav, space, fields, pair, robot, spin) if len(found) < config.episodes else None
+            if made is not None and made.geodesic_m >= low - 0.05:
+                found.append(made)
+
+    pairs = _draw_pairs(nav, space, fields, robot, config, low, high, rng)
+    ratio = np.array([_ratio(space, fields, pair) for pair in pairs])
+    thinned = (ratio < _EASY_RATIO) & (rng.random(len(pairs)) > 20 * np.maximum(ratio - 0.98, 0) ** 2)
+    plan_all([pairs[k] for k in np.flatnonzero(~thinned)])
+    spare = np.flatnonzero(thinned)
+    plan_all([pairs[k] for k in spare[np.argsort(-ratio[spare].round(2), kind="stable")]])
+    return tuple(found)
+
+
+def _ratio(space: Space, fields: Fields, pair: Pair) -> float:
+    g, start = pair
+    straight = float(np.hypot(*(np.array(start) - fields.cells[g]))) * space.cell_m
+    return float(fields.distance_m[g][start]) / max(straight, 1e-9)
 
 
 def _draw_pairs(
     nav: NavMap, space: Space, fields: Fields, robot: RobotConfig, config: TasksConfig, low: float, high: float,
     rng: np.random.Generator,
-) -> list[tuple[int, tuple[int, int]]]:  # fmt: skip
+) -> list[Pair]:  # fmt: skip
     """Candidate (goal number, start cell) pairs: goals in turn, distances spread evenly over low..high."""
     if high < low:
         return []
-    roomy = np.argwhere(space.main)
-    room = sample(nav.clearance_m, nav.origin_m, nav.fine_m, space.centre(roomy))
-    roomy = roomy[room >= min(robot.radius_m + DRIVE_MARGIN_M, room.max())]
+    roomy = _end_cells(nav, space, robot)
     edges = np.linspace(low, high, _BINS + 1)
-    each = -(-2 * config.episodes // (len(fields.goals) * _BINS))
-    pairs: list[tuple[int, tuple[int, int]]] = []
+    each = -(-_TRIES * config.episodes // (len(fields.goals) * _BINS))
+    pairs: list[Pair] = []
     for g in range(len(fields.goals)):
         far = fields.distance_m[g][roomy[:, 0], roomy[:, 1]]
         for k in range(_BINS):
@@ -132,9 +153,10 @@ def _draw_pairs(
 
 
 def plan_episode(
-    nav: NavMap, space: Space, fields: Fields, g: int, start: tuple[int, int], robot: RobotConfig, spin: np.ndarray
+    nav: NavMap, space: Space, fields: Fields, pair: Pair, robot: RobotConfig, spin: np.ndarray
 ) -> Episode | None:
     """Shortest distance, a drivable path and a start heading for one pair; None where the outline does not fit."""
+    g, start = pair
     raw = plan.descend(fields.distance_m[g], space, start)
     if not np.array_equal(space.cell(raw[-1:])[0], fields.cells[g]):
         return None

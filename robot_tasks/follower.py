@@ -18,8 +18,8 @@ from robot_tasks.navmap import NavMap
 DT_S = 0.1
 _SUBSTEPS = 4
 _STOP_M = 0.03
-_AIM_RAD = 0.2
-"""With a larger heading error it turns on the spot."""
+_AIM_RAD = 0.03
+"""With a larger heading error it turns on the spot: half a metre of robot swings out 1 cm at this angle."""
 SUCCESS_M = 0.2
 _SLACK_M = 0.01
 

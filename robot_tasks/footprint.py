@@ -12,8 +12,10 @@ from robot_tasks.navmap import NavMap
 
 YAWS = 16
 """Start headings are multiples of a turn over this."""
-_TURN_RAD = 0.1
+_TURN_RAD = 0.05
 """Turning on the spot is checked at headings this far apart."""
+_TRACKING_M = 0.01
+"""What the outline is grown by in checks of plans: how far a driven pose may be from the planned one."""
 
 
 @njit(cache=True)
@@ -79,8 +81,8 @@ def sweep_clear(nav: NavMap, robot: RobotConfig, poses: Float64[np.ndarray, "N 3
     return (
         _sweep(
             nav.blocked, nav.clearance_m, nav.origin_m[0], nav.origin_m[1], nav.fine_m,
-            np.ascontiguousarray(poses, np.float64), robot.footprint_m[0] / 2, robot.footprint_m[1] / 2,
-            robot.radius_m - slack_m, _TURN_RAD, 0.04,
+            np.ascontiguousarray(poses, np.float64), robot.footprint_m[0] / 2 + _TRACKING_M,
+            robot.footprint_m[1] / 2 + _TRACKING_M, robot.radius_m - slack_m, _TURN_RAD, 0.04,
         )
         == -1
     )  # fmt: skip

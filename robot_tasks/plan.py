@@ -5,6 +5,7 @@ clearance afterwards.
 """
 
 import itertools
+import math
 
 import numpy as np
 from jaxtyping import Float64
@@ -17,6 +18,7 @@ from robot_tasks.navmap import NavMap
 _SAG_M = 0.004
 """A chord of an arc around a corner dips this much below the arc's clearance."""
 _SPACING_M = 0.08
+"""Longest chord; shorter for small robots, whose arcs are tighter."""
 _ROUNDS, _SWEEPS = 4, 25
 
 
@@ -145,9 +147,10 @@ def tighten(path: Float64[np.ndarray, "N 2"], nav: NavMap, radius_m: float, want
     """
     if len(path) < 2:
         return None
+    spacing = min(_SPACING_M, 0.8 * math.sqrt(8 * radius_m * _SAG_M))
     found, lowest = _tighten(
         np.ascontiguousarray(path), len(path), nav.clearance_m, nav.origin_m[0], nav.origin_m[1], nav.fine_m,
-        want_m, _SPACING_M, _ROUNDS, _SWEEPS, _SAG_M,
+        want_m, spacing, _ROUNDS, _SWEEPS, _SAG_M,
     )  # fmt: skip
     return found if lowest >= radius_m - _SAG_M - 1e-3 else None
 
