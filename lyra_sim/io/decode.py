@@ -136,7 +136,9 @@ def _check_file(path: Path, limits: DecodeLimits) -> None:
             kind = image_kind(file.read(HEAD_BYTES))
     except OSError as error:
         got = error.strerror or str(error)
-        raise InputError(_shown(path), expected="a readable image file", got=got, todo="Check path and rights.") from error
+        raise InputError(
+            _shown(path), expected="a readable image file", got=got, todo="Check path and rights."
+        ) from error
     if size == 0:
         raise InputError(_shown(path), expected="an image", got="an empty file", todo="Copy it again from its source.")
     if size > limits.max_mb << 20:
@@ -145,10 +147,14 @@ def _check_file(path: Path, limits: DecodeLimits) -> None:
     if kind in ("heic", "jpeg2000", "openexr", "hdr"):
         tool = " (`heif-convert photo.heic photo.jpg`, or 'most compatible' in the phone's camera settings)"
         todo = f"Convert it to JPEG{tool if kind == 'heic' else ''}."
-        raise InputError(_shown(path), expected="a supported image format", got=f"{kind}: format not supported", todo=todo)
+        raise InputError(
+            _shown(path), expected="a supported image format", got=f"{kind}: format not supported", todo=todo
+        )
     if path.suffix.lower() in RAW_SUFFIXES:
         todo = "Develop it to JPEG or TIFF with your photo program."
-        raise InputError(_shown(path), expected="a developed image", got="a camera raw file: format not supported", todo=todo)
+        raise InputError(
+            _shown(path), expected="a developed image", got="a camera raw file: format not supported", todo=todo
+        )
 
 
 def _receive(pipe: IO[bytes]) -> tuple[dict[str, Any], list[np.ndarray]] | None:

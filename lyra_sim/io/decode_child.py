@@ -123,7 +123,19 @@ def load(path: str, max_pixels: int) -> Image.Image:
         raise RefusedError(
             "a complete image", got, "Copy the file again from its source, or export it anew."
         ) from error
+    if ends_in_gray(image):
+        got = "data that ends early: the last rows are the decoder's mid-gray filling"
+        raise RefusedError("a complete image", got, "Copy the file again from its source, or export it anew.")
     return image
+
+
+def ends_in_gray(image: Image.Image) -> bool:
+    """True for a JPEG whose last row of blocks is exactly 128 everywhere: libjpeg fills blocks it has no data for with
+    that value and only warns, which Pillow does not pass on (jdhuff.c, JWRN_HIT_MARKER)."""
+    if image.format not in ("JPEG", "MPO") or image.mode not in ("RGB", "L") or image.height <= 16:
+        return False
+    bottom = image.crop((0, image.height - 8, image.width, image.height))
+    return all(band.getextrema() == (128, 128) for band in bottom.split())
 
 
 def rgb_and_alpha(image: Image.Image) -> list[Image.Image]:

@@ -17,6 +17,7 @@ from lyra_sim.sources.names import natural_key, printable, slug
 from lyra_sim.sources.sidecar import photo_sidecar
 
 Kind = Literal["auto", "photo", "rgbd"]
+NO_IMAGE = "not an image, by content or by name"
 MAX_DEPTH = 3
 """Folders this many levels below a given one are still searched."""
 
@@ -138,15 +139,16 @@ class _Search:
             return
         try:
             with path.open("rb") as file:
-                is_image = claims or image_kind(file.read(HEAD_BYTES)) not in (None, "hdr", "openexr")
+                kind = image_kind(file.read(HEAD_BYTES))
+            is_image = claims or kind not in (None, "hdr", "openexr")
         except OSError as error:
-            is_image = claims
+            is_image, kind = claims, None
             if not claims:
                 self.skip(path, f"cannot be read: {error.strerror}")
                 return
         if not is_image:
             if not is_notice(path):
-                self.skip(path, "not an image, by content or by name")
+                self.skip(path, NO_IMAGE if kind is None else "a high dynamic range map, not a photo")
         elif self.kind == "rgbd":
             self.skip(path, "a photo, but only RGB-D walks were asked for")
         else:

@@ -45,7 +45,9 @@ def _given(size: tuple[int, int], camera: CameraFile) -> Intrinsics:
     if abs(of[1] * scale - height) > 1.0:
         got = f"{of[0]}x{of[1]} for a photo of {width}x{height} (upright)"
         todo = "State fx, fy, cx, cy, width, height for the upright photo, or for a scaled copy of it."
-        raise InputError(printable(camera.path), expected="width and height in the photo's proportions", got=got, todo=todo)
+        raise InputError(
+            printable(camera.path), expected="width and height in the photo's proportions", got=got, todo=todo
+        )
     if camera.hfov_deg is not None:
         focal = width / 2 / math.tan(math.radians(camera.hfov_deg) / 2)
         return Intrinsics(fx=focal, fy=focal, cx=width / 2, cy=height / 2, width=width, height=height)
@@ -54,7 +56,9 @@ def _given(size: tuple[int, int], camera: CameraFile) -> Intrinsics:
     cy = height / 2 if camera.cy is None else camera.cy * scale
     if not (0 < cx < width and 0 < cy < height):
         todo = "State cx, cy in pixels of the upright photo, with its width and height."
-        raise InputError(printable(camera.path), expected="cx, cy inside the photo", got=f"{camera.cx}, {camera.cy}", todo=todo)
+        raise InputError(
+            printable(camera.path), expected="cx, cy inside the photo", got=f"{camera.cx}, {camera.cy}", todo=todo
+        )
     fx = camera.fx * scale
     fy = fx if camera.fy is None else camera.fy * scale
     return Intrinsics(fx=fx, fy=fy, cx=cx, cy=cy, width=width, height=height)

@@ -36,8 +36,7 @@ def read_photo(source: Source, config: CaptureConfig, *, config_hash: str = "", 
     height, width = image.rgb.shape[:2]
     given_height = camera.camera_height_m if camera is not None else None
     stated = camera.licence if camera is not None else None
-    subject = printable(source.path.name)
-    licence = licence_of(subject, configured=config.licence, beside=source.notice, exif=image.exif, stated=stated)
+    licence = licence_of(source.name, configured=config.licence, beside=source.notice, exif=image.exif, stated=stated)
     return Capture(
         kind="photo",
         name=source.name,

@@ -80,7 +80,9 @@ def read_camera_file(path: Path, *, allow: frozenset[str] | None = PHOTO_KEYS) -
         raise InputError(printable(path), expected="either fx or hfov_deg", got="both", todo="Remove one of them.")
     height = numbers["camera_height_m"]
     if height is not None and height >= 20:
-        raise InputError(printable(path), expected="camera_height_m below 20", got=f"{height:g}", todo="State it in metres.")
+        raise InputError(
+            printable(path), expected="camera_height_m below 20", got=f"{height:g}", todo="State it in metres."
+        )
     shift = _pixel_shift(path, data)
     for key in ("cx", "cy"):
         value = numbers[key]

@@ -112,6 +112,19 @@ def test_truncation_at_every_place_is_refused_or_complete(tmp_path):
             decode_image(tmp_path / "cut.jpg")
 
 
+def test_a_jpeg_that_ends_early_but_properly_is_refused(tmp_path):
+    """Recovered files often end in a valid end marker; Pillow then returns gray rows without a word."""
+    stream = io.BytesIO()
+    picture(200, 300).save(stream, "JPEG")
+    whole = stream.getvalue()
+    (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2] + b"\xff\xd9")
+    assert (pillow_reference(tmp_path / "cut.jpg")[-8:] == 128).all(), "this Pillow does not fill; the test is moot"
+    with pytest.raises(InputError, match="ends early"):
+        decode_image(tmp_path / "cut.jpg")
+    picture(200, 300).save(tmp_path / "whole.jpg")
+    assert decode_image(tmp_path / "whole.jpg").rgb.shape == (200, 300, 3)
+
+
 def test_random_damage_never_crashes(tmp_path):
     rng = np.random.default_rng(4)
     for kind in ("JPEG", "PNG", "WEBP", "GIF", "TIFF"):
