@@ -69,8 +69,8 @@ def photo_camera(
 ) -> Float64[np.ndarray, "4 4"]:
     """A plausible hand-held photo: from free ground, rolled by up to 3 degrees, into open space.
 
-    Of 90 random positions and headings the one with the best view is kept: nothing within 0.7 m, a median distance
-    of 2 m or more, and ground as well as upright things in view, as far as the pitch allows.
+    Of 90 random positions and headings the one with the best view is kept: nothing upright within 0.7 m (better
+    1.5 m), an open middle, and ground as well as upright things in view, as far as the pitch allows.
     """
     rng = np.random.default_rng([seed, scene.seed, 3])
     origin, free = _walkable(scene)
@@ -100,12 +100,13 @@ def _view_score(scene: ProceduralScene, pose: np.ndarray, camera: Intrinsics) ->
     distance = np.where(hit >= 0, t, 30.0)
     floor = float(np.mean((hit >= 0) & (scene.face_label[hit] == 1)))
     level = distance.reshape(12, 16)[2:8]
-    upright = float(np.mean((hit >= 0) & (scene.face_label[hit] != 1) & (distance < 8.0)))
+    stands = (hit >= 0) & (scene.face_label[hit] != 1)
+    upright = float(np.mean(stands & (distance < 8.0)))
     score = (
         0.6 * min(float(np.median(level)), 5.0) / 5 + min(floor, 0.5) + 1.2 * min(upright, 0.3) - max(0, floor - 0.75)
     )
-    near = 0.35 if pose[2, 3] < 0.8 else 0.7
-    return score - (3.0 if distance.min() < near else 0.0) - (1.0 if np.median(distance) < 1.2 else 0.0)
+    near = float(distance[stands].min()) if stands.any() else 5.0
+    return score - (3.0 if near < 0.7 else 0.7 * (1.5 - near) if near < 1.5 else 0.0)
 
 
 def _walkable(scene: ProceduralScene) -> tuple[np.ndarray, np.ndarray]:
@@ -117,16 +118,21 @@ def _walkable(scene: ProceduralScene) -> tuple[np.ndarray, np.ndarray]:
         y = origin[1] + (np.arange(shape[1]) + 0.5) * CELL_M
         strips = scene.rooms_m  # pavements and road; not the park behind them
         free &= (np.abs(x) < 22)[:, None] & ((y > strips[:, 1].min()) & (y < strips[:, 3].max()))
-    groups, n = ndimage.label(free)
-    assert n > 0, "a procedural place always has walkable ground"
+    groups = np.asarray(ndimage.label(free)[0])  # pyright: ignore[reportIndexIssue]
+    assert groups.any(), "a procedural place always has walkable ground"
     return origin, groups == 1 + int(np.bincount(groups.ravel())[1:].argmax())
+
+
+def _clearance(free: np.ndarray) -> np.ndarray:
+    """Distance of each free cell to the nearest cell that is not, metres."""
+    return np.asarray(ndimage.distance_transform_edt(np.pad(free, 1)))[1:-1, 1:-1] * CELL_M
 
 
 def _stops(
     scene: ProceduralScene, rng: np.random.Generator, origin: np.ndarray, free: np.ndarray, per_room: int
 ) -> np.ndarray:
     """(S, 2) cells: in each room the most open spot and those farthest from it, in the order of a short tour."""
-    clear = ndimage.distance_transform_edt(np.pad(free, 1))[1:-1, 1:-1] * CELL_M
+    clear = _clearance(free)
     chosen: list[np.ndarray] = []
     for x0, y0, x1, y1 in scene.rooms_m if scene.kind == "flat" else _street_strips(scene, rng):
         i, j = np.nonzero(free)
@@ -138,7 +144,7 @@ def _stops(
         room = np.minimum(clear[cells[:, 0], cells[:, 1]], 0.6)
         picked = [cells[int(np.argmax(room))]]
         for _ in range(per_room - 1):
-            away = np.min([np.hypot(*(cells - p).T) for p in picked], axis=0) * CELL_M
+            away = np.min([np.linalg.norm(cells - p, axis=1) for p in picked], axis=0) * CELL_M
             spot = int(np.argmax(away * np.minimum(room + 0.1, 0.4)))
             if away[spot] > 1.0:
                 picked.append(cells[spot])
@@ -155,7 +161,7 @@ def _street_strips(scene: ProceduralScene, rng: np.random.Generator) -> list[tup
 def _order(stops: np.ndarray) -> np.ndarray:
     """Nearest neighbour first, then 2-opt: a short closed tour."""
     left, tour = list(range(1, len(stops))), [0]
-    gap = np.hypot(*(stops[:, None] - stops[None]).transpose(2, 0, 1))
+    gap = np.linalg.norm(stops[:, None] - stops[None], axis=2)
     while left:
         tour.append(left.pop(int(np.argmin(gap[tour[-1], left]))))
     for _ in range(20):
@@ -171,7 +177,7 @@ def _order(stops: np.ndarray) -> np.ndarray:
 
 def _tour(origin: np.ndarray, free: np.ndarray, stops: np.ndarray) -> list[np.ndarray]:
     """Ways (N, 2) in metres from each stop to the next and from the last to the first, smoothed, kept free."""
-    clear = ndimage.distance_transform_edt(np.pad(free, 1))[1:-1, 1:-1] * CELL_M
+    clear = _clearance(free)
     cost = np.where(free, 1.0 + 0.6 / (0.1 + clear), -1.0)
     ways = []
     for a, b in zip(stops, np.roll(stops, -1, axis=0), strict=True):
@@ -191,13 +197,13 @@ def _motion(ways: list[np.ndarray], rng: np.random.Generator) -> tuple[np.ndarra
     xy_out, yaw_out = [], []
     yaw = 0.0
     for k, way in enumerate(ways):
-        step = np.hypot(*np.diff(way, axis=0).T)
+        step = np.linalg.norm(np.diff(way, axis=0), axis=1)
         length = np.concatenate([[0], np.cumsum(step)])
         m = max(2, int(length[-1] / 0.03))
         s = np.linspace(0, length[-1], m)
         xy = np.stack([np.interp(s, length, way[:, c]) for c in (0, 1)], 1)
         ahead = np.stack([np.interp(np.minimum(s + 0.5, length[-1]), length, way[:, c]) for c in (0, 1)], 1) - xy
-        ahead[np.hypot(*ahead.T) < 0.1] = way[-1] - way[0] if length[-1] > 0.2 else [1.0, 0.0]
+        ahead[np.linalg.norm(ahead, axis=1) < 0.1] = way[-1] - way[0] if length[-1] > 0.2 else [1.0, 0.0]
         heading = np.unwrap(np.arctan2(ahead[:, 1], ahead[:, 0]))
         heading = ndimage.gaussian_filter1d(heading, 8.0, mode="nearest")
         heading = heading + 0.5 * np.sin(s / 0.9 + k) * np.minimum(1, np.minimum(s, s[-1] - s) / 0.5)

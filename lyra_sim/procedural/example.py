@@ -16,7 +16,8 @@ HEIGHT_M = (0.4, 1.8)
 PITCH_DEG = (-5.0, 40.0)
 FOCAL_35MM = (18, 38)
 """Whole millimetres, as EXIF states them: 90 to 51 degrees of horizontal field of view at 3:2."""
-NOTICE = """The images and depth maps below this folder were rendered by lyra-sim (`lyra-sim example`); no camera took them.
+NOTICE = """The images and depth maps below this folder were rendered by lyra-sim (`lyra-sim example`).
+No camera took them.
 
 SPDX-License-Identifier: CC0-1.0
 To the extent possible under law, their authors have waived all copyright and related rights to them.

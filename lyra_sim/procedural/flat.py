@@ -238,8 +238,8 @@ class _Layout:
         for t in taken:
             inside = ((self.x > t[0] - m) & (self.x < t[2] + m))[:, None] & ((self.y > t[1] - m) & (self.y < t[3] + m))
             free &= ~inside
-        groups, n = ndimage.label(free)
-        if n == 0:
+        groups = np.asarray(ndimage.label(free)[0])  # pyright: ignore[reportIndexIssue]
+        if not groups.any():
             return False
         size = np.bincount(groups.ravel())[1:]
         at = [groups[int((x - r.x0) / self.cell), int((y - r.y0) / self.cell)] for x, y in self.doors]
@@ -260,8 +260,11 @@ def _door_zone(room: Room, o: Opening) -> tuple[float, float, float, float]:
     """Floor before a door that stays empty: its width and 0.9 m into the room."""
     a, c, d = o.s0 - 0.1, o.s1 + 0.1, 0.9
     return [
-        (a, room.y0, c, room.y0 + d), (room.x1 - d, a, room.x1, c), (a, room.y1 - d, c, room.y1), (room.x0, a, room.x0 + d, c)
-    ][o.side]  # fmt: skip
+        (a, room.y0, c, room.y0 + d),
+        (room.x1 - d, a, room.x1, c),
+        (a, room.y1 - d, c, room.y1),
+        (room.x0, a, room.x0 + d, c),
+    ][o.side]
 
 
 def _furnish(b: MeshBuilder, rng: np.random.Generator, room: Room, kind: str, duct: bool) -> None:
@@ -274,7 +277,7 @@ def _furnish(b: MeshBuilder, rng: np.random.Generator, room: Room, kind: str, du
             w, d = rng.uniform(*widths), rng.uniform(*depths)
             if name in FREE_STANDING:
                 yaw = float(rng.integers(4)) * np.pi / 2
-                across, along = (w, d) if int(round(yaw / (np.pi / 2))) % 2 == 0 else (d, w)
+                across, along = (w, d) if round(yaw / (np.pi / 2)) % 2 == 0 else (d, w)
                 x = rng.uniform(room.x0 + across / 2, max(room.x1 - across / 2, room.x0 + across / 2 + 0.01))
                 y = rng.uniform(room.y0 + along / 2, max(room.y1 - along / 2, room.y0 + along / 2 + 0.01))
                 rect = (x - across / 2, y - along / 2, x + across / 2, y + along / 2)

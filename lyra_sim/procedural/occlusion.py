@@ -5,6 +5,7 @@ resolution with an interleaved pattern of directions and smoothed over pixels of
 """
 
 import numpy as np
+
 from lyra_sim.geometry.rays import RayScene
 
 REACH_M = 0.9

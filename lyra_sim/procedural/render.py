@@ -134,31 +134,56 @@ def _radiance(
     foot: float,
 ) -> np.ndarray:
     """(N, 3) linear light of rays that met `face` at `t` (in units of z-depth); `foot` is a pixel's angle."""
-    met = np.nonzero(face >= 0)[0]
-    out = _sky(scene, direction)
-    corner = scene.faces[face[met]]
-    b = bary[met]
-    normal = (
-        scene.vertex_normal[corner[:, 0]] * (1 - b.sum(1))[:, None]
-        + scene.vertex_normal[corner[:, 1]] * b[:, :1]
-        + scene.vertex_normal[corner[:, 2]] * b[:, 1:]
-    ).astype(np.float64)
-    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
-    geometric = face_normals(scene)[face[met]]
-    point = origin + direction[met] * t[met][:, None]
-    lights, paints = scene.lights, scene.paints
-    lamp = _nearest_zone(point + 0.05 * geometric, lights.zone_m)
-    sunlit = _sees_sun(scene, point, geometric, normal)
-    lamplit = _sees_lamp(scene, point, geometric, lamp)
-    cosine = np.abs((geometric * direction[met]).sum(1)) / np.linalg.norm(direction[met], axis=1)
+    met = face >= 0
+    out = np.empty((len(face), 3))
+    out[~met] = _sky(scene, direction[~met])
+    lights, paints, hit = scene.lights, scene.paints, face[met]
+    point, normal, geometric, start, width, lamp = _surface(
+        origin, direction[met], t[met], hit, bary[met], scene.faces, scene.vertex_normal, face_normals(scene),
+        lights.zone_m, foot,
+    )  # fmt: skip
+    sunlit = _sees_sun(scene, start, geometric, normal)
+    lamplit = _sees_lamp(scene, start, geometric, lamp)
     out[met] = _shade(
-        point, normal, geometric, scene.face_paint[face[met]], foot * t[met] / np.sqrt(np.maximum(cosine, 0.02)),
-        sunlit, lamplit, lamp,
+        point, normal, geometric, scene.face_paint[hit], width, sunlit, lamplit, lamp,
         paints.pattern, paints.color_a, paints.color_b, paints.scale_m, paints.origin_m, paints.yaw_rad, paints.seed,
         lights.to_sun, lights.sun, lights.sky, lights.ground, lights.lamp_m, lights.lamp,
         lights.window_m, lights.window_normal, lights.window_area_m2, lights.window_zone,
     )  # fmt: skip
     return out
+
+
+@njit(cache=True)
+def _surface(origin, direction, t, face, bary, faces, vertex_normal, face_normal, zones, foot):
+    """Per hit: point, shading normal, face normal, start of shadow rays, width of the pixel there, lamp zone (-1
+    without lamps; in a doorway the nearest room)."""
+    n = len(t)
+    point, normal, geometric, start = np.empty((n, 3)), np.empty((n, 3)), np.empty((n, 3)), np.empty((n, 3))
+    width, lamp = np.empty(n), np.full(n, -1, np.int64)
+    for i in range(n):
+        f = face[i]
+        b, c = bary[i, 0], bary[i, 1]
+        size = toward = length = 0.0
+        for k in range(3):
+            v = vertex_normal[faces[f, 0], k] * (1 - b - c) + vertex_normal[faces[f, 1], k] * b
+            v += vertex_normal[faces[f, 2], k] * c
+            normal[i, k] = v
+            size += v * v
+            geometric[i, k] = face_normal[f, k]
+            point[i, k] = origin[k] + direction[i, k] * t[i]
+            start[i, k] = point[i, k] + 2e-3 * face_normal[f, k]
+            toward += face_normal[f, k] * direction[i, k]
+            length += direction[i, k] ** 2
+        for k in range(3):
+            normal[i, k] /= np.sqrt(size)
+        width[i] = foot * t[i] / np.sqrt(max(abs(toward) / np.sqrt(length), 0.02))
+        nearest = np.inf
+        for j in range(len(zones)):
+            x, y = point[i, 0] + 0.05 * geometric[i, 0], point[i, 1] + 0.05 * geometric[i, 1]
+            outside = max(max(zones[j, 0] - x, x - zones[j, 2]), max(zones[j, 1] - y, y - zones[j, 3]))
+            if outside < nearest - 1e-4:
+                nearest, lamp[i] = outside, j
+    return point, normal, geometric, start, width, lamp
 
 
 def _sky(scene: ProceduralScene, direction: np.ndarray) -> np.ndarray:
@@ -170,38 +195,29 @@ def _sky(scene: ProceduralScene, direction: np.ndarray) -> np.ndarray:
     return sky * scene.lights.sky.max() * 1.6 + 0.8 * toward**64 * scene.lights.sun
 
 
-def _nearest_zone(point: np.ndarray, zones: np.ndarray) -> np.ndarray:
-    """Index of the lamp zone each point lies in or nearest to; -1 without lamps."""
-    if not len(zones):
-        return np.full(len(point), -1, np.int64)
-    outside = [np.maximum(z[:2] - point[:, :2], point[:, :2] - z[2:]).max(1) for z in zones]
-    return np.argmin(np.stack(outside, 1).round(4), axis=1)
-
-
-def _sees_sun(scene: ProceduralScene, point: np.ndarray, geometric: np.ndarray, normal: np.ndarray) -> np.ndarray:
+def _sees_sun(scene: ProceduralScene, start: np.ndarray, geometric: np.ndarray, normal: np.ndarray) -> np.ndarray:
     """1 where the sun reaches, passing through window panes."""
     to_sun = scene.lights.to_sun
-    lit = np.zeros(len(point), np.float32)
+    lit = np.zeros(len(start), np.float32)
     if scene.lights.sun.max() <= 0:
         return lit
     facing = np.nonzero((geometric @ to_sun > 1e-3) & (normal @ to_sun > 0))[0]
-    start = point[facing] + 2e-3 * geometric[facing]
-    _, hit, _ = ray_scene(scene).cast(start, np.broadcast_to(to_sun, start.shape))
+    _, hit, _ = ray_scene(scene).cast(start[facing], np.broadcast_to(to_sun, (len(facing), 3)))
     through = scene.paints.pattern[scene.face_paint[hit]] == int(Pattern.PANE)
     lit[facing] = (hit < 0) | through
     return lit
 
 
-def _sees_lamp(scene: ProceduralScene, point: np.ndarray, geometric: np.ndarray, lamp: np.ndarray) -> np.ndarray:
+def _sees_lamp(scene: ProceduralScene, start: np.ndarray, geometric: np.ndarray, lamp: np.ndarray) -> np.ndarray:
     """1 where the lamp of the point's room is not hidden."""
-    lit = np.zeros(len(point), np.float32)
+    lit = np.zeros(len(start), np.float32)
     if not len(scene.lights.lamp_m):
         return lit
-    start = point + 2e-3 * geometric
     way = scene.lights.lamp_m[lamp] - start
-    facing = np.nonzero((way * geometric).sum(1) > 0)[0]
+    facing = np.nonzero(np.einsum("ij,ij->i", way, geometric) > 0)[0]
     t, _, _ = ray_scene(scene).cast(start[facing], way[facing])
-    lit[facing] = t > 1 - 0.12 / np.linalg.norm(way[facing], axis=1)  # the lamp's own shade does not hide it
+    length = np.sqrt(np.einsum("ij,ij->i", way[facing], way[facing]))
+    lit[facing] = t > 1 - 0.12 / length  # the lamp's own shade does not hide it
     return lit
 
 

@@ -1,6 +1,7 @@
 """The carpenter: boxes, cylinders, ellipsoids, extrusions and walls with openings, collected into one triangle mesh."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -185,7 +186,7 @@ class Placed:
         p = np.array(profile, float)
         n = len(p)
         near = np.stack([p[:, 0], np.full(n, y0), p[:, 1]], 1)
-        far = near + [0, y1 - y0, 0]
+        far = near + np.array([0, y1 - y0, 0])
         for i in range(n):
             j = (i + 1) % n
             self.quad([near[j], near[i], far[i], far[j]], label, paint)
@@ -208,8 +209,8 @@ class Placed:
         """The plane y = 0 from x = 0 to `length`, free side -y, without the rectangles (x0, z0, x1, z1)."""
         xs = np.unique([0.0, length, *(v for o in openings for v in (o[0], o[2]))])
         zs = np.unique([0.0, height, *(v for o in openings for v in (o[1], o[3]))])
-        for x0, x1 in zip(xs[:-1], xs[1:], strict=True):
-            for z0, z1 in zip(zs[:-1], zs[1:], strict=True):
+        for x0, x1 in pairwise(xs.tolist()):
+            for z0, z1 in pairwise(zs.tolist()):
                 x, z = (x0 + x1) / 2, (z0 + z1) / 2
                 if not any(o[0] < x < o[2] and o[1] < z < o[3] for o in openings):
                     self.quad([(x0, 0, z0), (x1, 0, z0), (x1, 0, z1), (x0, 0, z1)], Label.WALL, paint)

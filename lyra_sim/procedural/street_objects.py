@@ -54,7 +54,7 @@ def car(p: Placed, rng: Rng) -> None:
     for x in (-0.55 * k,):
         for y in (-half + 0.06, half - 0.10):
             p.box((x - 0.04, y, 0.87 * rise), (x + 0.04, y + 0.04, 1.1 * rise), OBJECT, paint)
-    _wheels(p, (-1.28 * k, 1.32 * k), half - 0.10, 0.32)
+    _wheels(p, (-1.28 * k, 1.32 * k), half - 0.08, 0.32)
     light, red, plate = _plain(p, "f2f2ee"), _plain(p, "a01818"), _plain(p, "e8e6d8")
     for y in (-half + 0.04, half - 0.34):
         p.box((2.04 * k, y, 0.60), (2.13 * k, y + 0.30, 0.70), OBJECT, light)
@@ -74,7 +74,7 @@ def van(p: Placed, rng: Rng) -> None:
     for y, order in ((-half - 0.004, 1), (half + 0.004, -1)):
         p.quad([(0.75, y, 1.2), (1.72, y, 1.2), (1.32, y, 1.9), (0.75, y, 1.9)][::order], OBJECT, glass)
     p.box((-2.4, -half + 0.1, 0.22), (2.3, half - 0.1, 0.32), OBJECT, _plain(p, "1e1e20"))
-    _wheels(p, (-1.6, 1.65), half - 0.10, 0.36)
+    _wheels(p, (-1.6, 1.65), half - 0.08, 0.36)
 
 
 def tree(p: Placed, rng: Rng) -> None:
