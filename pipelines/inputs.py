@@ -12,7 +12,7 @@ def plain_source(source: Source) -> dict[str, Any]:
     """A source as JSON values; `key` is the hash of everything its capture depends on."""
     return {
         "kind": source.kind,
-        "path": str(source.path.resolve()),
+        "path": str(source.path.absolute()),
         "digest": source.digest,
         "name": source.name,
         "notice": dataclasses.asdict(source.notice) if source.notice else None,

@@ -10,6 +10,7 @@ from typing import Any
 
 from lyra_sim.config.world import WorldConfig
 from lyra_sim.core.errors import ConfigError
+from lyra_sim.sources.digests import Digests
 from lyra_sim.sources.discover import discover, world_name
 from pipelines.engine import Engine, Outcome
 from pipelines.inputs import plain_source
@@ -45,7 +46,9 @@ def run(paths: list[Path], out: Path, config: WorldConfig, options: RunOptions) 
         store.sweep()
         if options.retry_quarantined:
             store.forget_failures()
-        found = discover(paths, config.capture.kind)
+        digests = Digests(store.root / "digests.json")
+        found = discover(paths, config.capture.kind, digests=digests)
+        digests.save()
         if not found.sources:
             raise ConfigError(
                 ", ".join(map(str, paths)),

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Literal
 from lyra_sim.core.errors import ConfigError
 from lyra_sim.core.records import Licence
 from lyra_sim.io.sniff import HEAD_BYTES, IMAGE_SUFFIXES, image_kind
+from lyra_sim.sources.digests import Digests
 from lyra_sim.sources.layout import WalkLayout, walk_layout
 from lyra_sim.sources.licences import is_notice, notice_beside
 from lyra_sim.sources.names import natural_key, printable, slug
@@ -60,7 +60,7 @@ class Discovery:
     skipped: tuple[Skipped, ...]
 
 
-def discover(paths: Sequence[Path], kind: Kind = "auto") -> Discovery:
+def discover(paths: Sequence[Path], kind: Kind = "auto", *, digests: Digests | None = None) -> Discovery:
     """Find all inputs at and below `paths`.
 
     A folder with poses.txt and camera.json, or with colour and depth images side by side, is one RGB-D source (an
@@ -70,11 +70,12 @@ def discover(paths: Sequence[Path], kind: Kind = "auto") -> Discovery:
 
     Args:
         kind: "photo" takes the colour images of RGB-D folders as photos; "rgbd" leaves photos aside.
+        digests: remembers content hashes between runs.
 
     Raises:
         ConfigError: a path does not exist.
     """
-    search = _Search(kind)
+    search = _Search(kind, digests or Digests())
     for given in paths:
         path = Path(given)
         _require(path)
@@ -94,6 +95,7 @@ def world_name(source: Source) -> str:
 @dataclass
 class _Search:
     kind: Kind
+    digests: Digests
     found: list[Source] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     visited: set[tuple[int, int]] = field(default_factory=set)
@@ -154,13 +156,16 @@ class _Search:
         else:
             sidecar = photo_sidecar(path)
             self.used.update([sidecar] if sidecar else [])
-            digest = _digest([("photo", path)] + ([("camera", sidecar)] if sidecar else []))
+            parts = [("photo", path)] + ([("camera", sidecar)] if sidecar else [])
+            digest = _digest(parts, self.digests)
             self.found.append(Source("photo", path, digest, printable(path.stem), notice=notice_beside(path)))
 
     def add_walk(self, layout: WalkLayout) -> None:
         parts = [(printable(file.relative_to(layout.folder)), file) for file in layout.files()]
         name = printable(layout.folder.resolve().name)
-        self.found.append(Source("rgbd", layout.folder, _digest(parts), name, notice=notice_beside(layout.folder)))
+        self.found.append(
+            Source("rgbd", layout.folder, _digest(parts, self.digests), name, notice=notice_beside(layout.folder))
+        )
 
     def skip(self, path: Path, why: str) -> None:
         self.skipped.append(Skipped(path, why))
@@ -189,18 +194,9 @@ def _order(path: Path) -> tuple[tuple[tuple[int, int, str], ...], ...]:
     return tuple(natural_key(part) for part in path.parts)
 
 
-def _digest(parts: Sequence[tuple[str, Path]]) -> str:
-    """sha256 of one file, or of several with their names; a file that cannot be read counts as its error's name."""
-    sums = [(name, _file_digest(path)) for name, path in parts]
+def _digest(parts: Sequence[tuple[str, Path]], digests: Digests) -> str:
+    """sha256 of one file, or of several with their names."""
+    sums = [(name, digests.of(path)) for name, path in parts]
     if len(sums) == 1:
         return sums[0][1]
     return hashlib.sha256(json.dumps(sums, ensure_ascii=False).encode()).hexdigest()
-
-
-def _file_digest(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        # Reading it later fails with a message; until then two unreadable files must not look like one.
-        return hashlib.sha256(f"{os.fspath(path)} {error.errno}".encode("utf-8", "surrogateescape")).hexdigest()

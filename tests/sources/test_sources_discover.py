@@ -1,5 +1,7 @@
 """Which files and folders count as inputs, how they are named, and what is left aside."""
 
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -11,6 +13,7 @@ from PIL import Image
 
 from lyra_sim.core.errors import ConfigError
 from lyra_sim.io.sniff import image_kind
+from lyra_sim.sources.digests import Digests
 from lyra_sim.sources.discover import Source, discover, world_name
 from lyra_sim.sources.names import natural_key, slug
 from tests.data import shared_data
@@ -222,3 +225,20 @@ def test_names_that_are_no_utf8_are_found(tmp_path):
 )
 def test_sniffing(head, kind):
     assert image_kind(head) == kind
+
+
+def test_remembered_digests_are_used_and_noticed_when_stale(tmp_path):
+    photo, memory = tmp_path / "in" / "a.jpg", tmp_path / "memory" / "digests.json"
+    photo.parent.mkdir()
+    photo.write_bytes(b"\xff\xd8\xff one")
+    first = Digests(memory)
+    before = discover([photo.parent], digests=first).sources[0].digest
+    assert before == hashlib.sha256(photo.read_bytes()).hexdigest()
+    first.save()
+    remembered = json.loads(memory.read_text())
+    remembered[str(photo)][0] = "0" * 64  # proves that the file is not read again
+    memory.write_text(json.dumps(remembered))
+    assert discover([photo.parent], digests=Digests(memory)).sources[0].digest == "0" * 64
+    photo.write_bytes(b"\xff\xd8\xff two, longer")
+    after = discover([photo.parent], digests=Digests(memory)).sources[0].digest
+    assert after == hashlib.sha256(photo.read_bytes()).hexdigest() != before
