@@ -1,0 +1,86 @@
+"""The drop test's physics, run as its own process: `python -m usd_export.validate.drop_child IN.npz OUT.npz`.
+
+The only file that knows Newton. A crash of the engine, or of its compiler, ends this process and nothing else.
+"""
+
+import sys
+
+import numpy as np
+
+STEP_S = 1 / 120
+SUBSTEPS = 2
+FRICTION = 0.7
+
+
+def main(source: str, target: str) -> None:
+    """Drop balls on static colliders and write their last positions, last speeds and greatest speeds.
+
+    In: `vertices`, `faces`, `part_vertices`, `part_faces`, `part_hull` (counts and kind per collider), `centres`
+    (N, 3), `radius`, `seconds`. Out: `centres` (N, 3), `speed` (N,), `fastest` (N,).
+    """
+    import warp
+
+    warp.config.log_level = warp.LOG_WARNING
+    # Nothing is differentiated here; without the backward kernels the first compilation takes half the time.
+    warp.config.enable_backward = False
+    import newton
+
+    with np.load(source) as stored:
+        scene = {name: stored[name] for name in stored.files}
+    builder = newton.ModelBuilder(up_axis=newton.Axis.Z)
+    _add_colliders(builder, scene)
+    _add_balls(builder, scene["centres"], float(scene["radius"]))
+    model = builder.finalize(device="cpu")
+    solver = newton.solvers.SolverXPBD(model, iterations=4)
+    state, other, control = model.state(), model.state(), model.control()
+    newton.eval_fk(model, model.joint_q, model.joint_qd, state)
+    pipeline = newton.CollisionPipeline(model)
+    contacts = pipeline.contacts()
+    fastest = np.zeros(len(scene["centres"]))
+    for _ in range(round(float(scene["seconds"]) / STEP_S)):
+        pipeline.collide(state, contacts)  # the dear part on dense meshes: once per step
+        for _ in range(SUBSTEPS):
+            state.clear_forces()
+            solver.step(state, other, control, contacts, STEP_S / SUBSTEPS)
+            state, other = other, state
+        fastest = np.fmax(fastest, _speeds(state))
+    np.savez(target, centres=state.body_q.numpy()[:, :3], speed=_speeds(state), fastest=fastest)
+
+
+def _add_colliders(builder, scene: dict[str, np.ndarray]) -> None:
+    import newton
+
+    config = newton.ModelBuilder.ShapeConfig(mu=FRICTION, collision_group=1)
+    vertex, face = 0, 0
+    for points, triangles, hull in zip(
+        scene["part_vertices"], scene["part_faces"], scene["part_hull"], strict=True
+    ):
+        vertices = scene["vertices"][vertex : vertex + points]
+        faces = scene["faces"][face : face + triangles]
+        mesh = newton.Mesh(vertices, faces.ravel(), compute_inertia=False)
+        if hull:
+            builder.add_shape_convex_hull(-1, mesh=mesh, cfg=config)
+        else:
+            builder.add_shape_mesh(-1, mesh=mesh, cfg=config)
+        vertex, face = vertex + points, face + triangles
+
+
+def _add_balls(builder, centres: np.ndarray, radius: float) -> None:
+    import newton
+    import warp
+
+    # Members of one negative group do not meet each other: every ball tests its own spot.
+    config = newton.ModelBuilder.ShapeConfig(mu=FRICTION, collision_group=-1)
+    for centre in centres.astype(float):
+        body = builder.add_body(xform=warp.transform(tuple(centre), warp.quat_identity()))
+        builder.add_shape_sphere(body, radius=radius, cfg=config)
+
+
+def _speeds(state) -> np.ndarray:
+    """Speeds, m/s; one that is not finite counts as infinite."""
+    speed = np.linalg.norm(state.body_qd.numpy()[:, :3], axis=1)
+    return np.where(np.isfinite(speed), speed, np.inf)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
