@@ -1,0 +1,55 @@
+"""The surface itself as static triangles: the repaired floor as rectangles, everything else decimated."""
+
+import numpy as np
+
+from lyra_sim.collision.measure import area_samples
+from lyra_sim.config.geometry3d import StaticMeshConfig
+from lyra_sim.core.records import ColliderPart, FaceOrigin, Label, Surface, TriMesh
+from lyra_sim.geometry.rays import RayScene
+from lyra_sim.surface.clean import select_faces
+from lyra_sim.surface.decimate import simplify, with_attributes
+from lyra_sim.surface.floor_mesh import floor_triangles
+
+KEEP_LADDER = (0.08, 0.15, 0.25, 0.4, 0.6)
+"""Shares of the faces that are tried, smallest first, until the surface moves by less than the limit."""
+TRIAL_SAMPLES = 10_000
+
+
+def static_mesh_parts(surface: Surface, config: StaticMeshConfig) -> tuple[ColliderPart, ...]:
+    """The floor and, per label, the decimated rest of the near field, as triangle meshes."""
+    vertices, faces, _ = floor_triangles(surface.floor)
+    parts = [trimesh_part("floor", Label.FLOOR, vertices, faces)]
+    rest = decimated(rest_of(surface), config.max_error_m)
+    for label in (Label.WALL, Label.CEILING, Label.OBSTACLE, Label.OBJECT):
+        piece = select_faces(rest, rest.face_label == label)
+        parts.append(trimesh_part(label.name.lower(), label, piece.vertices, piece.faces))
+    return tuple(part for part in parts if len(part.faces))
+
+
+def rest_of(surface: Surface) -> TriMesh:
+    """The near field without its floor, which the floor grid replaces."""
+    near = surface.near
+    return select_faces(near, (near.face_label != Label.FLOOR) & (near.face_origin != FaceOrigin.FILLED))
+
+
+def decimated(mesh: TriMesh, max_error_m: float) -> TriMesh:
+    """Fewest triangles (of KEEP_LADDER) whose 95th percentile of distance to the original, both ways, stays within
+    `max_error_m`; the original where none does."""
+    if len(mesh.faces) == 0:
+        return mesh
+    original = RayScene(mesh.vertices, mesh.faces)
+    on_original = area_samples(mesh.vertices, mesh.faces, TRIAL_SAMPLES, seed=0)
+    for keep in KEEP_LADDER:
+        vertices, faces = simplify(mesh, int(np.ceil(len(mesh.faces) * keep)))
+        there = original.distance(area_samples(vertices, faces, TRIAL_SAMPLES, seed=1))
+        back = RayScene(vertices, faces).distance(on_original)
+        if len(there) and max(np.percentile(there, 95), np.percentile(back, 95)) <= max_error_m:
+            return with_attributes(vertices, faces, mesh)
+    return mesh
+
+
+def trimesh_part(name: str, label: Label, vertices: np.ndarray, faces: np.ndarray) -> ColliderPart:
+    """A static triangle mesh as a collider part."""
+    return ColliderPart(
+        name=name, kind="trimesh", label=int(label), vertices=vertices.astype(np.float32), faces=faces.astype(np.int32)
+    )

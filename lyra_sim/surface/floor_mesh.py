@@ -1,0 +1,132 @@
+"""The repaired floor as triangles: cells merged into rectangles, up-facing."""
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+from numba import njit
+
+from lyra_sim.core.records import FloorGrid
+from lyra_sim.surface.heightmap import connected_levels
+
+SHEET_STEP_M = 0.006
+"""Cells whose heights differ by less belong to one sheet (a slope of 13 degrees)."""
+
+
+@njit(cache=True)
+def _merge(key, most, out):  # pragma: no cover - compiled
+    """Greedy rectangles of equal key >= 0; `most` limits the side and aligns rectangles to its lattice (0: none)."""
+    nx, ny = key.shape
+    used = np.zeros((nx, ny), np.bool_)
+    count = 0
+    for i in range(nx):
+        for j in range(ny):
+            k = key[i, j]
+            if k < 0 or used[i, j]:
+                continue
+            end_i = nx if most == 0 else min(nx, (i // most + 1) * most)
+            end_j = ny if most == 0 else min(ny, (j // most + 1) * most)
+            w = j + 1
+            while w < end_j and key[i, w] == k and not used[i, w]:
+                w += 1
+            h = i + 1
+            while h < end_i:
+                fits = True
+                for b in range(j, w):
+                    if key[h, b] != k or used[h, b]:
+                        fits = False
+                        break
+                if not fits:
+                    break
+                h += 1
+            used[i:h, j:w] = True
+            out[count, 0], out[count, 1], out[count, 2], out[count, 3] = i, j, h, w
+            count += 1
+    return count
+
+
+def merged_rectangles(key: Int[np.ndarray, "X Y"], most_cells: int = 0) -> Int[np.ndarray, "R 4"]:
+    """Rectangles (i0, j0, i1, j1; ends excluded) of equal key >= 0 that cover every such cell once.
+
+    Args:
+        most_cells: largest side; rectangles then do not cross the lattice of that pitch. 0 for no limit.
+    """
+    out = np.empty((int((key >= 0).sum()), 4), np.int64)
+    return out[: _merge(np.ascontiguousarray(key), most_cells, out)]
+
+
+def floor_quads(grid: FloorGrid, most_cells: int = 0) -> tuple[Float[np.ndarray, "R 4 3"], UInt8[np.ndarray, "R"]]:
+    """Rectangles that cover all seen and filled cells once, counter-clockwise seen from above, and the state (1 seen,
+    2 filled) of each.
+
+    Level and plane sheets are exact, with rectangles as large as they come. A sheet of interpolated heights is cut at
+    a lattice of 10 cells and each rectangle takes the plane through its cells, so that neighbours meet within
+    millimetres. Steps (kerbs) stay open: their face belongs to the rest of the mesh.
+
+    Args:
+        most_cells: largest side in cells; 0 for no limit.
+    """
+    height = np.where(grid.state > 0, grid.height_m.astype(np.float64), np.nan)
+    sheet = connected_levels(height, SHEET_STEP_M)
+    flat = _planar_sheets(sheet, height)
+    key = np.where(sheet >= 0, sheet * 4 + grid.state, -1)
+    boxes = [
+        merged_rectangles(np.where(flat, key, -1), most_cells),
+        merged_rectangles(np.where(flat, -1, key), min(most_cells, 10) if most_cells else 10),
+    ]
+    quads = np.concatenate([_corners(some, height) for some in boxes])
+    state = np.concatenate([grid.state[some[:, 0], some[:, 1]] for some in boxes])
+    quads[..., :2] = grid.origin_m + quads[..., :2] * grid.cell_m
+    return quads, state
+
+
+def floor_triangles(
+    grid: FloorGrid, most_cells: int = 0
+) -> tuple[Float[np.ndarray, "N 3"], Int[np.ndarray, "M 3"], UInt8[np.ndarray, "M"]]:
+    """The rectangles of `floor_quads` as up-facing triangles: vertices, faces and the state of each face."""
+    quads, state = floor_quads(grid, most_cells)
+    vertices, index = np.unique(np.round(quads.reshape(-1, 3), 6), axis=0, return_inverse=True)
+    index = index.reshape(-1, 4)
+    faces = np.stack([index[:, [0, 1, 2]], index[:, [0, 2, 3]]], axis=1).reshape(-1, 3)
+    return vertices, faces, np.repeat(state, 2)
+
+
+def _planar_sheets(sheet: Int[np.ndarray, "X Y"], height: Float[np.ndarray, "X Y"]) -> Bool[np.ndarray, "X Y"]:
+    """Cells of sheets that are one plane within 0.1 mm."""
+    flat = np.zeros(sheet.shape, bool)
+    i, j = np.nonzero(sheet >= 0)
+    order = np.argsort(sheet[i, j], kind="stable")
+    for part in np.split(order, np.nonzero(np.diff(sheet[i, j][order]))[0] + 1):
+        if len(part):
+            plane = _plane(i[part] + 0.5, j[part] + 0.5, height[i[part], j[part]])
+            design = np.stack([i[part] + 0.5, j[part] + 0.5, np.ones(len(part))], axis=1)
+            flat[i[part], j[part]] = np.abs(design @ plane - height[i[part], j[part]]).max() <= 1e-4
+    return flat
+
+
+def _plane(x, y, z) -> Float[np.ndarray, "3"]:
+    """Least-squares plane z = a x + b y + c; level where the points cannot say."""
+    if np.ptp(z) == 0.0:
+        return np.array([0.0, 0.0, z[0]])
+    mx, my, mz = x.mean(), y.mean(), z.mean()
+    xx, xy, yy = ((x - mx) ** 2).sum(), ((x - mx) * (y - my)).sum(), ((y - my) ** 2).sum()
+    xz, yz = ((x - mx) * (z - mz)).sum(), ((y - my) * (z - mz)).sum()
+    det = xx * yy - xy * xy
+    if det > 1e-6:
+        a, b = (xz * yy - yz * xy) / det, (yz * xx - xz * xy) / det
+    elif xx >= yy:  # one row of cells
+        a, b = (xz / xx if xx > 0 else 0.0), 0.0
+    else:
+        a, b = 0.0, yz / yy
+    return np.array([a, b, mz - a * mx - b * my])
+
+
+def _corners(boxes: Int[np.ndarray, "R 4"], height: Float[np.ndarray, "X Y"]) -> Float[np.ndarray, "R 4 3"]:
+    """Corners of rectangles in cell coordinates, counter-clockwise seen from above, on the plane of their cells."""
+    out = np.empty((len(boxes), 4, 3))
+    for n, (i0, j0, i1, j1) in enumerate(boxes):
+        z = height[i0:i1, j0:j1]
+        corner = np.array([[i0, j0], [i1, j0], [i1, j1], [i0, j1]], np.float64)
+        x, y = np.meshgrid(np.arange(i0, i1) + 0.5, np.arange(j0, j1) + 0.5, indexing="ij")
+        a, b, c = _plane(x.ravel(), y.ravel(), z.ravel())
+        out[n, :, :2] = corner
+        out[n, :, 2] = a * corner[:, 0] + b * corner[:, 1] + c
+    return out

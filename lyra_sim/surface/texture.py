@@ -1,0 +1,121 @@
+"""Paints a mesh: keyframe images side by side in one texture, a strip of plain colours for what no camera saw."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Int, UInt8
+
+from lyra_sim.core.records import TexturedMesh, TriMesh
+from lyra_sim.surface.clean import face_normals_areas
+from lyra_sim.surface.views import View, choose_keyframes, view_qualities
+
+SWATCH_PX = 4
+PALETTE_LEVELS = 32
+"""Plain colours are rounded to this many levels per channel."""
+
+
+def paint(
+    mesh: TriMesh, views: list[View], texture_px: int, from_first: Int[np.ndarray, "K"] | None = None
+) -> TexturedMesh:
+    """Texture a mesh from images.
+
+    Every face takes its pixels from the keyframe that shows it best; `uv` is then simply the projection into that
+    keyframe's tile. Faces that no keyframe shows get one colour, the mean of their vertices.
+
+    Args:
+        texture_px: longest side of the texture; tiles are scaled down to fit.
+        from_first: faces that belong to the first view whatever their visibility (a backdrop made from it).
+    """
+    _, area = face_normals_areas(mesh.vertices, mesh.faces)
+    quality = view_qualities(mesh, views)
+    force = from_first is not None and len(from_first) > 0
+    chosen, owner = choose_keyframes(quality, area, first=0 if force else None)
+    if from_first is not None:
+        owner[from_first] = 0
+    plain = np.nonzero(owner < 0)[0]
+    colors, swatch = _palette(mesh, plain)
+    keyframes = [views[k] for k in chosen]
+    layout = fit_layout(keyframes, len(colors), texture_px)
+    texture = np.zeros((layout.height, layout.width, 3), np.uint8)
+    uv_px = np.zeros((len(mesh.faces), 3, 2))
+    for place, view in enumerate(keyframes):
+        x, y = layout.tile(place)
+        tile = cv2.resize(view.image, (layout.tile_w, layout.tile_h), interpolation=cv2.INTER_AREA)
+        texture[y : y + layout.tile_h, x : x + layout.tile_w] = tile
+        face = np.nonzero(owner == place)[0]
+        pixels, _ = view.pixels(mesh.vertices[mesh.faces[face]].reshape(-1, 3))
+        pixels = np.clip(pixels, 0, [view.camera.width, view.camera.height])
+        scale = np.array([layout.tile_w / view.camera.width, layout.tile_h / view.camera.height])
+        uv_px[face] = (pixels * scale + [x, y]).reshape(-1, 3, 2)
+    centres = layout.paint_palette(texture, colors)
+    uv_px[plain] = centres[swatch][:, None]
+    uv = np.stack([uv_px[..., 0] / layout.width, 1.0 - uv_px[..., 1] / layout.height], axis=-1)
+    return TexturedMesh(mesh=mesh, uv=np.clip(uv, 0.0, 1.0).astype(np.float32), texture=texture)
+
+
+def _palette(mesh: TriMesh, faces: Int[np.ndarray, "K"]) -> tuple[UInt8[np.ndarray, "C 3"], Int[np.ndarray, "K"]]:
+    """Distinct rounded mean colours of these faces, and which one each face has."""
+    mean = mesh.vertex_color[mesh.faces[faces]].astype(np.float64).mean(axis=1)
+    step = 256 // PALETTE_LEVELS
+    rounded = (mean // step * step + step // 2).astype(np.uint8)
+    if len(faces) == 0:
+        return np.zeros((1, 3), np.uint8), np.zeros(0, np.int64)
+    colors, index = np.unique(rounded, axis=0, return_inverse=True)
+    return colors, index.reshape(-1)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where tiles and swatches lie in the texture, in pixels from its top left corner."""
+
+    columns: int
+    rows: int
+    tile_w: int
+    tile_h: int
+    swatches: int
+
+    @property
+    def width(self) -> int:
+        return max(self.columns * self.tile_w, 64)
+
+    @property
+    def height(self) -> int:
+        return self.rows * self.tile_h + _palette_height(self.swatches, self.width)
+
+    def tile(self, place: int) -> tuple[int, int]:
+        """Left and top of a keyframe's tile."""
+        return place % self.columns * self.tile_w, place // self.columns * self.tile_h
+
+    def paint_palette(self, texture: UInt8[np.ndarray, "H W 3"], colors: UInt8[np.ndarray, "C 3"]) -> np.ndarray:
+        """Fill in the swatches; returns their centres (C, 2)."""
+        per_row = self.width // SWATCH_PX
+        centres = np.zeros((len(colors), 2))
+        for n, color in enumerate(colors):
+            x, y = n % per_row * SWATCH_PX, self.rows * self.tile_h + n // per_row * SWATCH_PX
+            texture[y : y + SWATCH_PX, x : x + SWATCH_PX] = color
+            centres[n] = x + SWATCH_PX / 2, y + SWATCH_PX / 2
+        return centres
+
+
+def _palette_height(swatches: int, width: int) -> int:
+    return -(-swatches // (width // SWATCH_PX)) * SWATCH_PX
+
+
+def fit_layout(keyframes: list[View], swatches: int, texture_px: int) -> Layout:
+    """The largest tiles, up to the images' own size, that fit with the swatches into a square of `texture_px`."""
+    if not keyframes:
+        return Layout(columns=1, rows=0, tile_w=64, tile_h=0, swatches=swatches)
+    w = max(view.camera.width for view in keyframes)
+    h = max(view.camera.height for view in keyframes)
+    for percent in range(100, 0, -2):
+        tile_w, tile_h = max(1, w * percent // 100), max(1, h * percent // 100)
+        most = texture_px // tile_w
+        if most == 0:
+            continue
+        columns = min(most, max(1, round(np.sqrt(len(keyframes) * tile_h / tile_w))))
+        for count in range(columns, most + 1):
+            layout = Layout(count, -(-len(keyframes) // count), tile_w, tile_h, swatches)
+            if layout.height <= texture_px and layout.width <= texture_px:
+                return layout
+    raise AssertionError("texture_px >= 256 holds any number of keyframes that is chosen")
