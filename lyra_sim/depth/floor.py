@@ -7,135 +7,90 @@ the floor. Superpixels are watershed basins of the colour gradient (Meyer 1991; 
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import scipy.sparse
 import scipy.sparse.csgraph
-from jaxtyping import Bool, Float, Int
-from skimage.segmentation import watershed
+from jaxtyping import Bool, Float
 
-from lyra_sim.depth.photo_sky import texture
+from lyra_sim.depth.floor_patches import Patches
+
+_DARK = 12.0
+"""Lightness below which a surface shows too little to be judged."""
+
+WEIGHTS = np.array([-0.85, 1.31, -0.05, 0.0, -0.40, 0.0, 0.0, 0.0, -6.4, 0.0, 0.0, 4.15, -6.5, 0.0])
+BIAS = -0.11
+THRESHOLD = 1.5
+STOP = 1.0
 
 
 @dataclass(frozen=True)
-class Patches:
-    """Superpixels of one photo and what is known of each."""
+class Growth:
+    """The strictest growth from the foreground, and what it costs to reach each superpixel."""
 
-    index: Int[np.ndarray, "H W"]
-    size: Float[np.ndarray, "N"]
-    lab: Float[np.ndarray, "N 3"]
-    rough: Float[np.ndarray, "N"]
-    upright: Float[np.ndarray, "N"]
-    below: Float[np.ndarray, "N"]
-    pairs: Int[np.ndarray, "M 2"]
-    border: Float[np.ndarray, "M"]
-    """Mean colour gradient along the common border."""
-    barrier: Float[np.ndarray, "M"]
-    """Share of the common border that runs along a line segment."""
-    length: Float[np.ndarray, "M"]
+    core: Bool[np.ndarray, "N"]
+    """Superpixels of the most plausible foreground region; all False where there is none."""
+    cost: Float[np.ndarray, "N"]
+    rival: Float[np.ndarray, "N"]
+    """Cost at which what cannot be floor (above the horizon, upright lines) reaches the superpixel."""
+    able: Bool[np.ndarray, "N"]
+    """Below the horizon and bright enough to be judged."""
 
 
-def gradient(lab: np.ndarray, sigma: float) -> Float[np.ndarray, "H W"]:
-    """Colour gradient magnitude, Lab units per pixel, lightness weighted down against shadows."""
-    soft = cv2.GaussianBlur(lab, (0, 0), sigma)
-    gx, gy = cv2.Sobel(soft, cv2.CV_32F, 1, 0, scale=0.125), cv2.Sobel(soft, cv2.CV_32F, 0, 1, scale=0.125)
-    weight = np.array([0.8, 1.2, 1.2], np.float32)
-    return np.sqrt(((gx * gx + gy * gy) * weight).sum(-1))
-
-
-def cut_patches(
-    lab: np.ndarray, below: np.ndarray, upright: np.ndarray, lines: np.ndarray, *, spacing_px: int
-) -> Patches:
-    """Superpixels with their statistics.
+def grow(patches: Patches, *, limit: float = 0.6) -> Growth:
+    """Cheapest-path growth from each superpixel at the lower image edge; the most plausible region wins.
 
     Args:
-        lab: (H, W, 3) float32.
-        below: (H, W) bool, ray goes down far enough to meet the floor.
-        upright: (H, W) float, evidence of upright structure.
-        lines: (H, W) float, 0..1 where a line segment runs.
+        limit: most that a path inside the core may cost.
     """
-    fine = gradient(lab, 0.8)
-    height, width = fine.shape
-    markers = np.zeros((height, width), np.int32)
-    ys, xs = np.arange(spacing_px // 2, height, spacing_px), np.arange(spacing_px // 2, width, spacing_px)
-    count = 0
-    for y in ys:
-        for x in xs:
-            y0, x0 = max(y - 2, 0), max(x - 2, 0)
-            window = fine[y0 : y + 3, x0 : x + 3]
-            dy, dx = np.unravel_index(int(np.argmin(window)), window.shape)
-            count += 1
-            markers[y0 + dy, x0 + dx] = count
-    index = watershed(fine + 0.5 * lines, markers, compactness=0.002) - 1
-    size = np.bincount(index.ravel(), minlength=count).astype(float)
-
-    def mean(values: np.ndarray) -> np.ndarray:
-        return np.bincount(index.ravel(), values.ravel().astype(float), minlength=count) / np.maximum(size, 1)
-
-    pairs, border, barrier, length = _borders(index, gradient(lab, 1.2), lines, count)
-    return Patches(
-        index=index,
-        size=size,
-        lab=np.stack([mean(lab[..., c]) for c in range(3)], 1),
-        rough=mean(texture(lab[..., 0])),
-        upright=mean(upright),
-        below=mean(below),
-        pairs=pairs,
-        border=border,
-        barrier=barrier,
-        length=length,
-    )
-
-
-def _borders(index: np.ndarray, edge: np.ndarray, lines: np.ndarray, count: int):
-    a = np.concatenate([index[:, :-1].ravel(), index[:-1].ravel()])
-    b = np.concatenate([index[:, 1:].ravel(), index[1:].ravel()])
-    e = np.concatenate([np.maximum(edge[:, :-1], edge[:, 1:]).ravel(), np.maximum(edge[:-1], edge[1:]).ravel()])
-    s = np.concatenate([np.maximum(lines[:, :-1], lines[:, 1:]).ravel(), np.maximum(lines[:-1], lines[1:]).ravel()])
-    cross = a != b
-    low, high = np.minimum(a, b)[cross].astype(np.int64), np.maximum(a, b)[cross].astype(np.int64)
-    key, place = np.unique(low * count + high, return_inverse=True)
-    length = np.bincount(place).astype(float)
-    pairs = np.stack([key // count, key % count], 1)
-    return pairs, np.bincount(place, e[cross]) / length, np.bincount(place, s[cross]) / length, length
-
-
-@dataclass(frozen=True)
-class FloorRegion:
-    """Where the floor is sure, and how the growth got there."""
-
-    mask: Bool[np.ndarray, "H W"]
-    cost: Float[np.ndarray, "H W"]
-
-
-def grow_floor(patches: Patches, valid: np.ndarray, *, limit: float = 1.0) -> FloorRegion:
-    """Cheapest-path growth from the best of the patches that touch the lower image edge."""
-    height, _ = patches.index.shape
-    bottom = np.bincount(patches.index[int(0.94 * height) :].ravel(), minlength=len(patches.size))
-    seeds = np.nonzero((bottom > 0) & (patches.below > 0.95))[0]
     graph = _graph(patches)
-    best, best_score, best_cost = None, -np.inf, None
+    rival = _rivals(patches, graph)
+    height, _ = patches.index.shape
+    bottom = np.bincount(patches.index[int(0.94 * height) :].ravel(), minlength=len(patches.size)).astype(float)
+    able = (patches.below > 0.6) & (patches.lab[:, 0] > _DARK)
+    seeds = np.nonzero((bottom > 0) & (patches.below > 0.95) & able & (rival > 0.1))[0]
+    best, best_score, best_cost = np.zeros(len(patches.size), bool), -np.inf, np.full(len(patches.size), np.inf)
     if len(seeds):
-        far = scipy.sparse.csgraph.dijkstra(graph, directed=False, indices=seeds, limit=limit * 3)
-        model_bad = _foreign(patches)
-        for row, _ in zip(far, seeds, strict=True):
-            cost = row + model_bad
-            inside = (cost < limit) & (patches.below > 0.6)
-            score = (
-                np.sqrt((patches.size * inside).sum() / patches.size.sum())
-                + 1.0 * (bottom * inside).sum() / max(bottom.sum(), 1)
-                - 1.5 * (patches.upright * patches.size * inside).sum() / max((patches.size * inside).sum(), 1)
-            )
+        far = scipy.sparse.csgraph.dijkstra(graph, directed=False, indices=seeds)
+        for cost in far:
+            inside = (cost < limit) & (cost < rival) & able
+            score = _plausible(patches, inside, bottom)
             if score > best_score:
                 best, best_score, best_cost = inside, score, cost
-    if best is None or best_cost is None:
-        empty = np.zeros(patches.index.shape, bool)
-        return FloorRegion(mask=empty, cost=np.full(patches.index.shape, np.inf))
-    mask = best[patches.index] & valid
-    return FloorRegion(mask=mask, cost=best_cost[patches.index])
+    return Growth(core=best, cost=best_cost, rival=rival, able=able)
 
 
-def _graph(patches: Patches):
+def _rivals(patches: Patches, graph) -> Float[np.ndarray, "N"]:
+    """Cost at which each patch is reached from what cannot be floor."""
+    n = len(patches.size)
+    start = np.full(n, np.inf)
+    start[patches.below < 0.5] = 0.0
+    start = np.minimum(start, np.where(patches.upright > 0.15, 0.25, np.inf))
+    source = np.nonzero(np.isfinite(start))[0]
+    if not len(source):
+        return np.full(n, np.inf)
+    i, j, w = scipy.sparse.find(graph)
+    hub = np.full(len(source), n)
+    wide = scipy.sparse.coo_matrix(
+        (np.r_[w, start[source] + 1e-6], (np.r_[i, hub], np.r_[j, source])), shape=(n + 1, n + 1)
+    ).tocsr()
+    return scipy.sparse.csgraph.dijkstra(wide, directed=False, indices=n)[:n]
+
+
+def _plausible(patches: Patches, inside: np.ndarray, bottom: np.ndarray) -> float:
+    """How much a grown region looks like the floor: large, wide at the lower edge, not lined by upright edges."""
+    area = float((patches.size * inside).sum())
+    if area == 0:
+        return -np.inf
+    i, j = patches.pairs.T
+    rim = inside[i] != inside[j]
+    lined = float((patches.length * np.maximum(patches.upright[i], patches.upright[j]))[rim].sum())
+    upright = lined / max(float(patches.length[rim].sum()), 1.0)
+    share = float((bottom * inside).sum()) / max(float(bottom.sum()), 1.0)
+    return float(np.sqrt(area / patches.size.sum())) + share - 2.0 * upright
+
+
+def border_cost(patches: Patches) -> Float[np.ndarray, "M"]:
+    """What it costs to cross each border."""
     i, j = patches.pairs.T
     weight = np.array([0.7, 1.2, 1.2])
     step = np.sqrt((((patches.lab[i] - patches.lab[j]) * weight) ** 2).sum(1))
@@ -145,10 +100,35 @@ def _graph(patches: Patches):
     edge = np.maximum(patches.border - 0.35 * rough, 0) / 4.0
     upright = np.maximum(patches.upright[i], patches.upright[j])
     cost = 0.30 * contrast**2 + 0.25 * edge**2 + 0.5 * patches.barrier**2 + 0.25 * rough_step**2 + 1.0 * upright**2
-    cost += 0.004
+    return cost + 0.004
+
+
+def _graph(patches: Patches):
     n = len(patches.size)
-    return scipy.sparse.coo_matrix((cost, (i, j)), shape=(n, n)).tocsr()
+    i, j = patches.pairs.T
+    return scipy.sparse.coo_matrix((border_cost(patches), (i, j)), shape=(n, n)).tocsr()
 
 
-def _foreign(patches: Patches) -> Float[np.ndarray, "N"]:
-    return np.zeros(len(patches.size))
+@dataclass(frozen=True)
+class FloorRegion:
+    """Where the floor is sure, and how the growth got there."""
+
+    mask: Bool[np.ndarray, "H W"]
+    cost: Float[np.ndarray, "H W"]
+    core_share: float
+    """Share of the photo that the strictest growth covers; small cores are usually no floor at all."""
+
+
+def decide(patches: Patches, growth: Growth, cues: Float[np.ndarray, "N K"], valid: np.ndarray) -> FloorRegion:
+    """Superpixels whose cues say floor and that hang together with the core through borders that do not stop them."""
+    share = float((patches.size * growth.core).sum() / patches.size.sum())
+    score = cues @ WEIGHTS + BIAS
+    accepted = growth.able & (score > THRESHOLD) | growth.core
+    i, j = patches.pairs.T
+    open_border = accepted[i] & accepted[j] & (border_cost(patches) < STOP)
+    n = len(patches.size)
+    links = scipy.sparse.coo_matrix((open_border.astype(float), (i, j)), shape=(n, n))
+    _, part = scipy.sparse.csgraph.connected_components(links, directed=False)
+    mine = accepted & np.isin(part, np.unique(part[growth.core]))
+    cost = np.where(np.isfinite(growth.cost), growth.cost, 1e6)
+    return FloorRegion(mask=mine[patches.index] & valid, cost=cost[patches.index], core_share=share)

@@ -11,16 +11,19 @@ import numpy as np
 from lyra_sim.config.observe import GroundConfig
 from lyra_sim.core.errors import InputError, SceneError
 from lyra_sim.core.records import Capture, Frames, Intrinsics, Label, PixelOrigin, PosedFrames, WorldFrame
-from lyra_sim.depth.floor import FloorRegion, Patches, cut_patches, grow_floor
+from lyra_sim.depth.floor import FloorRegion, decide, grow
+from lyra_sim.depth.floor_cues import edge_kinds, patch_cues
+from lyra_sim.depth.floor_patches import Patches, cut_patches
 from lyra_sim.depth.frame import place_origin
 from lyra_sim.depth.layout import Layout, make_cylinder, stand_up
-from lyra_sim.depth.lines import GravityVote, detect_segments, normalised, vote_gravity
+from lyra_sim.depth.lines import GravityVote, detect_segments, heading_axes, normalised, vote_gravity
 from lyra_sim.depth.photo_sky import find_sky
 from lyra_sim.geometry.camera import pixel_rays, scaled
 
 WORK_SIDE_PX = 320
 """Longer side at which floor and sky are decided; edges finer than this are noise of lenses and codecs."""
 _CEILING_M = 2.5
+_MIN_CORE = 0.02
 _LABELS = np.array([Label.UNKNOWN, Label.FLOOR, Label.OBSTACLE, Label.CEILING], np.uint8)
 
 
@@ -73,7 +76,12 @@ def look(image: np.ndarray, image_valid: np.ndarray, camera: Intrinsics) -> Sigh
     sky = find_sky(small, lab, elevation, valid)
     lines, upright = _draw_lines(segments, camera, work, gravity.down_cam)
     patches = cut_patches(lab, elevation < -0.03, upright, lines, spacing_px=9)
-    region = grow_floor(patches, valid & ~sky & (elevation < -0.02))
+    growth = grow(patches)
+    ahead, left = heading_axes(gravity.down_cam)
+    c, s = math.cos(gravity.yaw_rad), math.sin(gravity.yaw_rad)
+    kinds = edge_kinds(lab, rays, gravity.down_cam, np.stack([c * ahead + s * left, c * left - s * ahead]))
+    cues = patch_cues(patches, lab, kinds, elevation, growth.core, growth.cost, growth.rival)
+    region = decide(patches, growth, cues, valid & ~sky & (elevation < -0.02))
     return Sight(gravity=gravity, camera=work, sky=sky, region=region, patches=patches)
 
 
@@ -127,7 +135,7 @@ def _posed(capture: Capture, config: GroundConfig, sight: Sight, layout: Layout,
     up = -sight.gravity.down_cam
     points = pixel_rays(capture.intrinsics)[layout.valid] * layout.depth_m[layout.valid][:, None]
     floor = layout.valid & (layout.kind == 1)
-    if floor.mean() < 0.002:
+    if sight.region.core_share < _MIN_CORE or floor.mean() < 0.002:
         raise SceneError(
             capture.name,
             expected="floor in the lower part of the photo",
