@@ -85,7 +85,7 @@ def _solve(value, done, i, j, cell):
 def _march(free, gi, gj, exact_cells, cell):
     nx, ny = free.shape
     value = np.full((nx, ny), np.inf)
-    done = np.zeros((nx, ny), np.bool_)
+    done, exact = np.zeros((nx, ny), np.bool_), np.zeros((nx, ny), np.bool_)
     keys, cells = np.empty(5 * nx * ny + 8), np.empty(5 * nx * ny + 8, np.int64)
     size = 0
     reach = int(exact_cells)
@@ -93,7 +93,7 @@ def _march(free, gi, gj, exact_cells, cell):
         for j in range(max(gj - reach, 0), min(gj + reach, ny - 1) + 1):
             d = np.hypot(i - gi, j - gj)
             if d <= exact_cells and free[i, j]:
-                value[i, j] = d * cell
+                value[i, j], exact[i, j] = d * cell, True
                 size = _push(keys, cells, size, value[i, j], i * ny + j)
     while size > 0:
         key, flat = keys[0], cells[0]
@@ -104,7 +104,7 @@ def _march(free, gi, gj, exact_cells, cell):
         done[i, j] = True
         for di, dj in ((1, 0), (-1, 0), (0, 1), (0, -1)):
             a, b = i + di, j + dj
-            if 0 <= a < nx and 0 <= b < ny and free[a, b] and not done[a, b]:
+            if 0 <= a < nx and 0 <= b < ny and free[a, b] and not done[a, b] and not exact[a, b]:
                 t = _solve(value, done, a, b, cell)
                 if t < value[a, b]:
                     value[a, b] = t

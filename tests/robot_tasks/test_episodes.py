@@ -1,0 +1,168 @@
+"""Episodes are what they claim: shortest distances, drivable paths, spawns that touch nothing; and bad ones fail."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import skfmm
+
+from robot_tasks import footprint
+from robot_tasks.build import Site, count_overlaps
+from robot_tasks.colliders import rays_of
+from robot_tasks.episodes import Episode, make_episodes, make_fields
+from robot_tasks.follower import drive, success_and_spl
+from robot_tasks.free_points import DROP_SLAB
+from robot_tasks.gates import robot_gates, verdict
+from robot_tasks.islands import find_space
+from robot_tasks.navmap import build_map, map_of_soup, measure_ground
+from tests.robot_tasks import rooms
+
+FLAT = rooms.Flat()
+
+
+@dataclass
+class Made:
+    robot: Any
+    nav: Any
+    episodes: tuple[Episode, ...]
+
+
+@pytest.fixture(scope="module", params=[rooms.JETBOT, rooms.CARTER], ids=lambda r: r.name)
+def made(request) -> Made:
+    robot = request.param
+    nav = map_of_soup(FLAT.soup, robot, FLAT.floor)
+    space = find_space(nav, robot.radius_m, 0.025)
+    fields = make_fields(nav, space, robot, rooms.FEW, 0)
+    return Made(robot, nav, make_episodes(nav, space, fields, robot, rooms.FEW, 0))
+
+
+def test_geodesics_are_within_3_percent_of_the_truth(made):
+    cell = 0.01
+    at = (np.indices((400, 300)).transpose(1, 2, 0) + 0.5) * cell
+    free = FLAT.clearance(at) >= made.robot.radius_m
+    worst = 0.0
+    for goal in {tuple(e.goal) for e in made.episodes}:
+        phi = np.ma.MaskedArray(np.hypot(*(at - goal).transpose(2, 0, 1)) - 0.05, ~free)
+        true = np.ma.filled(skfmm.travel_time(phi, np.ones(free.shape), dx=cell, order=2), np.inf) + 0.05
+        for e in made.episodes:
+            if tuple(e.goal) == goal:
+                worst = max(worst, abs(e.geodesic_m / true[tuple((e.start / cell).astype(int))] - 1))
+    assert len(made.episodes) == rooms.FEW.episodes
+    assert worst < 0.03
+
+
+def test_episodes_are_long_enough_and_some_are_not_straight(made):
+    ratio = np.array([e.geodesic_m / e.euclidean_m for e in made.episodes])
+    assert min(e.geodesic_m for e in made.episodes) >= 0.95
+    assert (ratio > 0.99).all()
+    assert (ratio > 1.1).sum() >= 5
+    assert len({round(e.start_yaw, 3) for e in made.episodes}) > 5
+
+
+def test_paths_keep_the_outline_off_the_walls(made):
+    half = np.array(made.robot.footprint_m) / 2
+    u = np.linspace(-1, 1, 25)
+    edge = np.concatenate([np.stack([a, b], 1) * half for a, b in ((u, u**0), (u, -(u**0)), (u**0, u), (-(u**0), u))])
+    for e in made.episodes:
+        yaws = footprint.headings(e.path)
+        for p, q, yaw in zip(e.path[:-1], e.path[1:], yaws, strict=True):
+            turn = np.array([[np.cos(yaw), np.sin(yaw)], [-np.sin(yaw), np.cos(yaw)]])
+            for s in np.linspace(0, 1, max(int(np.hypot(*(q - p)) / 0.05), 2)):
+                assert FLAT.clearance(edge @ turn + p + s * (q - p)).min() > 0
+        assert FLAT.clearance(e.path).min() >= e.clearance_m - 1e-6
+
+
+def test_follower_succeeds_near_the_shortest_way(made):
+    drives = [drive(e, made.nav, made.robot) for e in made.episodes]
+    success, spl = success_and_spl(drives, made.episodes)
+    assert success == 1.0
+    assert 0.95 <= spl <= 1.0
+    speed = [np.hypot(*np.diff(d.track[:, :2], axis=0).T).max() / 0.1 for d in drives]
+    spin = [np.abs(np.diff(d.track[:, 2])).max() / 0.1 for d in drives]
+    assert max(speed) <= made.robot.speed_m_s + 1e-6
+    assert max(spin) <= made.robot.turn_rad_s + 1e-6
+    assert all(FLAT.clearance(d.track[:, :2]).min() > made.robot.radius_m - 0.01 for d in drives)
+
+
+def _straight(start, goal, yaw=0.0) -> Episode:
+    path = np.array([start, goal], float)
+    way = float(np.hypot(*(path[1] - path[0])))
+    return Episode(
+        start=path[0].copy(), start_yaw=yaw, goal=path[1].copy(), geodesic_m=way, path=path, path_m=way, clearance_m=0.0
+    )
+
+
+def test_follower_that_meets_a_wall_fails():
+    nav = map_of_soup(FLAT.soup, rooms.CARTER, FLAT.floor)
+    through = _straight((0.8, 2.5), (3.2, 2.5))
+    ended = drive(through, nav, rooms.CARTER)
+    assert ended.collided
+    assert not ended.success
+    assert abs(ended.track[-1, 0] - (1.95 - rooms.CARTER.footprint_m[0] / 2)) < 0.06
+    assert success_and_spl([ended], [through]) == (0.0, 0.0)
+    good = _straight((0.8, 1.5), (3.2, 1.5))
+    assert drive(good, nav, rooms.CARTER).success
+    assert success_and_spl([], []) == (0.0, 0.0)
+
+
+def test_spl_counts_detours():
+    nav = map_of_soup(FLAT.soup, rooms.JETBOT, FLAT.floor)
+    path = np.array([[0.8, 1.5], [0.8, 2.7], [1.4, 2.7], [1.4, 1.5]])
+    detour = Episode(
+        start=path[0].copy(),
+        start_yaw=0.0,
+        goal=path[-1].copy(),
+        geodesic_m=0.6,
+        path=path,
+        path_m=3.0,
+        clearance_m=0.3,
+    )
+    success, spl = success_and_spl([drive(detour, nav, rooms.JETBOT)], [detour])
+    assert success == 1.0
+    assert spl == pytest.approx(0.6 / 3.0, abs=0.02)
+
+
+def test_the_long_robot_does_not_turn_where_it_cannot():
+    tight = rooms.soup(
+        ((-0.1, -0.1, -0.1), (4.1, 1.0, 0.0)),
+        ((-0.1, 0.62, 0.0), (4.1, 0.72, 1.0)),
+        ((-0.1, -0.1, 0.0), (4.1, 0.0, 1.0)),
+    )
+    nav = map_of_soup(tight, rooms.CARTER, rooms.floor_grid(4, 0.6))
+    assert footprint.pose_clear(nav, rooms.CARTER, 2.0, 0.305, 0.0)
+    assert not footprint.pose_clear(nav, rooms.CARTER, 2.0, 0.305, np.pi / 2)
+    assert not footprint.sweep_clear(nav, rooms.CARTER, np.array([[2.0, 0.305, 0.0], [2.0, 0.305, np.pi]]))
+
+
+def test_spawn_overlaps_are_counted_in_3d():
+    rays = rays_of(FLAT.soup)
+    ground = measure_ground(rays, FLAT.floor)
+    site = Site(soup=FLAT.soup, rays=rays, ground=ground, band=build_map(FLAT.soup, ground, DROP_SLAB, 0.05))
+    clear, touching = _straight((0.9, 1.5), (3.2, 1.5)), _straight((0.3, 2.0), (3.2, 1.5))
+    assert count_overlaps(site, [clear], rooms.CARTER) == 0
+    assert count_overlaps(site, [clear, touching], rooms.CARTER) == 1
+
+
+def test_verdict_says_why():
+    good = {
+        "area_m2": 5.0,
+        "largest_share": 0.9,
+        "overlaps": 0,
+        "success": 1.0,
+        "spl": 0.99,
+        "episodes": 40,
+        "min_episodes": 20,
+        "longest_m": 4.0,
+    }
+    assert verdict(robot_gates(**good))["trainable"] is True
+    for change, word in (
+        ({"area_m2": 1.4}, "1.40 m2"),
+        ({"overlaps": 2}, "2 start"),
+        ({"success": 0.98}, "98.0%"),
+        ({"spl": 0.9}, "SPL"),
+        ({"episodes": 3}, "4.00 m"),
+    ):
+        judged = verdict(robot_gates(**{**good, **change}))
+        assert judged["trainable"] is False
+        assert word in judged["why"]
