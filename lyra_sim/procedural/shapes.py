@@ -9,6 +9,7 @@ from lyra_sim.core.records import Label
 from lyra_sim.procedural.scene import Paints, Pattern
 
 Color = Sequence[float]
+MAX_SIDE_M = 4.0
 
 
 def linear(rgb: str) -> tuple[float, float, float]:
@@ -104,11 +105,24 @@ class Placed:
         )
 
     def quad(self, corners: Sequence[Color], label: int, paint: int) -> None:
-        """A rectangle; corners counter-clockwise seen from the free side."""
+        """A rectangle (or trapezoid); corners counter-clockwise seen from the free side. Cut into pieces of at most
+        `MAX_SIDE_M`: on triangles 120 m long and 0.1 m wide, distance queries in float32 are wrong by centimetres."""
         p = np.array(corners, float)
         normal = np.cross(p[1] - p[0], p[2] - p[0])
         normal = normal / np.linalg.norm(normal)
-        self.add(p, np.tile(normal, (4, 1)), np.array([[0, 1, 2], [0, 2, 3]]), label, paint)
+        nu = int(np.ceil(np.linalg.norm(p[1] - p[0]) / MAX_SIDE_M - 1e-9))
+        nv = int(np.ceil(np.linalg.norm(p[3] - p[0]) / MAX_SIDE_M - 1e-9))
+        if nu <= 1 and nv <= 1:
+            self.add(p, np.tile(normal, (4, 1)), np.array([[0, 1, 2], [0, 2, 3]]), label, paint)
+            return
+        steps = np.meshgrid(np.linspace(0, 1, nv + 1), np.linspace(0, 1, nu + 1), indexing="ij")
+        v, u = (x.reshape(-1, 1) for x in steps)
+        grid = (1 - v) * ((1 - u) * p[0] + u * p[1]) + v * ((1 - u) * p[3] + u * p[2])
+        j, i = (x.ravel() for x in np.meshgrid(np.arange(nv), np.arange(nu), indexing="ij"))
+        a = j * (nu + 1) + i
+        b, c, d = a + 1, a + nu + 2, a + nu + 1
+        faces = np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)])
+        self.add(grid, np.tile(normal, (len(grid), 1)), faces, label, paint)
 
     def box(self, low: Color, high: Color, label: int, paint: int, *, bottom: bool = True) -> None:
         """An axis-aligned box of this frame; `bottom=False` for boxes that stand on the ground."""

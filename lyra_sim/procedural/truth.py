@@ -7,6 +7,7 @@ to a raster of them.
 import numpy as np
 from jaxtyping import Bool, Float, Float64
 from numba import njit
+from trimesh.triangles import closest_point
 
 from lyra_sim.procedural.render import ray_scene
 from lyra_sim.procedural.scene import ProceduralScene
@@ -70,8 +71,17 @@ def free_mask(
 
 
 def truth_distance(scene: ProceduralScene, points: Float[np.ndarray, "N 3"]) -> Float64[np.ndarray, "N"]:
-    """Unsigned distance of points to the nearest true surface, metres."""
-    return ray_scene(scene).distance(points)
+    """Unsigned distance of points to the nearest true surface, metres.
+
+    The nearest triangle is found in float32, the distance to it computed in float64: float32 alone is wrong by
+    millimetres on a kerb's triangles (4 m long, 0.12 m high, 20 m from the origin).
+    """
+    points = np.asarray(points, np.float64)
+    if not len(points):
+        return np.zeros(0)
+    _, face = ray_scene(scene).closest(points)
+    nearest = closest_point(scene.vertices[scene.faces[face]].astype(np.float64), points)
+    return np.linalg.norm(nearest - points, axis=1)
 
 
 def bounds(scene: ProceduralScene, cell_m: float, margin_m: float = 0.0) -> tuple[np.ndarray, tuple[int, int]]:
