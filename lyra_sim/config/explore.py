@@ -37,7 +37,7 @@ class ExploreConfig(Config):
     """Frames of one committed segment."""
     height_px: int = Field(default=240, ge=64)
     """Height of generated frames; the width follows the source."""
-    step_m: float = Field(default=0.08, gt=0.005, le=0.5)
+    step_m: float = Field(default=0.1, gt=0.005, le=0.5)
     """Farthest the camera moves between two frames."""
     turn_deg: float = Field(default=3.0, gt=0.1, le=30)
     """Farthest it turns between two frames."""

@@ -26,8 +26,9 @@ class FreeMap:
     origin_m: Float64[np.ndarray, "2"]
     known: Bool[np.ndarray, "X Y"]
     """Seen floor with nothing on it."""
-    unseen: Bool[np.ndarray, "X Y"]
-    """Neither floor nor obstacle was seen here."""
+    frontier: Bool[np.ndarray, "X Y"]
+    """Neither floor nor obstacle was seen here, but floor right beside it: where seen space goes on. Cells behind walls
+    are not among them."""
     distance_m: Float64[np.ndarray, "X Y"]
     """From a cell's centre to the nearest centre of a cell that is not known free floor."""
     free: Bool[np.ndarray, "X Y"]
@@ -93,7 +94,7 @@ class Sight:
         return FreeMap(
             origin_m=origin,
             known=known,
-            unseen=~known & ~blocked,
+            frontier=_frontier(known, known | blocked),
             distance_m=distance,
             free=known & (distance >= clearance_m),
         )
@@ -108,6 +109,12 @@ class Sight:
             empty |= np.linalg.norm(points - pose[:3, 3], axis=1) < 0.3
             _see_through(points, depth, kind, lens, invert(pose), empty)
         return bool(empty.all())
+
+
+def _frontier(known: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Unseen cells next to known floor, slots of a few cells (at the foot of walls) left out."""
+    closed = np.asarray(ndimage.binary_closing(seen, np.ones((3, 3)), iterations=2), bool)
+    return np.asarray(ndimage.binary_dilation(known, np.ones((3, 3))), bool) & ~closed & ~seen
 
 
 def _lens(camera: Intrinsics, step: int) -> np.ndarray:

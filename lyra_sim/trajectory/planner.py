@@ -14,10 +14,13 @@ from lyra_sim.core.record import record
 from lyra_sim.core.records import Frames
 from lyra_sim.trajectory.freemap import FreeMap, Sight
 from lyra_sim.trajectory.motion import WALK_PITCH_RAD, Leg, along, frames_for, heading_of, stand, steer, sweep
-from lyra_sim.trajectory.route import best_goal, route, unseen_bearing, unseen_share, walk_costs
+from lyra_sim.trajectory.route import best_goal, frontier_near, route, unseen_bearing, walk_costs
 
 _LOOK_RAD = np.deg2rad(30.0)
 _SWAY_RAD = np.deg2rad(22.0)
+_LOOK_DOWN_RAD = np.deg2rad(15.0)
+_WALK_FRAMES = 24
+"""The first look around is kept short enough to leave, where possible, this many frames on the floor."""
 _FACE_HOME_FRAMES = 120
 """A way back longer than this is walked facing forward; a shorter one is walked backward, swaying."""
 
@@ -61,7 +64,7 @@ class _Planner:
         self.walk, self.pace = walk, pace
         self.sight = Sight(seen, stride=1)
         self.map: FreeMap = self.sight.free_map(walk.home[:3, 3], pace.clearance_m, pace.robot_height_m)
-        self.share = unseen_share(self.map)
+        self.gain = frontier_near(self.map)
         self.pose = walk.trail[-1] if len(walk.trail) else walk.home
         self.at = self.pose[:3, 3]
         self.heading, self.pitch = heading_of(self.pose)
@@ -71,25 +74,31 @@ class _Planner:
         self.been = [p[:2, 3] for p in low[::8]]
 
     def plan(self) -> np.ndarray:
-        if not len(self.walk.trail):
-            self._look(min(self.left // 4, int(np.ceil(4 * _LOOK_RAD / self.pace.turn_rad))))
         home_gate = self._gate(self.walk.home[:3, 3])
+        if not len(self.walk.trail):
+            flight = 0 if home_gate is None else frames_for(self._flight(home_gate), self.pace.step_m)
+            spare = self.left - 2 * flight - _WALK_FRAMES
+            self._look(int(np.clip(spare, self.left // 8, min(self.left // 4, self._whole_look()))))
         if home_gate is not None:
             self._explore(home_gate)
         self._return(home_gate)
-        while self.walk.frames_left - self.left < self.walk.frames_wanted and self.left > 0:
-            whole = int(np.ceil(4 * _LOOK_RAD / self.pace.turn_rad))
-            self._look(min(whole, self.left, self.walk.frames_wanted - (self.walk.frames_left - self.left)))
+        down = 0.0
+        while (missing := self.walk.frames_wanted - (self.walk.frames_left - self.left)) > 0 and self.left > 0:
+            down = _LOOK_DOWN_RAD - down  # the floor at the camera's foot is what a level camera misses
+            self._look(min(self._whole_look(), self.left, missing), down)
         return steer(self.pose, self.legs, self.pace.turn_rad)[: self.walk.frames_left]
 
-    def _look(self, frames: int) -> None:
-        """Look left and right in at most `frames` frames, as far as they allow."""
+    def _whole_look(self) -> int:
+        return int(np.ceil(4 * _LOOK_RAD / self.pace.turn_rad))
+
+    def _look(self, frames: int, down_rad: float = 0.0) -> None:
+        """Look left and right in `frames` frames, as far as they allow, this much lower than now."""
         if frames < 1:
             return
         reach = min(_LOOK_RAD, frames * self.pace.turn_rad / 4)
         headings = sweep(self.heading, reach, self.pace.turn_rad)[:frames]
         headings = np.concatenate([headings, np.full(frames - len(headings), self.heading)])
-        self.legs.append(stand(self.at, headings, self.pitch))
+        self.legs.append(stand(self.at, headings, min(self.pitch + down_rad, 0.9)))
         self.left -= frames
 
     def _on_floor(self, point: np.ndarray) -> bool:
@@ -134,7 +143,7 @@ class _Planner:
             self._go(way)
             self.been.append(self.at[:2].copy())
             spare = self.left - frames_for(home_flight, self.pace.step_m) - int(home_cost[goal] / self.pace.step_m) - 3
-            self._look(min(max(spare, 0) // 3, int(np.ceil(4 * _LOOK_RAD / self.pace.turn_rad))))
+            self._look(min(max(spare, 0) // 3, self._whole_look()))
 
     def _goal(self, here: tuple[int, int], home_cost: np.ndarray, home_flight: np.ndarray) -> tuple[int, int] | None:
         """Where to go next from cell `here`, so that the way home still fits."""
@@ -143,7 +152,7 @@ class _Planner:
             frames -= frames_for(np.stack([self.at, self._lifted(self.map.centre(np.array(here)))]), self.pace.step_m)
         cost, _ = walk_costs(self.map, here)
         been = np.array(self.been).reshape(-1, 2)
-        return best_goal(self.map, self.share, cost, home_cost, frames * self.pace.step_m, been)
+        return best_goal(self.map, self.gain, cost, home_cost, frames * self.pace.step_m, been)
 
     def _flight(self, gate: tuple[int, int]) -> np.ndarray:
         return np.stack([self._lifted(self.map.centre(np.array(gate))), self.walk.home[:3, 3]])

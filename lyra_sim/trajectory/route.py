@@ -10,7 +10,9 @@ from lyra_sim.trajectory.freemap import CELL_M, FreeMap
 
 _STEPS = [(di, dj, float(np.hypot(di, dj)) * CELL_M) for di in (-1, 0, 1) for dj in (-1, 0, 1) if di or dj]
 _LOOK_M = 1.5
-"""Unseen cells within this distance of a place count for it."""
+"""Frontier within this distance of a place counts for it."""
+_LEAST_FRONTIER = 10
+"""Cells of frontier that make a place worth going to."""
 
 
 def walk_costs(free_map: FreeMap, start: tuple[int, int]) -> tuple[Float64[np.ndarray, "X Y"], np.ndarray]:
@@ -56,19 +58,20 @@ def route(free_map: FreeMap, parent: np.ndarray, goal: tuple[int, int]) -> Float
     return points[kept]
 
 
-def unseen_share(free_map: FreeMap) -> Float64[np.ndarray, "X Y"]:
-    """For each cell the share of unseen cells around it."""
-    side = 2 * int(_LOOK_M / CELL_M) + 1
-    return ndimage.uniform_filter(free_map.unseen.astype(np.float64), side, mode="constant", cval=1.0)
+def frontier_near(free_map: FreeMap) -> Float64[np.ndarray, "X Y"]:
+    """For each cell how many frontier cells lie around it."""
+    side = np.ones(2 * int(_LOOK_M / CELL_M) + 1)
+    rows = ndimage.correlate1d(free_map.frontier.astype(np.float64), side, axis=0, mode="constant")
+    return ndimage.correlate1d(rows, side, axis=1, mode="constant")
 
 
 def best_goal(
-    free_map: FreeMap, share: np.ndarray, cost: np.ndarray, home_cost: np.ndarray, budget_m: float, been: np.ndarray
+    free_map: FreeMap, gain: np.ndarray, cost: np.ndarray, home_cost: np.ndarray, budget_m: float, been: np.ndarray
 ) -> tuple[int, int] | None:
-    """The free cell from which most unseen space lies near, among those that can be reached and returned from.
+    """The free cell near which most seen floor goes on unseen, among those that can be reached and returned from.
 
     Args:
-        share: from `unseen_share`.
+        gain: from `frontier_near`.
         cost, home_cost: walking distance from here and to home, metres.
         budget_m: both together must stay below it.
         been: (N, 2) places already visited; goals keep 0.8 m from them.
@@ -84,18 +87,17 @@ def best_goal(
     centres = free_map.centre(cells)
     for place in been:
         near |= np.linalg.norm(centres - place, axis=1) < 0.8
-    score = share[reachable] - 0.03 * cost[reachable] + 0.05 * np.minimum(cost[reachable], 1.0)
-    score = np.where(near | (share[reachable] < 0.15), -np.inf, score)
+    score = gain[reachable] / 40.0 - 0.1 * cost[reachable]
+    score = np.where(near | (gain[reachable] < _LEAST_FRONTIER), -np.inf, score)
     best = int(np.argmax(score))
     return None if score[best] == -np.inf else (int(cells[best, 0]), int(cells[best, 1]))
 
 
 def unseen_bearing(free_map: FreeMap, point: np.ndarray, heading: float) -> float:
-    """Angle from `heading` toward which more unseen cells lie within 2.5 m, radians, at most a right angle either side
-    (0 where both sides are alike)."""
+    """Angle from `heading` to the middle of the frontier ahead within 2.5 m, radians (0 where there is none)."""
     reach = int(2.5 / CELL_M)
     i, j = free_map.cell(point)
-    window = free_map.unseen[max(i - reach, 0) : i + reach + 1, max(j - reach, 0) : j + reach + 1]
+    window = free_map.frontier[max(i - reach, 0) : i + reach + 1, max(j - reach, 0) : j + reach + 1]
     cells = np.argwhere(window) + np.maximum([i - reach, j - reach], 0)
     if not len(cells):
         return 0.0
