@@ -19,7 +19,7 @@ from lyra_sim.procedural import textures
 from lyra_sim.procedural.occlusion import contact_shadow
 from lyra_sim.procedural.scene import Pattern, ProceduralScene
 
-EXPOSURE = 1.25
+EXPOSURE = 1.5
 
 
 @record
@@ -278,7 +278,7 @@ def _develop(radiance: np.ndarray, noise_seed: int | None) -> np.ndarray:
     if noise_seed is not None:
         rng = np.random.default_rng(noise_seed)
         grain = rng.standard_normal(x.shape, dtype=np.float32)
-        x = x + grain * np.sqrt(np.maximum(x, 0) * 1.2e-4 + 4e-6)
+        x = x + grain * np.sqrt(np.maximum(x, 0) * 1.2e-4 + 1e-6)
     x = np.clip(x, 0, 1)
     srgb = np.where(x <= 0.0031308, 12.92 * x, 1.055 * np.power(x, 1 / 2.4) - 0.055)
     return (srgb * 255 + 0.5).astype(np.uint8)

@@ -233,8 +233,8 @@ def _lights(rng: np.random.Generator) -> Lights:
     sun = np.array([np.cos(azimuth) * np.cos(height), np.sin(azimuth) * np.cos(height), np.sin(height)])
     return Lights(
         to_sun=sun,
-        sun=np.zeros(3) if overcast else np.array([1.7, 1.6, 1.4]),
-        sky=np.array([0.85, 0.88, 0.92]) if overcast else np.array([0.42, 0.48, 0.58]),
+        sun=np.zeros(3) if overcast else np.array([1.5, 1.42, 1.25]),
+        sky=np.array([0.72, 0.75, 0.79]) if overcast else np.array([0.36, 0.41, 0.50]),
         ground=np.array([0.30, 0.29, 0.27]) if overcast else np.array([0.24, 0.23, 0.21]),
         lamp_m=np.zeros((0, 3)),
         lamp=np.zeros((0, 3)),

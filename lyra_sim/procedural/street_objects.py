@@ -79,7 +79,7 @@ def van(p: Placed, rng: Rng) -> None:
 
 def tree(p: Placed, rng: Rng) -> None:
     """A street tree, 5 to 8 m high."""
-    bark = p.paint(Pattern.WOOD, linear("5d4b39"), linear("453627"))
+    bark = p.paint(Pattern.GRASS, linear("66543f"), linear("3f3225"))
     leaves = p.paint(Pattern.LEAVES, linear("22481d"), linear("6e9440"))
     h, r = rng.uniform(2.6, 3.4), rng.uniform(0.11, 0.18)
     p.cylinder((0, 0, 0), h + 0.8, r, OBJECT, bark, top=0.6 * r)

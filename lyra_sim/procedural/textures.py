@@ -132,12 +132,15 @@ def _cloth_like(pattern, u, v, s, foot, seed):
 @njit(cache=True)
 def _window(pattern, u, v, seed, out):
     """Colour of a pane: the land and the sky behind it, or the sky mirrored in it."""
-    hill = 1.25 + 0.35 * _noise(u / 1.3, 3.5, seed) + 0.15 * _noise(u / 0.3, 1.5, seed)
+    hill = (
+        0.65 + 0.3 * _noise(u / 1.3, 3.5, seed) + 0.15 * _noise(u / 0.3, 1.5, seed) + 0.04 * _noise(u / 0.07, 2.5, seed)
+    )
     if pattern == GLASS:
         t = min(1.0, max(0.0, 0.3 + 0.2 * _noise(u / 0.8, v / 1.1, seed) + 0.25 * (_hash(seed, 3, 5) - 0.5)))
         out[0], out[1], out[2] = 0.03 + 0.16 * t, 0.04 + 0.20 * t, 0.05 + 0.26 * t
     elif v < hill:
-        leaf = 0.5 + 0.3 * _noise(u / 0.12, v / 0.12, seed + 1)
+        leaf = 0.45 + 0.25 * _noise(u / 0.2, v / 0.16, seed + 1) + 0.2 * _noise(u / 0.05, v / 0.04, seed + 2)
+        leaf += 0.15 * _noise(u / 0.02, v / 0.02, seed + 3)
         out[0], out[1], out[2] = 0.35 * leaf + 0.2, 0.5 * leaf + 0.25, 0.25 * leaf + 0.2
     else:
         t = min(1.0, 0.4 * (v - hill))

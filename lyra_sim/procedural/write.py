@@ -102,7 +102,8 @@ def write_photo(
         _write_json(path.with_name(path.name + ".camera.json"), {"camera_height_m": state_height_m})
     truth = path.with_name(path.stem + ".truth")
     truth.mkdir(exist_ok=True)
-    np.savez_compressed(truth / "depth.npz", depth_m=view.depth_m, valid=view.valid, label=view.label)
+    rounded = np.round(view.depth_m.astype(np.float64), 3).astype(np.float32)  # millimetres; the scene gives the rest
+    np.savez_compressed(truth / "depth.npz", depth_m=rounded, valid=view.valid, label=view.label)
     camera = {k: getattr(intrinsics, k) for k in ("fx", "fy", "cx", "cy", "width", "height")}
     _write_json(truth / "truth.json", {**_truth(scene, np.asarray(cam_to_world, float)), "intrinsics": camera})
 
