@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -47,11 +48,10 @@ def drop_balls(scene: SceneGeometry, points: Float[np.ndarray, "N 3"], deadline_
     rays = RayScene(vertices, faces)
     centres = points + np.array([0.0, 0.0, RADIUS_M + DROP_M])
     blocked = _blocked(rays, vertices, faces, centres)
-    end = dict.fromkeys(("centres", "speed", "fastest"), np.zeros((0, 3)))
-    if not blocked.all():
-        end = _simulate(scene.colliders, vertices, faces, centres[~blocked], deadline_s)
     faults = np.full(len(points), "starts inside a collider", object)
-    faults[~blocked] = _faults(rays, vertices, faces, centres[~blocked], end)
+    if not blocked.all():
+        start = centres[~blocked]
+        faults[~blocked] = _faults(rays, vertices, faces, start, _simulate(scene.colliders, start, deadline_s))
     told = tuple(f"at {x:.2f}, {y:.2f}: {why}" for (x, y, _), why in zip(points, faults, strict=True) if why)
     return Drops(rested=faults == "", faults=told)
 
@@ -59,7 +59,9 @@ def drop_balls(scene: SceneGeometry, points: Float[np.ndarray, "N 3"], deadline_
 def _blocked(rays: RayScene, vertices: np.ndarray, faces: np.ndarray, centres: np.ndarray) -> np.ndarray:
     """Balls that touch a collider at the start, or whose first face above looks up: they are inside a solid."""
     _, above, _ = rays.cast(centres, np.broadcast_to([0.0, 0.0, 1.0], centres.shape))
-    inside = (above >= 0) & (_normals(vertices, faces)[above, 2] > 1e-6) if len(faces) else above >= 0
+    inside = above >= 0
+    if len(faces):
+        inside &= _normals(vertices, faces)[above, 2] > 1e-6
     return inside | (rays.distance(centres) < RADIUS_M - _TOUCH_M)
 
 
@@ -69,9 +71,7 @@ def _normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-30)
 
 
-def _simulate(
-    colliders: Sequence[ColliderShape], vertices: np.ndarray, faces: np.ndarray, centres: np.ndarray, deadline_s: float
-) -> dict[str, np.ndarray]:
+def _simulate(colliders: Sequence[ColliderShape], centres: np.ndarray, deadline_s: float) -> dict[str, np.ndarray]:
     solid = [part for part in colliders if len(part.faces)]
     local = np.concatenate([part.faces for part in solid]) if solid else np.zeros((0, 3), np.int32)
     with tempfile.TemporaryDirectory() as folder:
@@ -107,10 +107,8 @@ def _faults(
     A ball on level floor may drift 0.25 m (nothing damps rolling); on a slope as far again as it rolls in that time.
     """
     faults = np.full(len(start), "", object)
-    if len(start) == 0:
-        return faults
     last = end["centres"]
-    finite = np.isfinite(last).all(1)
+    finite = np.asarray(np.isfinite(last).all(axis=1))
     last = np.where(finite[:, None], last, start)
     gap, slope = _below(rays, vertices, faces, last)
     steep = np.fmax(_below(rays, vertices, faces, start)[1], slope)
@@ -118,7 +116,7 @@ def _faults(
     rolls = np.where(steep > _LEVEL_RAD, 1.2 * 5 / 14 * _GRAVITY * np.sin(steep) * SECONDS**2, 0.0)
     top_speed = np.sqrt(2 * _GRAVITY * np.maximum(start[:, 2] - last[:, 2], DROP_M)) + 1.0
     lean = RADIUS_M * (1 / np.cos(np.minimum(slope, np.radians(60))) - 1)
-    for wrong, why in (
+    judgements: tuple[tuple[Any, str], ...] = (
         (~(end["speed"] <= _SPEED_M_S) & (steep <= _LEVEL_RAD), "still moves after 3 s"),
         (drift > _DRIFT_M + rolls, "rolled away"),
         (gap - RADIUS_M > _REST_M + lean + 0.01 * (steep > _LEVEL_RAD), "floats above the collider"),
@@ -126,7 +124,8 @@ def _faults(
         (end["fastest"] > top_speed, "was thrown"),
         (~np.isfinite(gap), "fell through the floor"),
         (~finite, "left the numbers"),
-    ):
+    )
+    for wrong, why in judgements:
         faults[wrong] = why
     return faults
 

@@ -3,7 +3,7 @@ engines rely on. Each finding is one sentence."""
 
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Any, Literal
 
 from pxr import Kind, Sdf, Usd, UsdGeom, UsdLux, UsdPhysics, UsdUtils, UsdValidation
 
@@ -81,19 +81,26 @@ def _path_problems(stage: Usd.Stage) -> list[str]:
 
 
 def _authored_paths(layer: Sdf.Layer) -> list[str]:
-    paths = [path for path in layer.GetCompositionAssetDependencies() if path]
+    paths = list(layer.GetCompositionAssetDependencies())
+    for _, value in _attribute_defaults(layer):
+        if isinstance(value, Sdf.AssetPath):
+            paths.append(value.authoredPath)
+        elif isinstance(value, Sdf.AssetPathArray):
+            paths.extend(item.authoredPath for item in value)
+    return [path for path in paths if path]
+
+
+def _attribute_defaults(layer: Sdf.Layer) -> list[tuple[Sdf.Path, Any]]:
+    """Path and default value of every attribute a layer gives one."""
+    found: list[tuple[Sdf.Path, Any]] = []
 
     def visit(path: Sdf.Path) -> None:
-        spec = layer.GetObjectAtPath(path) if path.IsPropertyPath() else None
-        if isinstance(spec, Sdf.AttributeSpec):
-            value = spec.default
-            if isinstance(value, Sdf.AssetPath):
-                paths.append(value.authoredPath)
-            elif isinstance(value, Sdf.AssetPathArray):
-                paths.extend(item.authoredPath for item in value)
+        spec: Any = layer.GetObjectAtPath(path) if path.IsPropertyPath() else None
+        if isinstance(spec, Sdf.AttributeSpec) and spec.HasDefaultValue():
+            found.append((path, layer.GetAttributeAtPath(path).default))
 
     layer.Traverse(Sdf.Path.absoluteRootPath, visit)
-    return [path for path in paths if path]
+    return found
 
 
 def _text_problems(stage: Usd.Stage) -> list[str]:
@@ -102,15 +109,9 @@ def _text_problems(stage: Usd.Stage) -> list[str]:
     for layer in stage.GetUsedLayers():
         if layer.GetFileFormat().formatId != "usda" or layer.anonymous:
             continue
-
-        def visit(path: Sdf.Path, layer: Sdf.Layer = layer) -> None:
-            spec = layer.GetObjectAtPath(path) if path.IsPropertyPath() else None
-            if isinstance(spec, Sdf.AttributeSpec) and spec.typeName.isArray:
-                size = len(spec.default) if spec.default is not None else 0
-                if size > _TEXT_ARRAY:
-                    found.append(f"text layer {Path(layer.identifier).name} holds {size} values of {path}")
-
-        layer.Traverse(Sdf.Path.absoluteRootPath, visit)
+        for path, value in _attribute_defaults(layer):
+            if hasattr(value, "__len__") and not isinstance(value, str) and len(value) > _TEXT_ARRAY:
+                found.append(f"text layer {Path(layer.identifier).name} holds {len(value)} values of {path}")
     return sorted(found)
 
 

@@ -97,4 +97,3 @@ def floor_fit_p95_m(colliders: RayScene, floor: FloorGrid, views: Iterable[View]
         if len(members) >= _TILE_POINTS
     ]
     return float(np.percentile(apart, 95)) if apart else None
-
