@@ -5,13 +5,13 @@ from collections.abc import Callable
 
 import coacd
 import numpy as np
-from jaxtyping import Float, Int
 
-from lyra_sim.collision.hulls import hull_of, patch_hulls
+from lyra_sim.collision.hulls import MOST_VERTICES, Triangles, hull_of, patch_hulls
 from lyra_sim.collision.measure import in_state
 from lyra_sim.collision.static_mesh import rest_of
 from lyra_sim.config.geometry3d import ConvexConfig
 from lyra_sim.core.records import ColliderPart, FloorGrid, Label, SpaceGrid, Surface, TriMesh
+from lyra_sim.geometry.rays import RayScene
 from lyra_sim.surface.clean import face_components, face_normals_areas, select_faces
 from lyra_sim.surface.decimate import decimate
 from lyra_sim.surface.floor_mesh import floor_quads, merged_rectangles
@@ -26,10 +26,10 @@ FLOOR_SIDE_CELLS = 40
 WALL_CELL_M = 0.05
 WALL_SIDE_CELLS = 30
 OFFSET_STEP_M = 0.015
-MOST_VERTICES = 60
-"""PhysX cooks hulls of more than 64 vertices anew on a GPU."""
-
-Triangles = tuple[Float[np.ndarray, "N 3"], Int[np.ndarray, "M 3"]]
+COMPACT = 1.3
+"""Surface of an object relative to that of its bounding box, up to which CoACD is asked."""
+PATCH_KEEP = 0.15
+"""Share of the faces that patches are made from; the noise of full resolution splits them into thousands."""
 
 
 def convex_parts(surface: Surface, space: SpaceGrid, config: ConvexConfig) -> tuple[ColliderPart, ...]:
@@ -96,7 +96,11 @@ def wall_slabs(mesh: TriMesh, plane: WallPlane, space: SpaceGrid) -> list[Triang
 
 
 def _objects(mesh: TriMesh, config: ConvexConfig) -> tuple[list[TriMesh], TriMesh]:
-    """The largest loose objects, decimated, and what is left."""
+    """The largest loose compact objects, decimated, and what is left (decimated too).
+
+    A compact object has little more surface than its bounding box; a plant has far more, and CoACD needs half a minute
+    for it.
+    """
     _, area = face_normals_areas(mesh.vertices, mesh.faces)
     candidate = np.nonzero(mesh.face_label == Label.OBJECT)[0]
     taken = np.zeros(len(mesh.faces), bool)
@@ -104,39 +108,48 @@ def _objects(mesh: TriMesh, config: ConvexConfig) -> tuple[list[TriMesh], TriMes
     if len(candidate):
         component = face_components(mesh.faces[candidate], len(mesh.vertices))
         total = np.bincount(component, weights=area[candidate])
-        order = np.argsort(-total, kind="stable")
-        for k in order[: config.most_components]:
-            if total[k] < 0.05:
+        for k in np.argsort(-total, kind="stable"):
+            if total[k] < 0.05 or len(objects) >= config.most_components:
                 break
-            mine = candidate[component == k]
-            taken[mine] = True
             piece = np.zeros(len(mesh.faces), bool)
-            piece[mine] = True
-            objects.append(decimate(select_faces(mesh, piece), config.most_triangles))
-    return objects, select_faces(mesh, ~taken)
+            piece[candidate[component == k]] = True
+            corners = mesh.vertices[mesh.faces[piece]].reshape(-1, 3).astype(np.float64)
+            x, y, z = np.ptp(corners, axis=0)
+            if total[k] <= COMPACT * 2.0 * (x * y + y * z + z * x):
+                taken |= piece
+                objects.append(decimate(select_faces(mesh, piece), config.most_triangles))
+    left = select_faces(mesh, ~taken)
+    return objects, decimate(left, int(np.ceil(PATCH_KEEP * len(left.faces))))
 
 
 def _decompose(piece: TriMesh, config: ConvexConfig, free: Callable[[np.ndarray], np.ndarray]) -> list[Triangles]:
-    """Hulls of one object by CoACD; patches instead of any hull of which more than a tenth is known to be free."""
+    """Hulls of one object by CoACD. A hull of which more than a tenth is known to be free is dropped, and the faces
+    that no hull then comes near become patches."""
     coacd.set_log_level("error")
     found = coacd.run_coacd(
         coacd.Mesh(np.array(piece.vertices, np.float64), np.array(piece.faces, np.int32)),
         threshold=config.concavity,
-        preprocess_resolution=30,
-        resolution=1000,
-        mcts_nodes=10,
-        mcts_iterations=40,
+        preprocess_resolution=20,
+        resolution=300,
+        mcts_nodes=6,
+        mcts_iterations=15,
         mcts_max_depth=2,
-        max_convex_hull=24,
+        max_convex_hull=16,
         decimate=True,
         max_ch_vertex=MOST_VERTICES,
         seed=0,
     )
     hulls = [hull_of(np.asarray(vertices, np.float64)) for vertices, _ in found]
-    intruding = [hull for hull in hulls if _free_share(hull, free) > 0.1]
-    if not hulls or intruding:
+    hulls = [hull for hull in hulls if _free_share(hull, free) <= 0.1]
+    if not hulls:
         return patch_hulls(piece)
-    return hulls
+    start = np.cumsum([0, *(len(vertices) for vertices, _ in hulls)])
+    scene = RayScene(
+        np.concatenate([vertices for vertices, _ in hulls]),
+        np.concatenate([faces + n for (_, faces), n in zip(hulls, start, strict=False)]),
+    )
+    bare = scene.distance(piece.vertices[piece.faces].mean(axis=1)) > 0.03
+    return hulls + patch_hulls(select_faces(piece, bare))
 
 
 def _free_share(hull: Triangles, free: Callable[[np.ndarray], np.ndarray]) -> float:

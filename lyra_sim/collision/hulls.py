@@ -8,6 +8,7 @@ from lyra_sim.core.records import TriMesh
 from lyra_sim.surface.clean import face_normals_areas
 
 MOST_VERTICES = 60
+"""PhysX cooks hulls of more than 64 vertices anew on a GPU."""
 PATCH_M = 0.25
 BACK_M = 0.03
 """How far a patch is thickened behind its surface."""
@@ -60,8 +61,8 @@ def patch_hulls(mesh: TriMesh) -> list[Triangles]:
     order = np.argsort(group.reshape(-1), kind="stable")
     hulls = []
     for faces in np.split(order, np.nonzero(np.diff(group.reshape(-1)[order]))[0] + 1):
-        if area[faces].sum() < 5e-5:
-            continue  # half a square centimetre
+        if area[faces].sum() < 3e-4:
+            continue  # three square centimetres
         mean = (normal[faces] * area[faces, None]).sum(axis=0)
         back = -BACK_M * mean / max(float(np.linalg.norm(mean)), 1e-12)
         points = np.unique(np.round(corner[faces].reshape(-1, 3), 6), axis=0)

@@ -153,7 +153,7 @@ def _levels(
     others = [k for k in np.nonzero(~same & (np.abs(offset) <= limit))[0] if count[k] * CELL_M**2 >= 0.5]
     for k in sorted(others, key=lambda k: (-count[k], k)):
         cells = label == k
-        if ndimage.distance_transform_edt(cells).max() * CELL_M >= 0.2:  # pyright: ignore[reportAttributeAccessIssue]
+        if np.asarray(ndimage.distance_transform_edt(cells)).max() * CELL_M >= 0.2:
             groups.append(cells)
     return groups
 
@@ -226,7 +226,7 @@ def _smooth_floor(height: Float[np.ndarray, "X Y"], step: int) -> Float[np.ndarr
     if np.isnan(nodes).all():
         nodes = window_medians(height, step, WINDOW_CELLS, least=1)
     nearest = ndimage.distance_transform_edt(np.isnan(nodes), return_distances=False, return_indices=True)
-    nodes = nodes[tuple(nearest)]  # pyright: ignore[reportArgumentType]
+    nodes = nodes[tuple(np.asarray(nearest))]
     rows, columns = ((np.arange(n) + 0.5) / step for n in height.shape)
     return ndimage.map_coordinates(nodes, np.meshgrid(rows, columns, indexing="ij"), order=1)
 

@@ -46,8 +46,8 @@ def lowest_surface(
     """
     height = np.full(low.shape, np.nan)
     face_at = np.full(low.shape, -1, np.int64)
-    corners = [np.ascontiguousarray(vertices[faces[:, k]], np.float64) for k in range(3)]
-    _lowest(*corners, low, high, float(origin[0]), float(origin[1]), cell_m, height, face_at)
+    a, b, c = (np.ascontiguousarray(vertices[faces[:, k]], np.float64) for k in range(3))
+    _lowest(a, b, c, low, high, float(origin[0]), float(origin[1]), cell_m, height, face_at)
     return height, face_at
 
 

@@ -8,7 +8,8 @@ from jaxtyping import Int, UInt8
 
 from lyra_sim.core.records import TexturedMesh, TriMesh
 from lyra_sim.surface.clean import face_normals_areas
-from lyra_sim.surface.views import View, choose_keyframes, view_qualities
+from lyra_sim.surface.harmonize import agreement, exposures
+from lyra_sim.surface.views import View, choose_keyframes, look
 
 SWATCH_PX = 4
 PALETTE_LEVELS = 32
@@ -28,7 +29,9 @@ def paint(
         from_first: faces that belong to the first view whatever their visibility (a backdrop made from it).
     """
     _, area = face_normals_areas(mesh.vertices, mesh.faces)
-    quality = view_qualities(mesh, views)
+    quality, color = look(mesh, views)
+    gain, offset = exposures(color, quality, area)
+    quality *= np.maximum(agreement(color, quality, gain, offset), 0.02)
     force = from_first is not None and len(from_first) > 0
     chosen, owner = choose_keyframes(quality, area, first=0 if force else None)
     if from_first is not None:
@@ -42,7 +45,8 @@ def paint(
     for place, view in enumerate(keyframes):
         x, y = layout.tile(place)
         tile = cv2.resize(view.image, (layout.tile_w, layout.tile_h), interpolation=cv2.INTER_AREA)
-        texture[y : y + layout.tile_h, x : x + layout.tile_w] = tile
+        lit = tile * gain[chosen[place]] + 255.0 * offset[chosen[place]]
+        texture[y : y + layout.tile_h, x : x + layout.tile_w] = np.clip(np.round(lit), 0, 255).astype(np.uint8)
         face = np.nonzero(owner == place)[0]
         pixels, _ = view.pixels(mesh.vertices[mesh.faces[face]].reshape(-1, 3))
         pixels = np.clip(pixels, 0, [view.camera.width, view.camera.height])

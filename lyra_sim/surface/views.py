@@ -67,13 +67,19 @@ def _usable(origin: UInt8[np.ndarray, "*S"]) -> Bool[np.ndarray, "*S"]:
     return (origin == PixelOrigin.MEASURED) | (origin == PixelOrigin.GENERATED)
 
 
-def view_qualities(mesh: TriMesh, views: list[View]) -> Float32[np.ndarray, "V M"]:
-    """How well each view shows each face, as pixels per metre times the cosine of the viewing angle; 0 where a corner
-    is out of the image, behind something, or the pixel was filled in."""
+def look(mesh: TriMesh, views: list[View]) -> tuple[Float32[np.ndarray, "V M"], UInt8[np.ndarray, "V M 3"]]:
+    """How well each view shows each face, and in which colour.
+
+    Returns:
+        quality: pixels per metre times the cosine of the viewing angle; 0 where a corner is out of the image, behind
+            something, or the pixel was filled in.
+        color: of the pixel at the face's centre; 0 where quality is.
+    """
     scene = RayScene(mesh.vertices, mesh.faces)
     normal, _ = face_normals_areas(mesh.vertices, mesh.faces)
     centre = mesh.vertices[mesh.faces].mean(axis=1).astype(np.float64)
     quality = np.zeros((len(views), len(mesh.faces)), np.float32)
+    color = np.zeros((len(views), len(mesh.faces), 3), np.uint8)
     for n, view in enumerate(views):
         visible = _visible_vertices(scene, mesh.vertices, view)
         face = np.nonzero(visible[mesh.faces].all(axis=1))[0]
@@ -86,7 +92,8 @@ def view_qualities(mesh: TriMesh, views: list[View]) -> Float32[np.ndarray, "V M
         weight = np.where(origin == PixelOrigin.MEASURED, 1.0, GENERATED_WEIGHT) * _usable(origin)
         good = view.camera.fx * np.maximum(cosine, 0.0) / np.maximum(distance, 0.2) * weight
         quality[n, face] = np.where(cosine > 0.1, good, 0.0)
-    return quality
+        color[n, face] = view.image[cell[:, 1], cell[:, 0]]
+    return quality, color
 
 
 def _visible_vertices(scene: RayScene, vertices: Float32[np.ndarray, "N 3"], view: View) -> Bool[np.ndarray, "N"]:
