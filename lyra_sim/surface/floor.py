@@ -21,7 +21,7 @@ WINDOW_CELLS = 20
 """Half a metre: a thing narrower than half of this window does not move the window's median, so it is not floor."""
 NODE_CELLS = 10
 """A floor that is no plane is interpolated between medians every quarter metre."""
-LEVEL_FIT_M = 0.02
+LEVEL_FIT_M = 0.025
 """A patch is made level (or one plane) when 95 % of its half-metre tiles have their median this close to it; the
 gate on the fit is 0.03."""
 STEP_M = 0.02
