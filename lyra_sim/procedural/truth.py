@@ -9,7 +9,8 @@ from jaxtyping import Bool, Float, Float64
 from numba import njit
 from trimesh.triangles import closest_point
 
-from lyra_sim.procedural.render import ray_scene
+from lyra_sim.core.records import Label
+from lyra_sim.procedural.render import face_normals, ray_scene
 from lyra_sim.procedural.scene import ProceduralScene
 
 SLAB_M = (0.01, 0.55)
@@ -46,13 +47,26 @@ def truth_free(
         band = np.array([level + slab_m[0], level + slab_m[1]])
         free[here] = ~_touched(xy[here], corners, band[0], band[1], radius_m)
     standing = np.nonzero(free)[0]
-    if len(standing):
-        start = np.column_stack([xy[standing], z[standing] + slab_m[0] + 1e-4])
-        _, hit, _ = ray_scene(scene).cast(start, np.broadcast_to([0.0, 0.0, 1.0], start.shape))
-        p = corners[hit]
-        rises = np.cross(p[:, 1] - p[:, 0], p[:, 2] - p[:, 0])[:, 2] > 0
-        free[standing[(hit >= 0) & rises]] = False  # the inside of a closed thing: its top is met from below
+    start = np.column_stack([xy[standing], z[standing] + slab_m[0] + 1e-4])
+    free[standing[_inside_solid(scene, start)]] = False
     return free
+
+
+def _inside_solid(scene: ProceduralScene, points: np.ndarray) -> np.ndarray:
+    """Which points lie inside a piece of furniture, a car or the like: straight up, more tops are met than undersides.
+    Walls, floors and ceilings have one side only and are not counted."""
+    normal_z = face_normals(scene)[:, 2]
+    counts = np.sign(np.where(np.abs(normal_z) < 1e-6, 0, normal_z)).astype(np.int64)
+    counts[~np.isin(scene.face_label, (int(Label.OBJECT), int(Label.OBSTACLE)))] = 0
+    at, inside = points.copy(), np.zeros(len(points), np.int64)
+    left = np.arange(len(points))
+    while len(left):
+        t, hit, _ = ray_scene(scene).cast(at[left], np.broadcast_to([0.0, 0.0, 1.0], (len(left), 3)))
+        met = hit >= 0
+        left, t, hit = left[met], t[met], hit[met]
+        inside[left] += counts[hit]
+        at[left, 2] += t + 1e-4
+    return inside > 0
 
 
 def free_mask(
