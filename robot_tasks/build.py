@@ -87,7 +87,6 @@ def _build_robot(site: Site, folder: Path, robot: RobotConfig, config: TasksConf
         spl=spl,
         episodes=len(episodes),
         min_episodes=config.min_episodes,
-        longest_m=fields.longest_m,
     )
     write_ros_map(nav, folder, "map", pgm=True)
     write_fields(nav, space, fields, folder / "fields.npz")
@@ -96,7 +95,7 @@ def _build_robot(site: Site, folder: Path, robot: RobotConfig, config: TasksConf
     write_free_points(points, folder / "free_points.csv")
     write_preview(nav, space, points, episodes, folder / "preview.png")
     summary = {
-        **gates.verdict(judged),
+        **gates.verdict(judged, fields.longest_m),
         "longest_geodesic_m": round(fields.longest_m, 3),
         "free_points": len(points),
         "islands_m2": [round(a, 3) for a in space.areas_m2[:10]],

@@ -61,7 +61,8 @@ def find_free_points(
 def _level(
     soup: Soup, rays: RayScene, ground: Ground, points: np.ndarray
 ) -> tuple[Bool[np.ndarray, "N"], Bool[np.ndarray, "N"], Float64[np.ndarray, "N"]]:
-    """Per point: is the floor level around it, is no triangle edge close by, and the collider's height."""
+    """Per point: does a level collider lie within 5 mm of the recorded floor there and around, is no triangle edge
+    close by, and the collider's height."""
     turn = np.arange(8) * np.pi / 4
     ring = np.concatenate([[[0.0, 0.0]], _PROBE_M * np.column_stack([np.cos(turn), np.sin(turn)])])
     cell = np.floor((points - ground.origin_m) / ground.cell_m).astype(int)
@@ -71,7 +72,8 @@ def _level(
     height = (starts[:, 2] - depth).reshape(-1, len(ring))
     known = np.isfinite(height)
     height = np.where(known, height, 1e3)
-    level = known.all(1) & (np.abs(height - height[:, :1]) <= _LEVEL_M).all(1)
+    recorded = (top - DROP_SLAB.low_m)[:, None]
+    level = known.all(1) & (np.abs(height - recorded) <= _LEVEL_M).all(1)
     corners = soup.triangles[face.reshape(-1, len(ring))[:, 0]]
     normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     tilt = np.arctan2(np.hypot(normal[:, 0], normal[:, 1]), np.abs(normal[:, 2]))

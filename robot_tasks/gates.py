@@ -20,13 +20,11 @@ def robot_gates(
     spl: float,
     episodes: int,
     min_episodes: int,
-    longest_m: float,
 ) -> tuple[Gate, ...]:
-    """The gates of one robot in one world. Area, share and longest geodesic are of the largest island."""
-    space = f"the largest island has {area_m2:.2f} m2, its longest way is {longest_m:.2f} m"
+    """The gates of one robot in one world. Area and share are of the largest island."""
     none = "" if episodes else "no episode to drive"
     return (
-        _gate("nav_area_m2", area_m2, NAV_AREA_M2, "m2", area_m2 >= NAV_AREA_M2, space),
+        _gate("nav_area_m2", area_m2, NAV_AREA_M2, "m2", area_m2 >= NAV_AREA_M2, "too little room"),
         _gate("largest_island_share", largest_share, 0.0, "1", True, ""),
         _gate(
             "spawn_overlap_count", float(overlaps), SPAWN_OVERLAPS, "1", overlaps == 0,
@@ -42,7 +40,7 @@ def robot_gates(
         ),
         _gate(
             "episodes", float(episodes), float(min_episodes), "1", episodes >= min_episodes,
-            f"{episodes} verified episodes, {min_episodes} needed; {space}",
+            f"{episodes} verified episodes, {min_episodes} needed",
         ),
     )  # fmt: skip
 
@@ -51,10 +49,16 @@ def _gate(name: str, value: float, limit: float, unit: str, ok: bool, why: str) 
     return Gate(name=name, value=round(value, 4), limit=limit, unit=unit, ok=ok, why="" if ok else why)
 
 
-def verdict(gates: Sequence[Gate]) -> dict[str, Any]:
-    """`trainable` and `why` (empty when trainable), and every gate's value by name."""
-    failed = [gate.why for gate in gates if not gate.ok]
-    return {"trainable": not failed, "why": "; ".join(failed), **{gate.name: gate.value for gate in gates}}
+def verdict(gates: Sequence[Gate], longest_m: float) -> dict[str, Any]:
+    """`trainable`, `why` (empty when trainable, else the reasons with the size of the place), and every gate's value.
+
+    Args:
+        longest_m: longest geodesic of the largest island.
+    """
+    value = {gate.name: gate.value for gate in gates}
+    reasons = list(dict.fromkeys(gate.why for gate in gates if not gate.ok))
+    size = f"the largest island has {value['nav_area_m2']:.2f} m2, its longest way is {longest_m:.2f} m"
+    return {"trainable": not reasons, "why": "; ".join([*reasons, size]) if reasons else "", **value}
 
 
 def as_rows(gates: Sequence[Gate]) -> list[dict[str, Any]]:

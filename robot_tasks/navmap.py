@@ -30,14 +30,15 @@ _FINE_CELLS_MAX = 12_000_000
 
 @record
 class Ground:
-    """The floor as colliders carry it, on the lattice of the floor record, cropped to the floor plus a border."""
+    """The recorded floor where colliders carry it, on the record's lattice, cropped to the floor plus a border."""
 
     origin_m: Float64[np.ndarray, "2"]
     cell_m: float
     present: Bool[np.ndarray, "X Y"]
     """The record says floor and the vertical line through the cell's centre meets a collider there."""
     height_m: Float32[np.ndarray, "X Y"]
-    """Collider height where present, else that of the nearest present cell."""
+    """Recorded height where present, else that of the nearest present cell. Not the collider's: bumps that a robot
+    climbs must not lift the band in which the next bump counts."""
 
 
 @record
@@ -66,7 +67,7 @@ class NavMap:
 
 
 def measure_ground(rays: RayScene, floor: FloorGrid) -> Ground:
-    """Where the recorded floor is really carried by a collider, and how high.
+    """Where the recorded floor is really carried by a collider (within 2 cm of its height).
 
     Raises:
         SceneError: the record holds no floor.
@@ -86,15 +87,13 @@ def measure_ground(rays: RayScene, floor: FloorGrid) -> Ground:
     starts = np.column_stack([origin + (cells + 0.5) * floor.cell_m + np.array([1.1e-3, 0.7e-3]), tops])
     down = np.broadcast_to([0.0, 0.0, -1.0], starts.shape)
     depth, _, _ = rays.cast(starts, down)
-    met = depth <= 2 * _FLOOR_TOL_M
     present = np.zeros(known.shape, bool)
-    present[known] = met
-    carried = np.zeros(known.shape, np.float32)
-    carried[tuple(cells[met].T)] = (tops - depth)[met]
-    if met.any():
+    present[known] = depth <= 2 * _FLOOR_TOL_M
+    if present.any():
         nearest = ndimage.distance_transform_edt(~present, return_distances=False, return_indices=True)
-        carried = carried[tuple(nearest)]  # pyright: ignore[reportArgumentType, reportCallIssue]
-    return Ground(origin_m=origin, cell_m=floor.cell_m, present=present, height_m=np.ascontiguousarray(carried))
+        height = height[tuple(nearest)]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    height = np.ascontiguousarray(height, np.float32)
+    return Ground(origin_m=origin, cell_m=floor.cell_m, present=present, height_m=height)
 
 
 def robot_slab(robot: RobotConfig) -> Slab:

@@ -145,24 +145,17 @@ def test_spawn_overlaps_are_counted_in_3d():
 
 
 def test_verdict_says_why():
-    good = {
-        "area_m2": 5.0,
-        "largest_share": 0.9,
-        "overlaps": 0,
-        "success": 1.0,
-        "spl": 0.99,
-        "episodes": 40,
-        "min_episodes": 20,
-        "longest_m": 4.0,
-    }
-    assert verdict(robot_gates(**good))["trainable"] is True
+    good = {"area_m2": 5.0, "largest_share": 0.9, "overlaps": 0, "success": 1.0, "spl": 0.99}
+    good |= {"episodes": 40, "min_episodes": 20}
+    assert verdict(robot_gates(**good), 4.0)["trainable"] is True
+    assert verdict(robot_gates(**good), 4.0)["why"] == ""
     for change, word in (
-        ({"area_m2": 1.4}, "1.40 m2"),
-        ({"overlaps": 2}, "2 start"),
+        ({"area_m2": 1.4}, "too little room; the largest island has 1.40 m2, its longest way is 4.00 m"),
+        ({"overlaps": 2}, "2 start or goal"),
         ({"success": 0.98}, "98.0%"),
-        ({"spl": 0.9}, "SPL"),
-        ({"episodes": 3}, "4.00 m"),
+        ({"spl": 0.94}, "SPL 0.940"),
+        ({"episodes": 3}, "3 verified episodes, 20 needed"),
     ):
-        judged = verdict(robot_gates(**{**good, **change}))
+        judged = verdict(robot_gates(**{**good, **change}), 4.0)
         assert judged["trainable"] is False
         assert word in judged["why"]

@@ -109,6 +109,13 @@ def test_what_a_robot_climbs_is_no_obstacle(height, jetbot, carter):
         assert _at(map_of_soup(world, robot, rooms.floor_grid(3, 2)), 1.03, 1.02) == expected
 
 
+def test_a_bump_on_a_bump_is_an_obstacle():
+    stack = (((1.0, 0.0, -0.01), (1.5, 2.0, 0.018)), ((1.2, 0.0, -0.01), (1.3, 2.0, 0.036)))
+    nav = map_of_soup(rooms.soup(SLAB, *stack), rooms.CARTER, rooms.floor_grid(3, 2))
+    assert _at(nav, 1.1, 1.02) == FREE  # 18 mm are climbed
+    assert _at(nav, 1.22, 1.02) == OCCUPIED  # 36 mm over the floor are not
+
+
 def test_a_table_top_stops_the_tall_robot_only():
     top = ((1.0, 0.5, 0.45), (2.0, 1.5, 0.5))
     world = rooms.soup(SLAB, top)
