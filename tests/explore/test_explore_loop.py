@@ -1,0 +1,145 @@
+"""The loop: segments, resume, memory, stopping."""
+
+import numpy as np
+import pytest
+
+from lyra_sim.config.explore import ExploreConfig
+from lyra_sim.core.records import Intrinsics, PixelOrigin, PosedFrames, Segment
+from lyra_sim.explore import explore
+from lyra_sim.explore.loop import camera_of
+from lyra_sim.procedural.cameras import photo_camera, pinhole
+from lyra_sim.procedural.flat import make_flat
+from lyra_sim.procedural.render import render
+from lyra_sim.procedural.write import write_photo
+from lyra_sim.worldgen.reproject import Reproject
+from tests.trajectory.box_room import all_around, pose_at, room_frames, start_of
+
+HOME = pose_at(0.2, 0.1, 1.4)
+BIG = Intrinsics(fx=360.0, fy=360.0, cx=240.0, cy=180.0, width=480, height=360)
+
+
+@pytest.fixture(scope="module")
+def start() -> PosedFrames:
+    return start_of(room_frames(HOME[None], BIG))
+
+
+def _run(start: PosedFrames, config: ExploreConfig, done=(), source=None, stop_after=None) -> list[Segment]:
+    made = list(done)
+
+    def commit(segment: Segment) -> None:
+        made.append(segment)
+        if stop_after is not None and len(made) == stop_after:
+            raise KeyboardInterrupt
+
+    try:
+        explore(start, config, seed=3, source_dir=source, done=done, commit=commit, progress=lambda _: None)
+    except KeyboardInterrupt:
+        assert stop_after is not None
+    return made
+
+
+def _bytes(segments: list[Segment]) -> list[bytes]:
+    arrays = ("images", "depth_m", "valid", "origin", "label", "cam_to_world")
+    return [b"".join(getattr(s.frames, name).tobytes() for name in arrays) for s in segments]
+
+
+@pytest.fixture(scope="module")
+def whole(start) -> list[Segment]:
+    return _run(start, ExploreConfig())
+
+
+def test_a_photo_gets_81_frames_in_two_segments(start, whole):
+    assert [len(s.frames) for s in whole] == [41, 40]
+    assert [s.index for s in whole] == [0, 1]
+    for segment in whole:
+        camera = segment.frames.intrinsics
+        assert (camera.width, camera.height, camera.fx) == (320, 240, 240.0)
+        assert not (segment.frames.origin == PixelOrigin.MEASURED).any()
+        assert np.array_equal(segment.frames.valid, segment.frames.origin == PixelOrigin.GENERATED)
+    poses = np.concatenate([s.frames.cam_to_world for s in whole])
+    assert np.linalg.norm(poses[-1, :3, 3] - HOME[:3, 3]) < 0.5
+    assert (np.abs(poses[:, 2, 3] - 0.6) < 1e-6).sum() > 5
+
+
+def test_killed_after_the_first_segment_continues_with_the_same_bytes(start, whole):
+    first = _run(start, ExploreConfig(), stop_after=1)
+    assert len(first) == 1
+    assert _bytes(_run(start, ExploreConfig(), done=tuple(first))) == _bytes(whole)
+    assert _run(start, ExploreConfig(), done=tuple(whole)) == whole, "nothing is made twice"
+
+
+def test_walks_add_none_unless_asked(start):
+    walk = start_of(room_frames(np.stack([pose_at(0.1 * i, 0, 1.4) for i in range(9)])), metric="sensor")
+    assert _run(walk, ExploreConfig()) == []
+    assert _run(start, ExploreConfig(photo_frames=0)) == []
+    more = _run(walk, ExploreConfig(rgbd_frames=20))
+    assert [len(s.frames) for s in more] == [20]
+    step = np.linalg.norm(more[0].frames.cam_to_world[0, :3, 3] - walk.frames.cam_to_world[-1, :3, 3])
+    assert step <= ExploreConfig().step_m + 1e-9, "it goes on where the walk ended"
+
+
+def test_every_eighth_frame_is_remembered_and_the_photo_is_shown_first(start, monkeypatch):
+    asked = []
+    draw = Reproject.generate
+
+    def spy(self, request):
+        asked.append(request)
+        return draw(self, request)
+
+    monkeypatch.setattr(Reproject, "generate", spy)
+    _run(start, ExploreConfig(segment_frames=27))
+    assert [len(r.chosen) for r in asked] == [27, 27, 27]
+    assert {i for ids in asked[0].chosen for i in ids} == {0}
+    later = {i for r in asked[1:] for ids in r.chosen for i in ids}
+    assert later <= set(range(0, 82, 8))
+    assert later > {0}
+    assert [r.seed for r in asked] == [3, 4, 5]
+    for request in asked:
+        assert [v.frame_id for v in request.views] == sorted({i for ids in request.chosen for i in ids})
+
+
+def test_stops_early_where_nothing_is_left_to_see():
+    every = np.repeat(np.concatenate([all_around(), HOME[None]]), 8, 0)[:-7]  # each of them on the memory's stride
+    small = Intrinsics(fx=120.0, fy=120.0, cx=80.0, cy=60.0, width=160, height=120)
+    walk = start_of(room_frames(every, small), metric="sensor")
+    made = _run(walk, ExploreConfig(rgbd_frames=400))
+    assert 81 <= sum(len(s.frames) for s in made) < 200
+    assert np.linalg.norm(made[-1].frames.cam_to_world[-1, :3, 3] - HOME[:3, 3]) < 0.5
+
+
+def test_truth_adds_new_floor_and_resumes(tmp_path):
+    scene, camera = make_flat(6), pinhole(160, 120, 70.0)
+    pose = photo_camera(scene, 6, height_m=1.5, pitch_deg=15.0, intrinsics=camera)
+    write_photo(tmp_path / "a.jpg", scene, pose, camera)
+    shown = render(scene, pose, camera)
+    frames = room_frames(pose[None], camera)
+    frames = type(frames)(
+        images=shown.image[None],
+        depth_m=shown.depth_m[None],
+        valid=shown.valid[None],
+        origin=frames.origin,
+        label=shown.label[None],
+        cam_to_world=pose[None],
+        intrinsics=camera,
+    )
+    given = start_of(frames)
+    given = type(given)(**{**vars(given), "frame": type(given.frame)(**{**vars(given.frame), "T_world_source": pose})})
+    config = ExploreConfig.model_validate(
+        {"generator": {"backend": "truth"}, "height_px": 64, "photo_frames": 60, "segment_frames": 20}
+    )
+    made = _run(given, config, source=tmp_path / "a.jpg")
+    assert [len(s.frames) for s in made] == [20, 20, 20]
+    assert _bytes(_run(given, config, done=tuple(made[:2]), source=tmp_path / "a.jpg")) == _bytes(made)
+    inside = np.concatenate([s.frames.cam_to_world[:, :3, 3] for s in made])
+    assert (inside[:, 2] > 0.5).all()
+
+
+def test_generated_camera_sees_what_the_start_camera_sees():
+    wide = Intrinsics(fx=700.0, fy=710.0, cx=480.0, cy=300.0, width=959, height=641)
+    made = camera_of(wide, 240)
+    assert made.height == 240
+    assert made.width % 2 == 0
+    assert made.cx / made.width == pytest.approx(wide.cx / wide.width)
+    assert made.fx / made.width == pytest.approx(wide.fx / wide.width)
+    small = Intrinsics(fx=70.0, fy=70.0, cx=40.0, cy=30.0, width=80, height=61)
+    assert camera_of(small, 240).height == 60
