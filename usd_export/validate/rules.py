@@ -118,7 +118,8 @@ def _text_problems(stage: Usd.Stage) -> list[str]:
 def _asset_problems(stage: Usd.Stage) -> list[str]:
     """An asset is referenced into other stages: nothing in it may govern them."""
     found = []
-    if Usd.ModelAPI(stage.GetDefaultPrim()).GetKind() != Kind.Tokens.component:
+    root = stage.GetDefaultPrim()
+    if root and Usd.ModelAPI(root).GetKind() != Kind.Tokens.component:
         found.append("the defaultPrim's kind must be component")
     for prim in stage.Traverse():
         for kind, what in ((UsdPhysics.Scene, "PhysicsScene"), (UsdGeom.Camera, "camera")):
