@@ -17,9 +17,13 @@ from lyra_sim.depth.floor_patches import Patches
 _DARK = 12.0
 """Lightness below which a surface shows too little to be judged."""
 
-WEIGHTS = np.array([-0.85, 1.31, -0.05, 0.0, -0.40, 0.0, 0.0, 0.0, -6.4, 0.0, 0.0, 4.15, -6.5, 0.0])
-BIAS = -0.11
-THRESHOLD = 1.5
+WEIGHTS = np.array([-1.12, 1.40, -0.14, 0.0, -0.38, -0.16, 0.0, 0.0, -5.0, 0.0, 0.0, 3.52, -6.0, 0.0])
+BIAS = 0.98
+THRESHOLD = 2.0
+REGION_WEIGHTS = np.array([1.1, 2.1, 1.9, 0.0, -6.5, 1.9, -2.0, -4.3, 1.8, 0.0, 1.6, -2.7])
+REGION_BIAS = 7.6
+_TOP_COST = 0.7
+"""What the upper image edge costs as a rival where it is below the horizon: it may be floor, but rarely is."""
 STOP = 1.0
 
 
@@ -34,29 +38,101 @@ class Growth:
     """Cost at which what cannot be floor (above the horizon, upright lines) reaches the superpixel."""
     able: Bool[np.ndarray, "N"]
     """Below the horizon and bright enough to be judged."""
+    plausible: float
+    """Log odds that the core is floor."""
 
 
-def grow(patches: Patches, *, limit: float = 0.6) -> Growth:
-    """Cheapest-path growth from each superpixel at the lower image edge; the most plausible region wins.
+def grow(patches: Patches, *, limit: float = 0.6, sure: float = 2.0) -> Growth:
+    """Cheapest-path growth from each superpixel at the lower image edge; the most plausible regions are the core.
 
     Args:
         limit: most that a path inside the core may cost.
+        sure: regions at least this plausible join the best one.
     """
     graph = _graph(patches)
     rival = _rivals(patches, graph)
-    height, _ = patches.index.shape
-    bottom = np.bincount(patches.index[int(0.94 * height) :].ravel(), minlength=len(patches.size)).astype(float)
     able = (patches.below > 0.6) & (patches.lab[:, 0] > _DARK)
+    none = np.zeros(len(patches.size), bool)
+    found = [
+        (region_cues(patches, inside, cost, rival) @ REGION_WEIGHTS + REGION_BIAS, inside, cost)
+        for inside, cost in regions(patches, graph, rival, able, limit)
+    ]
+    if not found:
+        return Growth(core=none, cost=np.full(len(none), np.inf), rival=rival, able=able, plausible=-np.inf)
+    scores = np.array([f[0] for f in found])
+    best = int(np.argmax(scores))
+    core, cost = found[best][1].copy(), found[best][2].copy()
+    for score, inside, away in found:
+        if score > max(sure, scores[best] - 2.0):
+            core |= inside
+            cost = np.minimum(cost, away)
+    return Growth(core=core, cost=cost, rival=rival, able=able, plausible=float(scores[best]))
+
+
+def regions(patches: Patches, graph, rival: np.ndarray, able: np.ndarray, limit: float):
+    """Distinct regions grown from the lower image edge, as (inside (N,), cost (N,)) in order from left to right."""
+    height, _ = patches.index.shape
+    bottom = np.bincount(patches.index[int(0.94 * height) :].ravel(), minlength=len(patches.size))
     seeds = np.nonzero((bottom > 0) & (patches.below > 0.95) & able & (rival > 0.1))[0]
-    best, best_score, best_cost = np.zeros(len(patches.size), bool), -np.inf, np.full(len(patches.size), np.inf)
-    if len(seeds):
-        far = scipy.sparse.csgraph.dijkstra(graph, directed=False, indices=seeds)
-        for cost in far:
-            inside = (cost < limit) & (cost < rival) & able
-            score = _plausible(patches, inside, bottom)
-            if score > best_score:
-                best, best_score, best_cost = inside, score, cost
-    return Growth(core=best, cost=best_cost, rival=rival, able=able)
+    taken = np.zeros(len(able), bool)
+    for seed in seeds:
+        if taken[seed]:
+            continue
+        cost = scipy.sparse.csgraph.dijkstra(graph, directed=False, indices=seed)
+        inside = (cost < limit) & (cost < rival) & able
+        inside[seed] = True
+        taken |= inside
+        yield inside, cost
+
+
+REGION_CUES = (
+    "area",
+    "bottom",
+    "middle",
+    "upright",
+    "dark",
+    "rival",
+    "rim",
+    "reach",
+    "wide",
+    "hollow",
+    "rough",
+    "foreign",
+)
+
+
+def region_cues(patches: Patches, inside: np.ndarray, cost: np.ndarray, rival: np.ndarray) -> Float[np.ndarray, "K"]:
+    """What a grown region looks like as a whole, in the order of `REGION_CUES`."""
+    height, width = patches.index.shape
+    size = patches.size * inside
+    area = max(float(size.sum()), 1.0)
+    mask = inside[patches.index]
+    bottom = mask[int(0.97 * height) :].any(0)
+    columns = mask.any(0)
+    i, j = patches.pairs.T
+    rim = inside[i] != inside[j]
+    length = patches.length * rim
+    total = max(float(length.sum()), 1.0)
+    rows = np.nonzero(mask.any(1))[0]
+    above = patches.size * (patches.below < 0.5)
+    mean = (patches.lab * size[:, None]).sum(0) / area
+    alike = np.exp(-((patches.lab - mean) ** 2).sum(1) / 100.0)
+    return np.array(
+        [
+            np.log(area / patches.size.sum()),
+            bottom.mean(),
+            bottom[width // 3 : -(width // 3)].mean(),
+            float((length * np.maximum(patches.upright[i], patches.upright[j])).sum()) / total,
+            np.clip((30.0 - mean[0]) / 30.0, 0, 1),
+            np.log(0.05 + float((np.minimum(rival, 3.0) * size).sum()) / area),
+            np.log(0.2 + float((patches.border * length).sum()) / total),
+            1.0 - rows[0] / height,
+            columns.mean(),
+            1.0 - bottom.sum() / max(columns.sum(), 1),
+            np.log(0.3 + float((patches.rough * size).sum()) / area),
+            float((alike * above).sum() / max(above.sum(), 1.0)),
+        ]
+    )
 
 
 def _rivals(patches: Patches, graph) -> Float[np.ndarray, "N"]:
@@ -65,6 +141,8 @@ def _rivals(patches: Patches, graph) -> Float[np.ndarray, "N"]:
     start = np.full(n, np.inf)
     start[patches.below < 0.5] = 0.0
     start = np.minimum(start, np.where(patches.upright > 0.15, 0.25, np.inf))
+    top = np.unique(patches.index[: max(patches.index.shape[0] // 40, 2)])
+    start[top] = np.minimum(start[top], _TOP_COST)
     source = np.nonzero(np.isfinite(start))[0]
     if not len(source):
         return np.full(n, np.inf)
@@ -74,19 +152,6 @@ def _rivals(patches: Patches, graph) -> Float[np.ndarray, "N"]:
         (np.r_[w, start[source] + 1e-6], (np.r_[i, hub], np.r_[j, source])), shape=(n + 1, n + 1)
     ).tocsr()
     return scipy.sparse.csgraph.dijkstra(wide, directed=False, indices=n)[:n]
-
-
-def _plausible(patches: Patches, inside: np.ndarray, bottom: np.ndarray) -> float:
-    """How much a grown region looks like the floor: large, wide at the lower edge, not lined by upright edges."""
-    area = float((patches.size * inside).sum())
-    if area == 0:
-        return -np.inf
-    i, j = patches.pairs.T
-    rim = inside[i] != inside[j]
-    lined = float((patches.length * np.maximum(patches.upright[i], patches.upright[j]))[rim].sum())
-    upright = lined / max(float(patches.length[rim].sum()), 1.0)
-    share = float((bottom * inside).sum()) / max(float(bottom.sum()), 1.0)
-    return float(np.sqrt(area / patches.size.sum())) + share - 2.0 * upright
 
 
 def border_cost(patches: Patches) -> Float[np.ndarray, "M"]:
@@ -114,6 +179,7 @@ class FloorRegion:
     """Where the floor is sure, and how the growth got there."""
 
     mask: Bool[np.ndarray, "H W"]
+    core: Bool[np.ndarray, "H W"]
     cost: Float[np.ndarray, "H W"]
     core_share: float
     """Share of the photo that the strictest growth covers; small cores are usually no floor at all."""
@@ -131,4 +197,9 @@ def decide(patches: Patches, growth: Growth, cues: Float[np.ndarray, "N K"], val
     _, part = scipy.sparse.csgraph.connected_components(links, directed=False)
     mine = accepted & np.isin(part, np.unique(part[growth.core]))
     cost = np.where(np.isfinite(growth.cost), growth.cost, 1e6)
-    return FloorRegion(mask=mine[patches.index] & valid, cost=cost[patches.index], core_share=share)
+    return FloorRegion(
+        mask=mine[patches.index] & valid,
+        core=growth.core[patches.index] & valid,
+        cost=cost[patches.index],
+        core_share=share,
+    )

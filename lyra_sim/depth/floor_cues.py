@@ -122,7 +122,7 @@ def patch_cues(
     rim /= np.maximum(np.bincount(i, patches.length, n) + np.bincount(j, patches.length, n), 1.0)
     columns = (
         np.log(0.05 + np.minimum(cost, 20.0)),
-        np.log(0.05 + np.minimum(rival, 20.0)),
+        np.log(0.05 + np.minimum(rival, 3.0)),
         np.log(1.0 + patch_mean(patches, straight_cost(lab))),
         ratio,
         np.minimum(chroma, 6.0),

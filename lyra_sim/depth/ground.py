@@ -15,7 +15,7 @@ from lyra_sim.depth.floor import FloorRegion, decide, grow
 from lyra_sim.depth.floor_cues import edge_kinds, patch_cues
 from lyra_sim.depth.floor_patches import Patches, cut_patches
 from lyra_sim.depth.frame import place_origin
-from lyra_sim.depth.layout import Layout, make_cylinder, stand_up
+from lyra_sim.depth.layout import Layout, cut_behind, make_cylinder, stand_up
 from lyra_sim.depth.lines import GravityVote, detect_segments, heading_axes, normalised, vote_gravity
 from lyra_sim.depth.photo_sky import find_sky
 from lyra_sim.geometry.camera import pixel_rays, scaled
@@ -23,7 +23,8 @@ from lyra_sim.geometry.camera import pixel_rays, scaled
 WORK_SIDE_PX = 320
 """Longer side at which floor and sky are decided; edges finer than this are noise of lenses and codecs."""
 _CEILING_M = 2.5
-_MIN_CORE = 0.02
+_MIN_CORE = 0.035
+_GAP_PX = 5
 _LABELS = np.array([Label.UNKNOWN, Label.FLOOR, Label.OBSTACLE, Label.CEILING], np.uint8)
 
 
@@ -82,6 +83,8 @@ def look(image: np.ndarray, image_valid: np.ndarray, camera: Intrinsics) -> Sigh
     kinds = edge_kinds(lab, rays, gravity.down_cam, np.stack([c * ahead + s * left, c * left - s * ahead]))
     cues = patch_cues(patches, lab, kinds, elevation, growth.core, growth.cost, growth.rival)
     region = decide(patches, growth, cues, valid & ~sky & (elevation < -0.02))
+    front = cut_behind(make_cylinder(work, gravity.down_cam), region.mask, region.core, gap_px=_GAP_PX)
+    region = dataclasses.replace(region, mask=front)
     return Sight(gravity=gravity, camera=work, sky=sky, region=region, patches=patches)
 
 

@@ -110,6 +110,40 @@ def _stand(
     return out, seen
 
 
+@njit(cache=True)
+def _in_front(floor: np.ndarray, sure: np.ndarray, inside: np.ndarray, gap: int) -> np.ndarray:
+    """Floor without what lies behind the first thing in its column, unless it is sure."""
+    rows, columns = floor.shape
+    out = np.zeros((rows, columns), np.bool_)
+    for c in range(columns):
+        run, hidden = 0, False
+        for r in range(rows - 1, -1, -1):
+            if not inside[r, c]:
+                continue
+            if floor[r, c]:
+                run = 0
+                if sure[r, c]:
+                    hidden = False
+                out[r, c] = not hidden
+            else:
+                run += 1
+                hidden = hidden or run >= gap
+    return out
+
+
+def cut_behind(
+    cylinder: Cylinder, floor: Bool[np.ndarray, "H W"], sure: Bool[np.ndarray, "H W"], *, gap_px: int
+) -> Bool[np.ndarray, "H W"]:
+    """Drop floor that is seen past an obstacle in the same upright column and is not sure on its own.
+
+    Args:
+        sure: floor that needs no such check, and behind which the count starts again.
+        gap_px: what is not floor over this many rows is an obstacle.
+    """
+    front = _in_front(cylinder.unroll(floor), cylinder.unroll(sure), cylinder.inside, gap_px)
+    return floor & cylinder.roll_back(front)
+
+
 @dataclass(frozen=True)
 class Layout:
     """Depth and meaning of each pixel of the photo."""
