@@ -88,10 +88,10 @@ def find_floor(
     column = Column(space=space, mesh=mesh, origin=origin, cell_m=CELL_M)
     radius = 0.5 * config.fill_hole_m / CELL_M
     for number, patch in enumerate(patches):
+        by_foot = _inside_triangles(foot, origin, height.shape) & (state == 0) if number == 0 else state > 3
+        by_foot = fillable(column, by_foot, patch.height, seen_free=False)
         wanted = closing_candidates(patch.cells, radius) & (state == 0)
-        by_foot = _inside_triangles(foot, origin, height.shape) & (state == 0) if number == 0 else np.zeros_like(wanted)
-        fill = fillable(column, wanted, patch.height, seen_free=True)
-        fill |= fillable(column, by_foot, patch.height, seen_free=False)
+        fill = by_foot | fillable(column, wanted, patch.height, seen_free=True)
         state[fill], owner[fill] = 2, number
     final = np.zeros(height.shape, np.float32)
     for number, patch in enumerate(patches):

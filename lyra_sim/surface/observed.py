@@ -73,7 +73,7 @@ def foot_triangles(world: World) -> Float[np.ndarray, "K 3 2"]:
         axis=1,
     )
     points = transform(frames.cam_to_world[0], rays * frames.depth_m[0, -rows, columns][:, None].astype(np.float64))
-    adjacent = np.diff(columns) == 1
+    adjacent = np.diff(columns) <= max(1, frames.intrinsics.width // 30)  # a few doubtful columns do not split it
     foot = np.broadcast_to(position[:2], (int(adjacent.sum()), 2))
     fan = np.stack([foot, points[:-1][adjacent, :2], points[1:][adjacent, :2]], axis=1)
     angle = np.linspace(0, 2 * np.pi, 25)
