@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lyra_sim.config.explore import ExploreConfig
-from lyra_sim.core.records import Intrinsics, PixelOrigin, PosedFrames, Segment
+from lyra_sim.core.records import Frames, Intrinsics, PixelOrigin, PosedFrames, Segment
 from lyra_sim.explore import explore
 from lyra_sim.explore.loop import camera_of
 from lyra_sim.procedural.cameras import photo_camera, pinhole
@@ -99,9 +99,10 @@ def test_every_eighth_frame_is_remembered_and_the_photo_is_shown_first(start, mo
 
 
 def test_stops_early_where_nothing_is_left_to_see():
-    every = np.repeat(np.concatenate([all_around(), HOME[None]]), 8, 0)[:-7]  # each of them on the memory's stride
-    small = Intrinsics(fx=120.0, fy=120.0, cx=80.0, cy=60.0, width=160, height=120)
-    walk = start_of(room_frames(every, small), metric="sensor")
+    once = room_frames(np.concatenate([all_around(), HOME[None]]))
+    arrays = ("images", "depth_m", "valid", "origin", "label", "cam_to_world")
+    every = {name: np.repeat(getattr(once, name), 8, 0)[:-7] for name in arrays}  # each on the memory's stride
+    walk = start_of(Frames(**every, intrinsics=once.intrinsics), metric="sensor")
     made = _run(walk, ExploreConfig(rgbd_frames=400))
     assert 81 <= sum(len(s.frames) for s in made) < 200
     assert np.linalg.norm(made[-1].frames.cam_to_world[-1, :3, 3] - HOME[:3, 3]) < 0.5
