@@ -49,7 +49,7 @@ def write_example(folder: Path, *, small: bool = False) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "LICENSE.txt").write_text(NOTICE)
-    frames, camera = (32, pinhole(320, 240, 78.0)) if small else (72, pinhole(480, 360, 75.0))
+    frames, camera = (32, pinhole(320, 240, 78.0)) if small else (48, pinhole(480, 360, 75.0))
     seeds = ((7, 2), (12, 2)) if small else ((2, 3), (5, 3))
     walks = [(f"walk_flat_{k + 1}", make_flat(seed, rooms=rooms)) for k, (seed, rooms) in enumerate(seeds)]
     if not small:
