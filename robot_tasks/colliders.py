@@ -23,28 +23,22 @@ class Soup:
 
 def soup_of_parts(parts: Iterable[ColliderPart]) -> Soup:
     """The parts of a collider record. A hull part's faces must be those of its convex hull."""
-    return _soup((part.vertices, part.faces, part.kind == "hull") for part in parts)
+    triangles, hulls = [np.zeros((0, 3, 3))], [np.zeros(0, np.int32)]
+    for number, part in enumerate(parts):
+        triangles.append(part.vertices[part.faces].astype(np.float64).reshape(-1, 3, 3))
+        hulls.append(np.full(len(part.faces), number if part.kind == "hull" else -1, np.int32))
+    return Soup(triangles=np.concatenate(triangles), hull=np.concatenate(hulls))
 
 
 def soup_of_scene(scene: Path) -> Soup:
-    """The colliders of a written USD scene as the physics engine sees them: hulls realised, primitives solid.
+    """The colliders of a written USD scene as the physics engine sees them: hulls realised, primitives tessellated.
 
     Raises:
         InputError: the file is not a readable USD scene.
     """
     from usd_export.reader import read_scene
 
-    open_kinds = ("none", "meshSimplification", "sdf", "", "Plane")
-    shapes = read_scene(scene, textures=False).colliders
-    return _soup((shape.vertices, shape.faces, shape.approximation not in open_kinds) for shape in shapes)
-
-
-def _soup(shapes: Iterable[tuple[np.ndarray, np.ndarray, bool]]) -> Soup:
-    triangles, hulls = [np.zeros((0, 3, 3))], [np.zeros(0, np.int32)]
-    for number, (vertices, faces, solid) in enumerate(shapes):
-        triangles.append(vertices[faces].astype(np.float64).reshape(-1, 3, 3))
-        hulls.append(np.full(len(faces), number if solid else -1, np.int32))
-    return Soup(triangles=np.concatenate(triangles), hull=np.concatenate(hulls))
+    return soup_of_parts(read_scene(scene, textures=False).colliders)
 
 
 def rays_of(soup: Soup) -> RayScene:

@@ -74,6 +74,7 @@ def _level(
     height = np.where(known, height, 1e3)
     recorded = (top - DROP_SLAB.low_m)[:, None]
     level = known.all(1) & (np.abs(height - recorded) <= _LEVEL_M).all(1)
+    level &= _open_above(soup, rays, starts[:: len(ring)])
     corners = soup.triangles[face.reshape(-1, len(ring))[:, 0]]
     normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     tilt = np.arctan2(np.hypot(normal[:, 0], normal[:, 1]), np.abs(normal[:, 2]))
@@ -84,6 +85,15 @@ def _level(
         gap = np.abs(side[:, 0] * off[:, 1] - side[:, 1] * off[:, 0]) / np.maximum(np.hypot(*side.T), 1e-9)
         edge = np.minimum(edge, gap)
     return level & (np.degrees(tilt) <= _LEVEL_DEG), edge >= _EDGE_M, height[:, 0]
+
+
+def _open_above(soup: Soup, rays: RayScene, starts: np.ndarray) -> Bool[np.ndarray, "N"]:
+    """False where the first face overhead looks up: inside something solid, or under a thing whose underside nobody
+    has seen."""
+    _, face, _ = rays.cast(starts, np.broadcast_to([0.0, 0.0, 1.0], starts.shape))
+    corners = soup.triangles[face]
+    (ax, ay), (bx, by) = ((corners[:, k] - corners[:, 0])[:, :2].T for k in (1, 2))
+    return (face < 0) | (ax * by - ay * bx <= 0)
 
 
 @njit(cache=True)

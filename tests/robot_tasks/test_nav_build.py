@@ -102,6 +102,17 @@ def test_free_points_stay_off_holes_low_sills_and_tilted_floor(tmp_path):
     assert np.minimum(points, 3.0 - points).min() >= 0.15
 
 
+@pytest.mark.parametrize(("underside", "allowed"), [(False, False), (True, True)])
+def test_free_points_are_put_under_a_table_only_where_its_underside_was_seen(tmp_path, underside, allowed):
+    floor, table = rooms.soup(((-0.1, -0.1, -0.1), (3.1, 3.1, 0.0))).triangles, rooms.box((1, 1, 0.7), (2.5, 2.5, 0.74))
+    looks_up = np.cross(table[:, 1] - table[:, 0], table[:, 2] - table[:, 0])[:, 2] > 0
+    triangles = np.concatenate([floor, table if underside else table[looks_up]])
+    soup = rooms.Soup(triangles=triangles, hull=np.full(len(triangles), -1, np.int32))
+    build_nav_of_soup(soup, tmp_path, floor=rooms.floor_grid(3, 3), robots=(rooms.JETBOT,), config=rooms.FEW, seed=0)
+    points = np.loadtxt(tmp_path / "nav/jetbot/free_points.csv", delimiter=",")
+    assert ((points > 1.0) & (points < 2.5)).all(1).any() == allowed
+
+
 def test_episode_file_is_in_the_stated_frame(world):
     folder, _ = world
     raw = (folder / "nav/nova_carter/episodes.json.gz").read_bytes()
