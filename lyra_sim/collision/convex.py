@@ -14,7 +14,7 @@ from lyra_sim.core.records import ColliderPart, FloorGrid, Label, SpaceGrid, Sur
 from lyra_sim.geometry.rays import RayScene
 from lyra_sim.surface.clean import face_components, face_normals_areas, select_faces
 from lyra_sim.surface.decimate import decimate
-from lyra_sim.surface.floor_mesh import floor_quads, merged_rectangles
+from lyra_sim.surface.floor_mesh import floor_quads, merged_rectangles, one_state
 from lyra_sim.surface.heightmap import lowest_surface, window_medians
 from lyra_sim.surface.label import WallPlane, wall_planes
 
@@ -60,7 +60,7 @@ def convex_parts(surface: Surface, space: SpaceGrid, config: ConvexConfig) -> tu
 
 def floor_slabs(grid: FloorGrid) -> list[Triangles]:
     """Boxes 10 cm thick under each rectangle of floor."""
-    quads, _ = floor_quads(grid, FLOOR_SIDE_CELLS)
+    quads, _ = floor_quads(one_state(grid), FLOOR_SIDE_CELLS)
     return [hull_of(np.concatenate([quad, quad - [0.0, 0.0, SLAB_M]])) for quad in quads]
 
 
@@ -117,7 +117,7 @@ def _objects(mesh: TriMesh, config: ConvexConfig) -> tuple[list[TriMesh], TriMes
             x, y, z = np.ptp(corners, axis=0)
             if total[k] <= COMPACT * 2.0 * (x * y + y * z + z * x):
                 taken |= piece
-                objects.append(decimate(select_faces(mesh, piece), config.most_triangles))
+                objects.append(decimate(select_faces(mesh, piece), config.most_triangles, keep_borders=False))
     left = select_faces(mesh, ~taken)
     return objects, decimate(left, int(np.ceil(PATCH_KEEP * len(left.faces))))
 
@@ -131,10 +131,9 @@ def _decompose(piece: TriMesh, config: ConvexConfig, free: Callable[[np.ndarray]
         threshold=config.concavity,
         preprocess_resolution=20,
         resolution=300,
-        mcts_nodes=6,
-        mcts_iterations=15,
-        mcts_max_depth=2,
-        max_convex_hull=16,
+        mcts_nodes=4,
+        mcts_iterations=8,
+        mcts_max_depth=1,
         decimate=True,
         max_ch_vertex=MOST_VERTICES,
         seed=0,

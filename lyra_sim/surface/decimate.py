@@ -9,21 +9,23 @@ from lyra_sim.geometry.rays import RayScene
 from lyra_sim.surface.clean import clean, select_faces
 
 
-def decimate(mesh: TriMesh, target_faces: int) -> TriMesh:
+def decimate(mesh: TriMesh, target_faces: int, *, keep_borders: bool = True) -> TriMesh:
     """Edge collapse to about `target_faces`; see `simplify` and `with_attributes`."""
     if len(mesh.faces) <= max(target_faces, 4):
         return mesh
-    return with_attributes(*simplify(mesh, target_faces), mesh)
+    return with_attributes(*simplify(mesh, target_faces, keep_borders=keep_borders), mesh)
 
 
-def simplify(mesh: TriMesh, target_faces: int) -> tuple[Float32[np.ndarray, "N 3"], Int32[np.ndarray, "M 3"]]:
-    """Quadric edge collapse (Garland and Heckbert 1997) to about `target_faces`; borders stay where they are.
-    Deterministic. Vertices and faces as the library gives them (slivers possible)."""
+def simplify(
+    mesh: TriMesh, target_faces: int, *, keep_borders: bool = True
+) -> tuple[Float32[np.ndarray, "N 3"], Int32[np.ndarray, "M 3"]]:
+    """Quadric edge collapse (Garland and Heckbert 1997) to about `target_faces`; borders stay where they are unless
+    told otherwise. Deterministic. Vertices and faces as the library gives them (slivers possible)."""
     vertices, faces = fast_simplification.simplify(
         np.array(mesh.vertices, np.float64),  # copies: the library refuses read-only arrays
         np.array(mesh.faces, np.int32),
         target_count=target_faces,
-        preserve_border=True,
+        preserve_border=keep_borders,
     )[:2]
     return np.asarray(vertices, np.float32), np.asarray(faces, np.int32).reshape(-1, 3)
 

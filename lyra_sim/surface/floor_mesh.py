@@ -78,6 +78,13 @@ def floor_quads(grid: FloorGrid, most_cells: int = 0) -> tuple[Float[np.ndarray,
     return quads, state
 
 
+def one_state(grid: FloorGrid) -> FloorGrid:
+    """The same floor without the difference between seen and filled: fewer rectangles, where only shape matters."""
+    return FloorGrid(
+        origin_m=grid.origin_m, cell_m=grid.cell_m, state=np.minimum(grid.state, 1), height_m=grid.height_m
+    )
+
+
 def floor_triangles(
     grid: FloorGrid, most_cells: int = 0
 ) -> tuple[Float[np.ndarray, "N 3"], Int[np.ndarray, "M 3"], UInt8[np.ndarray, "M"]]:

@@ -117,9 +117,19 @@ def carved(depth) -> SpaceGrid:
     return SpaceGrid(origin_m=origin, voxel_m=VOXEL, state=state)
 
 
+CONVEX = CollideConfig(backends=(ConvexConfig(most_components=1, most_triangles=200),))
+
+
+@pytest.fixture(scope="module")
+def convex(flat):
+    _, world, fused, surface = flat
+    return collide(surface, world, fused, CONVEX)
+
+
 def test_every_backend_is_measured_and_the_better_one_chosen(flat):
     _, world, fused, surface = flat
-    got = collide(surface, world, fused, CollideConfig(backends=(StaticMeshConfig(), ConvexConfig(most_components=1))))
+    patches = ConvexConfig(most_components=0)
+    got = collide(surface, world, fused, CollideConfig(backends=(StaticMeshConfig(), patches)))
     assert set(got.alternatives) == {"static_mesh", "convex"}
     assert got.backend == "static_mesh"
     assert got.measured == got.alternatives["static_mesh"]
@@ -130,9 +140,8 @@ def test_every_backend_is_measured_and_the_better_one_chosen(flat):
     assert got.alternatives["convex"]["surface_p95_m"] < 0.08
 
 
-def test_hulls_leave_the_doorway_open_and_the_walls_shut(flat):
-    _, world, fused, surface = flat
-    got = collide(surface, world, fused, CollideConfig(backends=(ConvexConfig(most_components=1),)))
+def test_hulls_leave_the_doorway_open_and_the_walls_shut(convex):
+    got = convex
     assert got.backend == "convex"
     for part in got.parts:
         assert part.kind == "hull"
@@ -148,13 +157,13 @@ def test_hulls_leave_the_doorway_open_and_the_walls_shut(flat):
     assert np.isin(np.arange(len(x)), ray[np.abs(hit[:, 1] + 0.05) < 0.06]).mean() > 0.95
 
 
-def test_same_input_same_bytes(flat):
+def test_same_input_same_bytes(flat, convex):
     _, world, fused, surface = flat
-    config = CollideConfig(backends=(ConvexConfig(most_components=1),))
-    one, two = (collide(surface, world, fused, config) for _ in range(2))
-    assert [p.vertices.tobytes() + p.faces.tobytes() for p in one.parts] == [
+    two = collide(surface, world, fused, CONVEX)
+    assert [p.vertices.tobytes() + p.faces.tobytes() for p in convex.parts] == [
         p.vertices.tobytes() + p.faces.tobytes() for p in two.parts
     ]
+    assert convex.measured == two.measured
     again = build_surface(world, fused, SurfaceConfig(texture_px=512))
     for a, b in ((surface.near.faces, again.near.faces), (surface.visual.uv, again.visual.uv)):
         assert a.tobytes() == b.tobytes()
