@@ -29,8 +29,8 @@ GeneratorConfig = Annotated[ReprojectConfig | TruthConfig, Field(discriminator="
 class ExploreConfig(Config):
     """How a capture is explored further."""
 
-    photo_frames: int = Field(default=81, ge=0, le=2000)
-    """New frames for a photo."""
+    photo_frames: int = Field(default=121, ge=0, le=2000)
+    """New frames for a photo; fewer, but at least 81, where nothing is left to see."""
     rgbd_frames: int = Field(default=0, ge=0, le=2000)
     """New frames for an RGB-D walk, beyond its own."""
     segment_frames: int = Field(default=80, ge=8, le=80)

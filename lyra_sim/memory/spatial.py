@@ -55,7 +55,9 @@ class SpatialMemory:
         v, u = np.mgrid[: z.shape[0], : z.shape[1]]
         pixels = np.stack([u, v, np.ones_like(u)], -1).astype(np.float64)
         T_world_cam = np.linalg.inv(np.asarray(w2c, np.float64))
-        points = (pixels @ np.linalg.inv(scaled).T * z[..., None]) @ T_world_cam[:3, :3].T + T_world_cam[:3, 3]
+        # einsum, not @: a BLAS may round differently with another number of threads
+        rays = np.einsum("hwk,ik->hwi", pixels, T_world_cam[:3, :3] @ np.linalg.inv(scaled))
+        points = rays * z[..., None] + T_world_cam[:3, 3]
         points[~(z > 0)] = 0.0
         self._points.append(points.reshape(-1, 3).astype(np.float32))
         self.ids.append((frame_id if latent_index is None else latent_index, frame_id))

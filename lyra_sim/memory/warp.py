@@ -186,8 +186,8 @@ def ray_maps(
     inverse = np.linalg.inv(np.asarray(K, np.float64))
     out = np.empty((len(pose), height, width, 6), np.float32)
     for i in range(len(pose)):
-        rays = pixels @ inverse[i if len(inverse) > 1 else 0].T
+        rays = np.einsum("hwk,ik->hwi", pixels, inverse[i if len(inverse) > 1 else 0])
         rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
         out[i, ..., :3] = pose[i, :3, 3]
-        out[i, ..., 3:] = rays @ pose[i, :3, :3].T
+        out[i, ..., 3:] = np.einsum("hwk,ik->hwi", rays, pose[i, :3, :3])
     return out

@@ -84,8 +84,8 @@ class _Planner:
         self._return(home_gate)
         down = 0.0
         while (missing := self.walk.frames_wanted - (self.walk.frames_left - self.left)) > 0 and self.left > 0:
-            down = _LOOK_DOWN_RAD - down  # the floor at the camera's foot is what a level camera misses
             self._look(min(self._whole_look(), self.left, missing), down)
+            down = _LOOK_DOWN_RAD - down  # the floor at the camera's foot is what a level camera misses
         return steer(self.pose, self.legs, self.pace.turn_rad)[: self.walk.frames_left]
 
     def _whole_look(self) -> int:

@@ -1,6 +1,7 @@
 """The generator that needs no network: shows the best remembered views from the new cameras and fills what none of
 them saw. It adds no geometry; what it paints into holes is marked and has no depth."""
 
+import cv2
 import numpy as np
 
 from lyra_sim.config.explore import ReprojectConfig
@@ -8,6 +9,8 @@ from lyra_sim.core.records import Frames, Label, PixelOrigin
 from lyra_sim.worldgen.fill import push_pull
 from lyra_sim.worldgen.request import Request, View
 from lyra_sim.worldgen.sheet import Sheet, make_sheet, show
+
+_SPECK_PX = 9
 
 
 class Reproject:
@@ -52,12 +55,14 @@ def _draw(
     """Compose frame `i` in place: geometry of all views, then their guesses, then fill."""
     known = np.zeros(depth.shape, bool)
     for guessing in (False, True):
+        # A speck amid known surface is better filled from around it than with a colour at a guessed depth.
+        speck = cv2.blur(known.astype(np.float32), (_SPECK_PX, _SPECK_PX)) >= 0.5 if guessing else np.zeros_like(known)
         for sheet in sheets:
-            if known.all():
-                return
+            if (known | speck).all():
+                break
             quads = sheet.guess if guessing else sheet.known
             shown = show(sheet, quads, request.cam_to_world[i], request.intrinsics)
-            new = (shown.depth_m > 0) & ~known
+            new = (shown.depth_m > 0) & ~known & ~speck
             image[new], label[new] = shown.image[new], shown.label[new]
             if guessing:
                 label[new & (label != Label.SKY)] = int(Label.UNKNOWN)

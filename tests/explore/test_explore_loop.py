@@ -45,7 +45,7 @@ def _bytes(segments: list[Segment]) -> list[bytes]:
 
 @pytest.fixture(scope="module")
 def whole(start) -> list[Segment]:
-    return _run(start, ExploreConfig())
+    return _run(start, ExploreConfig(photo_frames=81))
 
 
 def test_a_photo_gets_81_frames_in_two_segments(start, whole):
@@ -62,10 +62,10 @@ def test_a_photo_gets_81_frames_in_two_segments(start, whole):
 
 
 def test_killed_after_the_first_segment_continues_with_the_same_bytes(start, whole):
-    first = _run(start, ExploreConfig(), stop_after=1)
+    first = _run(start, ExploreConfig(photo_frames=81), stop_after=1)
     assert len(first) == 1
-    assert _bytes(_run(start, ExploreConfig(), done=tuple(first))) == _bytes(whole)
-    assert _run(start, ExploreConfig(), done=tuple(whole)) == whole, "nothing is made twice"
+    assert _bytes(_run(start, ExploreConfig(photo_frames=81), done=tuple(first))) == _bytes(whole)
+    assert _run(start, ExploreConfig(photo_frames=81), done=tuple(whole)) == whole, "nothing is made twice"
 
 
 def test_walks_add_none_unless_asked(start):
@@ -87,7 +87,7 @@ def test_every_eighth_frame_is_remembered_and_the_photo_is_shown_first(start, mo
         return draw(self, request)
 
     monkeypatch.setattr(Reproject, "generate", spy)
-    _run(start, ExploreConfig(segment_frames=27))
+    _run(start, ExploreConfig(photo_frames=81, segment_frames=27))
     assert [len(r.chosen) for r in asked] == [27, 27, 27]
     assert {i for ids in asked[0].chosen for i in ids} == {0}
     later = {i for r in asked[1:] for ids in r.chosen for i in ids}
