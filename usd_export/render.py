@@ -4,26 +4,38 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 
+from lyra_sim.collision.measure import area_samples
 from lyra_sim.core.records import Intrinsics
 from lyra_sim.geometry.camera import invert, project, transform
 from usd_export.appearance import Appearance
 from usd_export.records import SceneGeometry
 
-_FROM = np.array([-0.58, -0.46, 0.67])
-_BACKGROUND = 245.0
+_CORNERS = tuple(np.array([x * 0.58, y * 0.46, 0.67]) for x, y in ((-1, -1), (-1, 1), (1, -1), (1, 1)))
+_SAMPLES = 4000
+_FRAMED = 0.97
+_BACKGROUND = 48.0
 _HIDDEN = ("ceiling", "sky")
 _FAR_M = 1e4
 
 
 def render_overview(scene: SceneGeometry, width: int, height: int) -> UInt8[np.ndarray, "h w 3"]:
-    """An oblique look from above into the scene; faces turned away from the camera are left out."""
+    """An oblique look from above into the scene, from that of four corners which shows most of it; faces turned away
+    from the camera are left out."""
     shown = _opened(scene)
-    low, high = _bounds(shown)
-    corners = np.array([[(low, high)[(k >> axis) & 1][axis] for axis in range(3)] for k in range(8)])
+    samples = area_samples(*shown.visual_mesh(), _SAMPLES, 0)
+    if len(samples) == 0:
+        return np.full((height, width, 3), int(_BACKGROUND), np.uint8)
     camera = Intrinsics(fx=1.1 * width, fy=1.1 * width, cx=width / 2, cy=height / 2, width=width, height=height)
-    eye = _fitting_eye(corners, camera)
-    color, hit = Appearance(shown, facing=eye).look(camera, look_at(eye, corners.mean(0)))
-    return _picture(color, hit)
+    stride = max(1, width // 120)
+    best, pictured = -1, None
+    for corner in _CORNERS:
+        eye, target = _fitting_eye(samples, camera, corner)
+        look, pose = Appearance(shown, facing=eye), look_at(eye, target)
+        covered = int(look.look(camera, pose, stride)[1].sum())
+        if covered > best:
+            best, pictured = covered, (look, pose)
+    assert pictured is not None
+    return _picture(*pictured[0].look(camera, pictured[1]))
 
 
 def render_from_above(
@@ -57,27 +69,28 @@ def _opened(scene: SceneGeometry) -> SceneGeometry:
 
 
 def _bounds(scene: SceneGeometry) -> tuple[np.ndarray, np.ndarray]:
-    """Corners of the box that holds all but the outermost percent of the points, at least 10 cm wide."""
-    points = scene.visual_mesh()[0].astype(np.float64)
-    if len(points) == 0:
-        points = np.zeros((1, 3))
-    low, high = np.percentile(points, 1, axis=0), np.percentile(points, 99, axis=0)
-    return low - 0.05, high + 0.05
+    """Corners of the box that holds all but the outermost percent of the surface, and a little air around it."""
+    samples = area_samples(*scene.visual_mesh(), _SAMPLES, 0)
+    if len(samples) == 0:
+        samples = np.zeros((1, 3))
+    return np.percentile(samples, 1, axis=0) - 0.1, np.percentile(samples, 99, axis=0) + 0.1
 
 
 def _picture(color: np.ndarray, hit: np.ndarray) -> np.ndarray:
     return np.clip(np.round(np.where(hit[..., None], color, _BACKGROUND)), 0, 255).astype(np.uint8)
 
 
-def _fitting_eye(corners: np.ndarray, camera: Intrinsics) -> np.ndarray:
-    """The nearest eye that sees all corners, going back from their middle along a fixed oblique direction."""
-    middle = corners.mean(0)
-    distance = float(np.linalg.norm(corners - middle, axis=1).max()) + 0.1
+def _fitting_eye(samples: np.ndarray, camera: Intrinsics, corner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest eye in the direction `corner` that sees all but the outermost samples, and where it looks."""
+    low, high = np.percentile(samples, 3, axis=0), np.percentile(samples, 97, axis=0)
+    middle = (low + high) / 2
+    distance = float(np.linalg.norm(high - low)) / 2 + 0.2
     while True:
-        eye = middle + distance * _FROM
-        uv, z = project(transform(invert(look_at(eye, middle)), corners), camera)
-        if z.min() > 0 and (uv > 0).all() and (uv < (camera.width, camera.height)).all():
-            return eye
+        eye = middle + distance * corner
+        uv, z = project(transform(invert(look_at(eye, middle)), samples), camera)
+        inside = (z > 0) & (uv > 0).all(1) & (uv < (camera.width, camera.height)).all(1)
+        if inside.mean() >= _FRAMED:
+            return eye, middle
         distance *= 1.05
 
 
