@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from photo_honesty_cases import FLOOR_TOLERANCE_M, Case
+from photo_honesty_cases import Case
 from scipy.spatial import cKDTree
 
 from lyra_sim.core.records import Intrinsics, Label
@@ -161,6 +161,3 @@ def from_frames(frames) -> Estimate:
         floor=frames.label[0] == int(Label.FLOOR),
         T_world_cam=frames.cam_to_world[0],
     )
-
-
-assert FLOOR_TOLERANCE_M < SLAB_M[0]

@@ -17,10 +17,10 @@ from lyra_sim.depth.floor_patches import Patches
 _DARK = 12.0
 """Lightness below which a surface shows too little to be judged."""
 
-WEIGHTS = np.array([-1.12, 1.40, -0.14, 0.0, -0.38, -0.16, 0.0, 0.0, -5.0, 0.0, 0.0, 3.52, -6.0, 0.0])
-BIAS = 0.98
-THRESHOLD = 2.0
-REGION_WEIGHTS = np.array([1.1, 2.1, 1.9, 0.0, -6.5, 1.9, -2.0, -4.3, 1.8, 0.0, 1.6, -2.7])
+WEIGHTS = np.array([-1.12, 1.40, -0.14, 0.0, -1.0, -0.16, 0.0, 0.0, -5.0, 0.0, 0.0, 3.52, -6.0, 0.0])
+BIAS = 1.2
+THRESHOLD = 1.5
+REGION_WEIGHTS = np.array([1.1, 2.1, 1.9, 0.0, -10.0, 1.9, -2.0, -4.3, 1.8, -12.0, 1.6, -10.0])
 REGION_BIAS = 7.6
 _TOP_COST = 0.7
 """What the upper image edge costs as a rival where it is below the horizon: it may be floor, but rarely is."""
@@ -42,10 +42,11 @@ class Growth:
     """Log odds that the core is floor."""
 
 
-def grow(patches: Patches, *, limit: float = 0.6, sure: float = 2.0) -> Growth:
+def grow(patches: Patches, *, outdoor: bool = False, limit: float = 0.6, sure: float = 3.5) -> Growth:
     """Cheapest-path growth from each superpixel at the lower image edge; the most plausible regions are the core.
 
     Args:
+        outdoor: under a sky, dark ground is common; indoors it is more often a worktop or a shadow.
         limit: most that a path inside the core may cost.
         sure: regions at least this plausible join the best one.
     """
@@ -54,7 +55,7 @@ def grow(patches: Patches, *, limit: float = 0.6, sure: float = 2.0) -> Growth:
     able = (patches.below > 0.6) & (patches.lab[:, 0] > _DARK)
     none = np.zeros(len(patches.size), bool)
     found = [
-        (region_cues(patches, inside, cost, rival) @ REGION_WEIGHTS + REGION_BIAS, inside, cost)
+        (region_cues(patches, inside, rival, outdoor) @ REGION_WEIGHTS + REGION_BIAS, inside, cost)
         for inside, cost in regions(patches, graph, rival, able, limit)
     ]
     if not found:
@@ -101,7 +102,7 @@ REGION_CUES = (
 )
 
 
-def region_cues(patches: Patches, inside: np.ndarray, cost: np.ndarray, rival: np.ndarray) -> Float[np.ndarray, "K"]:
+def region_cues(patches: Patches, inside: np.ndarray, rival: np.ndarray, outdoor: bool) -> Float[np.ndarray, "K"]:
     """What a grown region looks like as a whole, in the order of `REGION_CUES`."""
     height, width = patches.index.shape
     size = patches.size * inside
@@ -123,14 +124,14 @@ def region_cues(patches: Patches, inside: np.ndarray, cost: np.ndarray, rival: n
             bottom.mean(),
             bottom[width // 3 : -(width // 3)].mean(),
             float((length * np.maximum(patches.upright[i], patches.upright[j])).sum()) / total,
-            np.clip((30.0 - mean[0]) / 30.0, 0, 1),
+            np.clip(((16.0 if outdoor else 30.0) - mean[0]) / 30.0, 0, 1),
             np.log(0.05 + float((np.minimum(rival, 3.0) * size).sum()) / area),
             np.log(0.2 + float((patches.border * length).sum()) / total),
             1.0 - rows[0] / height,
             columns.mean(),
-            1.0 - bottom.sum() / max(columns.sum(), 1),
-            np.log(0.3 + float((patches.rough * size).sum()) / area),
-            float((alike * above).sum() / max(above.sum(), 1.0)),
+            max(1.0 - bottom.sum() / max(columns.sum(), 1) - 0.35, 0.0),
+            min(np.log(0.3 + float((patches.rough * size).sum()) / area), 1.5),
+            max(float((alike * above).sum() / max(above.sum(), 1.0)) - 0.1, 0.0),
         ]
     )
 
@@ -180,7 +181,7 @@ class FloorRegion:
 
     mask: Bool[np.ndarray, "H W"]
     core: Bool[np.ndarray, "H W"]
-    cost: Float[np.ndarray, "H W"]
+    plausible: float
     core_share: float
     """Share of the photo that the strictest growth covers; small cores are usually no floor at all."""
 
@@ -196,10 +197,9 @@ def decide(patches: Patches, growth: Growth, cues: Float[np.ndarray, "N K"], val
     links = scipy.sparse.coo_matrix((open_border.astype(float), (i, j)), shape=(n, n))
     _, part = scipy.sparse.csgraph.connected_components(links, directed=False)
     mine = accepted & np.isin(part, np.unique(part[growth.core]))
-    cost = np.where(np.isfinite(growth.cost), growth.cost, 1e6)
     return FloorRegion(
         mask=mine[patches.index] & valid,
         core=growth.core[patches.index] & valid,
-        cost=cost[patches.index],
+        plausible=growth.plausible,
         core_share=share,
     )

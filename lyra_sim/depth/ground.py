@@ -23,7 +23,8 @@ from lyra_sim.geometry.camera import pixel_rays, scaled
 WORK_SIDE_PX = 320
 """Longer side at which floor and sky are decided; edges finer than this are noise of lenses and codecs."""
 _CEILING_M = 2.5
-_MIN_CORE = 0.035
+_MIN_CORE_INDOOR, _MIN_CORE_OUTDOOR = 0.025, 0.012
+_MIN_PLAUSIBLE = 3.5
 _GAP_PX = 5
 _LABELS = np.array([Label.UNKNOWN, Label.FLOOR, Label.OBSTACLE, Label.CEILING], np.uint8)
 
@@ -77,7 +78,8 @@ def look(image: np.ndarray, image_valid: np.ndarray, camera: Intrinsics) -> Sigh
     sky = find_sky(small, lab, elevation, valid)
     lines, upright = _draw_lines(segments, camera, work, gravity.down_cam)
     patches = cut_patches(lab, elevation < -0.03, upright, lines, spacing_px=9)
-    growth = grow(patches)
+    outdoor = bool(sky.mean() > 0.02)
+    growth = grow(patches, outdoor=outdoor)
     ahead, left = heading_axes(gravity.down_cam)
     c, s = math.cos(gravity.yaw_rad), math.sin(gravity.yaw_rad)
     kinds = edge_kinds(lab, rays, gravity.down_cam, np.stack([c * ahead + s * left, c * left - s * ahead]))
@@ -138,7 +140,9 @@ def _posed(capture: Capture, config: GroundConfig, sight: Sight, layout: Layout,
     up = -sight.gravity.down_cam
     points = pixel_rays(capture.intrinsics)[layout.valid] * layout.depth_m[layout.valid][:, None]
     floor = layout.valid & (layout.kind == 1)
-    if sight.region.core_share < _MIN_CORE or floor.mean() < 0.002:
+    smallest = _MIN_CORE_OUTDOOR if _outdoor(sight) else _MIN_CORE_INDOOR
+    doubtful = sight.region.core_share < smallest or sight.region.plausible < _MIN_PLAUSIBLE
+    if doubtful or floor.mean() < 0.002:
         raise SceneError(
             capture.name,
             expected="floor in the lower part of the photo",

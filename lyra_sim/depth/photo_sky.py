@@ -30,10 +30,11 @@ def find_sky(
     above = (elevation_sin > -0.01) & valid
     low = np.percentile(lightness[valid], 60) if valid.any() else 0.0
     blue = (chroma_b < -8) & (chroma_a < 8) & (lightness > 35) & (chroma_a + 0.4 * chroma_b < 2)
-    pale = (lightness > max(88.0, low + 12)) & (chroma_b < 6) & (chroma_b > -30)
+    pale = (lightness > max(88.0, low + 12)) & (chroma_b < 6)
+    cool = (lightness > max(60.0, low + 15)) & (chroma_b < -2)
     smooth = busy < 3.0
     sky = np.zeros(above.shape, bool)
-    for kind in (blue | pale,):
+    for kind in (blue | pale | cool,):
         mask = (kind & smooth & above).astype(np.uint8)
         count, part, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
         for index in range(1, count):
@@ -57,4 +58,5 @@ def _is_sky(part: np.ndarray, stats: np.ndarray, lightness: np.ndarray, chroma_b
     clipped = float((rgb[part].min(-1) > 245).mean())
     if top_contact < 0.12:
         return False
-    return blue_share > 0.7 or clipped > 0.6 or float(lightness[part].mean()) > 94.0
+    cool = float(chroma_b[part].mean()) < -4.0 and top_contact > 0.25
+    return blue_share > 0.7 or cool or clipped > 0.6 or float(lightness[part].mean()) > 94.0
