@@ -34,8 +34,8 @@ BARS = {
                         "floor_prior": 0.2, "floor_given": 0.12, "boundary": 0.6},
 }  # fmt: skip
 AT_MOST = {"gravity_median", "gravity_p90", "floor_prior", "floor_given"}
-COLUMNS = ("photos", "refused", "gravity_median", "gravity_p90", "free_right", "free_found", "floor_prior", "floor_given",
-           "boundary", "absrel_raw", "delta_raw", "absrel_scaled", "delta_scaled")  # fmt: skip
+COLUMNS = ("photos", "refused", "gravity_median", "gravity_p90", "free_right", "free_found", "floor_prior",
+           "floor_given", "boundary", "absrel_raw", "delta_raw", "absrel_scaled", "delta_scaled")  # fmt: skip
 _PROVENANCE = Provenance(backend="benchmark", version="1", config_hash="", seed=0, inputs=(), licences=())
 
 

@@ -26,6 +26,8 @@ _CEILING_M = 2.5
 _MIN_CORE_INDOOR, _MIN_CORE_OUTDOOR = 0.025, 0.012
 _MIN_PLAUSIBLE = 3.5
 _GAP_PX = 5
+_GIVEN_SIGMA = 0.03
+"""A stated camera height is a tape measure's or a mast's, not a survey's."""
 _LABELS = np.array([Label.UNKNOWN, Label.FLOOR, Label.OBSTACLE, Label.CEILING], np.uint8)
 
 
@@ -139,19 +141,9 @@ def _outdoor(sight: Sight) -> bool:
 def _posed(capture: Capture, config: GroundConfig, sight: Sight, layout: Layout, height_m: float) -> PosedFrames:
     up = -sight.gravity.down_cam
     points = pixel_rays(capture.intrinsics)[layout.valid] * layout.depth_m[layout.valid][:, None]
-    floor = layout.valid & (layout.kind == 1)
-    smallest = _MIN_CORE_OUTDOOR if _outdoor(sight) else _MIN_CORE_INDOOR
-    doubtful = sight.region.core_share < smallest or sight.region.plausible < _MIN_PLAUSIBLE
-    if doubtful or floor.mean() < 0.002:
-        raise SceneError(
-            capture.name,
-            expected="floor in the lower part of the photo",
-            got=f"{floor.mean():.2%} of the pixels could be floor",
-            todo="Use a photo that shows the floor in front of the camera.",
-        )
+    _insist_on_floor(capture.name, sight, layout)
     T_world_cam = place_origin(points, up, -height_m, np.eye(4))
     given = capture.camera_height_m is not None
-    scale_sigma = 0.03 if given else config.height_prior_sigma
     return PosedFrames(
         frames=Frames(
             images=capture.images,
@@ -166,12 +158,42 @@ def _posed(capture: Capture, config: GroundConfig, sight: Sight, layout: Layout,
             metric="camera_height_given" if given else "camera_height_prior",
             gravity="lines" if sight.gravity.support > 8 else "prior",
             gravity_sigma_rad=float(min(sight.gravity.sigma_rad, math.pi / 4)),
-            scale_sigma=float(math.hypot(scale_sigma, 0.0)),
+            scale_sigma=_scale_sigma(sight, _GIVEN_SIGMA if given else config.height_prior_sigma),
             T_world_source=T_world_cam,
         ),
         environment="outdoor" if _outdoor(sight) else "indoor",
         provenance=dataclasses.replace(capture.provenance, backend="ground", version="1"),
     )
+
+
+def _insist_on_floor(name: str, sight: Sight, layout: Layout) -> None:
+    """Raise SceneError where the foreground is not floor with enough confidence."""
+    region = sight.region
+    smallest = _MIN_CORE_OUTDOOR if _outdoor(sight) else _MIN_CORE_INDOOR
+    share = float((layout.valid & (layout.kind == 1)).mean())
+    if region.core_share == 0 or share < 0.002:
+        got = "nothing in the foreground that could be floor (too dark, cut by edges, or above the horizon)"
+    elif region.core_share < smallest:
+        got = f"a foreground whose even part covers {region.core_share:.1%} of the photo, less than {smallest:.1%}"
+    elif region.plausible < _MIN_PLAUSIBLE:
+        got = f"a foreground that looks more like a table, a worktop or a wall (log odds {region.plausible:.1f})"
+    else:
+        return
+    raise SceneError(
+        name,
+        expected=f"floor in the lower part of the photo, sure to log odds {_MIN_PLAUSIBLE}",
+        got=got,
+        todo="Use a photo that shows more of the floor in front of the camera.",
+    )
+
+
+def _scale_sigma(sight: Sight, height_sigma: float) -> float:
+    """One sigma of ln(scale): the height's, and what a wrong tilt does to the range of the floor (h / tan of the angle
+    below the horizon) at its middle."""
+    rays = pixel_rays(sight.camera)
+    down = (rays @ sight.gravity.down_cam)[sight.region.mask] / np.linalg.norm(rays, axis=-1)[sight.region.mask]
+    angle = max(math.asin(float(np.median(down))), math.radians(20.0))
+    return float(math.hypot(height_sigma, sight.gravity.sigma_rad / (math.sin(angle) * math.cos(angle))))
 
 
 def _label(sight: Sight, layout: Layout, capture: Capture) -> np.ndarray:

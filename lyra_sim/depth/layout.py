@@ -179,7 +179,8 @@ def stand_up(
     stand, _ = _stand(pano_floor, pano_solid, cylinder.inside, cylinder.tan_down, height_m, reach_m)
     ranges = np.where(solid, cylinder.roll_back(stand), 0.0)
     ranges = _level_patches(ranges, patch, solid)
-    depth = np.where(floor, height_m / np.maximum(cylinder.down, 1e-6), ranges / cylinder.flat)
+    plane = np.where(cylinder.down > 1e-6, height_m / np.maximum(cylinder.down, 1e-6), np.inf)
+    depth = np.where(floor, plane, np.minimum(ranges / cylinder.flat, plane))  # nothing is seen through the floor
     kind = np.where(floor, 1, np.where(solid, 2, 0))
     if ceiling_m is not None:
         rise = -cylinder.down * depth

@@ -1,0 +1,190 @@
+"""Observing one photo: gravity from lines, floor on its plane, obstacles upright, doubtful foregrounds refused."""
+
+import dataclasses
+import math
+
+import cv2
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from lyra_sim.config.observe import GroundConfig
+from lyra_sim.core.errors import InputError, SceneError
+from lyra_sim.core.records import Capture, Intrinsics, Label, Provenance
+from lyra_sim.depth.build import build
+from lyra_sim.depth.floor_cues import CUES
+from lyra_sim.depth.ground import observe_photo
+from lyra_sim.depth.layout import cut_behind, make_cylinder, stand_up
+from lyra_sim.depth.lines import camera_down, vote_gravity
+from lyra_sim.procedural.cameras import photo_camera, pinhole
+from lyra_sim.procedural.flat import make_flat
+from lyra_sim.procedural.render import Rendered, render
+from tests.data import shared_data
+
+LEVEL = Intrinsics(fx=200.0, fy=200.0, cx=160.0, cy=120.0, width=320, height=240)
+MADE = Provenance(backend="test", version="1", config_hash="", seed=0, inputs=(), licences=())
+
+
+def photo(image: np.ndarray, camera: Intrinsics, height_m: float | None = None) -> Capture:
+    return Capture(
+        kind="photo",
+        name="photo",
+        images=image[None].copy(),
+        image_valid=np.ones((1, *image.shape[:2]), bool),
+        intrinsics=camera,
+        focal_source="given",
+        camera_height_m=height_m,
+        facts={},
+        provenance=MADE,
+    )
+
+
+@pytest.fixture(scope="module")
+def flat() -> tuple[Rendered, np.ndarray, Intrinsics]:
+    scene = make_flat(5003)
+    camera = pinhole(480, 320, 70.0)
+    pose = photo_camera(scene, 5003, height_m=1.2, pitch_deg=20.0, intrinsics=camera)
+    return render(scene, pose, camera, noise_seed=1), pose, camera
+
+
+@pytest.mark.parametrize(("pitch", "roll", "yaw"), [(0, 0, 20), (25, 3, 40), (-8, -4, 70), (38, 1, 5)])
+def test_gravity_of_a_manhattan_box(pitch: float, roll: float, yaw: float):
+    """Lines of a box world, turned by scipy's rotations and projected here, with half a pixel of noise."""
+    rng = np.random.default_rng(3)
+    turn = Rotation.from_euler("ZXY", [roll, pitch, yaw], degrees=True).as_matrix()  # world (y down) to camera
+    segments = []
+    while len(segments) < 60:
+        start = rng.uniform([-4, -2, 1], [4, 2, 9])
+        ends = np.stack([start, start + np.eye(3)[rng.integers(3)] * rng.uniform(0.5, 2)]) @ turn.T
+        uv = ends[:, :2] / ends[:, 2:] * 200 + [160, 120] + rng.normal(0, 0.3, (2, 2))
+        if (ends[:, 2] > 0.3).all() and (np.abs(uv - [160, 120]) < [160, 120]).all() and np.ptp(uv, 0).max() > 12:
+            segments.append(uv.ravel())
+    found = vote_gravity(np.array(segments), LEVEL)
+    error = math.degrees(math.acos(min(float(found.down_cam @ turn[:, 1]), 1.0)))
+    assert error < 1.0
+    assert error < 4 * math.degrees(found.sigma_rad) < 16
+
+
+def test_without_lines_the_prior_speaks_and_says_that_it_is_unsure():
+    found = vote_gravity(np.zeros((0, 4)), LEVEL)
+    assert math.degrees(found.pitch_rad) == pytest.approx(8, abs=1)
+    assert math.degrees(found.sigma_rad) > 10
+
+
+def test_floor_lies_on_its_plane_and_is_floor_in_truth(flat):
+    view, pose, camera = flat
+    seen = observe_photo(photo(np.asarray(view.image), camera, 1.2), GroundConfig())
+    frames = seen.frames
+    floor, valid = frames.label[0] == Label.FLOOR, frames.valid[0]
+    rays = np.stack(
+        [
+            (np.arange(480)[None, :] + 0.5 - camera.cx) / camera.fx * np.ones((320, 1)),
+            (np.arange(320)[:, None] + 0.5 - camera.cy) / camera.fy * np.ones((1, 480)),
+            np.ones((320, 480)),
+        ],
+        -1,
+    )
+    points = (rays * frames.depth_m[0][..., None]) @ frames.cam_to_world[0][:3, :3].T + frames.cam_to_world[0][:3, 3]
+    assert np.abs(points[floor][:, 2]).max() < 1e-4
+    assert points[valid & ~floor][:, 2].min() > -1e-3
+    truth = np.asarray(view.label) == Label.FLOOR
+    assert (floor & truth).sum() > 0.9 * floor.sum()
+    assert (floor & truth).sum() > 0.4 * truth.sum()
+    known = floor & truth
+    assert np.median(np.abs(frames.depth_m[0][known] / np.asarray(view.depth_m)[known] - 1)) < 0.05
+    assert frames.cam_to_world[0][2, 3] == pytest.approx(1.2)
+    up = pose[:3, :3].T @ [0, 0, 1]
+    assert math.degrees(math.acos(frames.cam_to_world[0][2, :3] @ up)) < 2.5
+    assert abs(frames.cam_to_world[0][1, 2]) < 1e-9, "x is the camera's heading"
+    assert seen.environment == "indoor"
+    assert seen.frame.metric == "camera_height_given"
+    assert np.array_equal(seen.frame.T_world_source, frames.cam_to_world[0])
+
+
+def test_height_sets_the_scale_and_the_prior_owns_up_to_its_doubt(flat):
+    view, _, camera = flat
+    image = np.asarray(view.image)
+    observe = build(GroundConfig(height_prior_m=1.2, height_prior_sigma=0.25))
+    prior, given = observe(photo(image, camera)), observe(photo(image, camera, 1.2))
+    assert np.array_equal(prior.frames.depth_m, given.frames.depth_m)
+    assert prior.frame.metric == "camera_height_prior"
+    assert prior.frame.scale_sigma > 0.25 > given.frame.scale_sigma
+    high = observe(photo(image, camera, 1.8))
+    floor = (given.frames.label == Label.FLOOR) & (high.frames.label == Label.FLOOR)
+    assert np.allclose(high.frames.depth_m[floor], 1.5 * given.frames.depth_m[floor], rtol=1e-5)
+
+
+def test_the_same_photo_gives_the_same_bytes(flat):
+    view, _, camera = flat
+    a, b = (observe_photo(photo(np.asarray(view.image), camera), GroundConfig()) for _ in range(2))
+    for field in dataclasses.fields(a.frames):
+        one, two = getattr(a.frames, field.name), getattr(b.frames, field.name)
+        assert not isinstance(one, np.ndarray) or one.tobytes() == two.tobytes()
+
+
+@pytest.mark.parametrize("kind", ["black", "white", "noise", "close-up"])
+def test_no_floor_no_world(kind: str):
+    rng = np.random.default_rng(0)
+    image = {
+        "black": np.zeros((240, 320, 3), np.uint8),
+        "white": np.full((240, 320, 3), 255, np.uint8),
+        "noise": rng.integers(0, 256, (240, 320, 3), np.uint8),
+        "close-up": cv2.GaussianBlur(rng.integers(0, 256, (240, 320, 3), np.uint8), (0, 0), 12) // 4,
+    }[kind]
+    with pytest.raises(SceneError):
+        observe_photo(photo(image, LEVEL), GroundConfig())
+
+
+def test_a_walk_is_not_a_photo():
+    two = np.zeros((2, 8, 8, 3), np.uint8)
+    capture = dataclasses.replace(photo(two[0], LEVEL), images=two, image_valid=np.ones((2, 8, 8), bool))
+    with pytest.raises(InputError):
+        observe_photo(capture, GroundConfig())
+
+
+def test_walls_stand_where_the_floor_ends():
+    """Level camera 1.2 m up: a floor that ends at row 180 ends 1.2 * 200 / 59.5 m ahead, and so does the wall."""
+    floor = np.zeros((240, 320), bool)
+    floor[180:] = True
+    sky = np.zeros_like(floor)
+    cylinder = make_cylinder(LEVEL, np.array([0.0, 1.0, 0.0]))
+    patch = np.arange(240 * 320).reshape(240, 320) // 320 // 10 * 40 + np.arange(320) // 8
+    layout = stand_up(cylinder, floor, sky, patch, height_m=1.2, reach_m=25.0, ceiling_m=2.5)
+    middle = slice(150, 170)
+    assert layout.depth_m[100, middle] == pytest.approx(np.full(20, 1.2 * 200 / 60), rel=0.03)
+    assert layout.depth_m[230, middle] == pytest.approx(np.full(20, 1.2 * 200 / 110.5), rel=1e-6)
+    assert (layout.kind[2, middle] == 3).all(), "the upper edge looks at the ceiling: 1.3 m up at 2.2 m"
+    assert layout.depth_m[2, middle] == pytest.approx(np.full(20, 1.3 * 200 / 117.5), rel=1e-6)
+
+
+def test_floor_behind_an_obstacle_needs_proof_of_its_own():
+    floor = np.ones((240, 320), bool)
+    floor[:130] = False
+    floor[170:190, 100:200] = False
+    sure = np.zeros_like(floor)
+    cylinder = make_cylinder(LEVEL, np.array([0.0, 1.0, 0.0]))
+    front = cut_behind(cylinder, floor, sure, gap_px=5)
+    assert not front[140:165, 110:190].any()
+    assert front[195:235, 110:190].all()
+    assert front[140:235, 220:300].mean() > 0.98
+    sure[140:170, 100:200] = True
+    assert cut_behind(cylinder, floor, sure, gap_px=5)[142:165, 110:190].mean() > 0.98
+
+
+def test_camera_down_is_what_the_angles_say():
+    assert camera_down(0.0, 0.0) == pytest.approx([0, 1, 0])
+    assert camera_down(math.radians(30), 0.0)[2] == pytest.approx(0.5)
+    assert len(CUES) == len(set(CUES))
+
+
+def test_gravity_of_a_real_photo():
+    """`hololens_office` has Y-up poses: the camera's true down direction is known from them alone."""
+    folder = shared_data("rgbd_sequence", "hololens_office")
+    camera = Intrinsics(fx=495.57, fy=495.48, cx=270.0, cy=169.69, width=540, height=360)
+    pose = np.loadtxt(folder / "poses.txt").reshape(-1, 4, 4)[0]
+    image = cv2.imread(str(sorted((folder / "color").iterdir())[0]))
+    assert image is not None
+    seen = observe_photo(photo(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), camera, 1.61), GroundConfig())
+    up = pose[:3, :3].T @ [0, 1, 0]
+    assert math.degrees(math.acos(seen.frame.T_world_source[2, :3] @ up)) < 2.5
+    assert (seen.frames.label[0, -40:, 150:250] == Label.FLOOR).mean() > 0.5
