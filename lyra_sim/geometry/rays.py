@@ -10,7 +10,11 @@ import libusb_package
 import numpy as np
 from jaxtyping import Float, Int
 
+from lyra_sim.geometry.triangles import nearest_points, split_long
+
 _NO_HIT = 0xFFFFFFFF
+_LONGEST_M = 1.0
+"""Longer edges are halved for distance queries."""
 
 
 def _open3d() -> Any:
@@ -32,13 +36,12 @@ class RayScene:
     def __init__(self, vertices: np.ndarray, faces: np.ndarray) -> None:
         self.empty = len(faces) == 0
         if not self.empty:
-            o3d = _open3d()
-            self._tensor = o3d.core.Tensor
-            self._scene = o3d.t.geometry.RaycastingScene(nthreads=0)
-            self._scene.add_triangles(
-                self._tensor(np.ascontiguousarray(vertices, np.float32)),
-                self._tensor(np.ascontiguousarray(faces, np.uint32)),
-            )
+            self._tensor = _open3d().core.Tensor
+            self._corners = np.asarray(vertices, np.float64)[faces]
+            self._middle = (self._corners.min(axis=(0, 1)) + self._corners.max(axis=(0, 1))) / 2
+            self._scene = self._scene_of(vertices, faces)
+            self._near: tuple[Any, np.ndarray, np.ndarray] | None = None
+            """Scene for distances, its triangles and which face each belongs to; made when first asked for."""
 
     def cast(
         self, origins: Float[np.ndarray, "N 3"], directions: Float[np.ndarray, "N 3"]
@@ -58,14 +61,32 @@ class RayScene:
         """Unsigned distance of points to the nearest triangle, metres (inf for an empty scene)."""
         if self.empty:
             return np.full(len(points), np.inf)
-        return (
-            self._scene.compute_distance(self._tensor(np.ascontiguousarray(points, np.float32)))
-            .numpy()
-            .astype(np.float64)
-        )
+        nearest, _ = self.closest(points)
+        return np.linalg.norm(nearest - points, axis=1)
 
     def closest(self, points: Float[np.ndarray, "N 3"]) -> tuple[Float[np.ndarray, "N 3"], Int[np.ndarray, "N"]]:
-        """Nearest point on the triangles and the face it lies on. The scene must not be empty."""
+        """Nearest point on the triangles and the face it lies on. The scene must not be empty.
+
+        Open3D answers in float32, which puts the nearest point centimetres off on long thin triangles. So it is asked
+        about short pieces of them, near its origin, and the point itself is computed anew in float64.
+        """
         assert not self.empty
-        found = self._scene.compute_closest_points(self._tensor(np.ascontiguousarray(points, np.float32)))
-        return found["points"].numpy().astype(np.float64), found["primitive_ids"].numpy().astype(np.int64)
+        if self._near is None:
+            pieces, parent = split_long(self._corners, _LONGEST_M)
+            self._near = (
+                self._scene_of(pieces.reshape(-1, 3) - self._middle, np.arange(3 * len(pieces))),
+                pieces,
+                parent,
+            )
+        scene, pieces, parent = self._near
+        found = scene.compute_closest_points(self._tensor((points - self._middle).astype(np.float32)))
+        piece = found["primitive_ids"].numpy().astype(np.int64)
+        return nearest_points(points, pieces[piece]), parent[piece]
+
+    def _scene_of(self, vertices: np.ndarray, faces: np.ndarray) -> Any:
+        scene = _open3d().t.geometry.RaycastingScene(nthreads=0)
+        scene.add_triangles(
+            self._tensor(np.ascontiguousarray(vertices, np.float32)),
+            self._tensor(np.ascontiguousarray(faces.reshape(-1, 3), np.uint32)),
+        )
+        return scene
