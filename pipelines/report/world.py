@@ -6,7 +6,7 @@ import shutil
 from typing import Any
 
 from lyra_sim.config.world import WorldConfig
-from lyra_sim.core.records import Capture, Gate, Surface, World
+from lyra_sim.core.records import Capture, Colliders, Gate, Surface, World
 from lyra_sim.io.records import load_record
 from pipelines.report.html import world_page
 from pipelines.report.pictures import world_pictures
@@ -22,7 +22,8 @@ def validate_world(job: Job, world: World, surface: Surface, config: WorldConfig
     for stage in ("usd", "tasks"):
         shutil.copytree(job.inputs[stage], assembled, dirs_exist_ok=True)
     job.report("gates")
-    reraster = map_gate(assembled, floor=surface.floor, config=config.tasks)
+    colliders = load_record(Colliders, job.inputs["collide"])
+    reraster = map_gate(assembled, floor=surface.floor, config=config.tasks, colliders=colliders)
     found = scene_gates(assembled, world=world, surface=surface, reraster=reraster)
     capture = load_record(Capture, job.inputs["capture"])
     pictures = world_pictures(assembled, capture, world)
