@@ -1,0 +1,135 @@
+"""Whole runs of the command on the examples: what is written, that it is complete, resumable and repeatable."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.faults.kill import kill_matrix
+from tests.tree_hash import tree_hash
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "examples"
+SCENE_FILES = (
+    "scene.usda stage.usda geometry.usdc colliders.usdc splats.usdc labels.usda nav_collision.usdc scene.usdz mesh.glb "
+    "splats.ply points.ply walk.mp4 trajectory.npz preview.png ATTRIBUTION.json report.json report.html "
+    "omap/occupancy_map.yaml omap/occupancy_map.png"
+).split()
+NAV_FILES = "map.yaml map.png map.pgm episodes.json.gz fields.npz free_points.csv gates.json preview.png".split()
+GATES = (
+    "usd_errors collider_surface_median_m collider_surface_p95_m collider_surface_max_m "
+    "collider_depth_p95_m free_blocked_share floor_hole_m2 floor_fit_p95_m scale_sigma "
+    "drop_rest_share map_reraster_iou reprojection_psnr_db input_coverage_share licence_complete"
+).split()
+
+
+def lyra(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "pipelines", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """A finished run over one walk, one photo, one broken image and a file that is no input."""
+    folder = tmp_path_factory.mktemp("whole")
+    sources = folder / "in"
+    shutil.copytree(EXAMPLES / "walk_flat_1", sources / "walk_flat_1")
+    shutil.copy(EXAMPLES / "photo_indoor.jpg", sources)
+    (sources / "broken.jpg").write_bytes((EXAMPLES / "photo_street.jpg").read_bytes()[:9000])
+    (sources / "notes.txt").write_text("not an input")
+    result = lyra("run", sources, "--out", folder / "out", "--workers", 2)
+    assert result.returncode == 3, result.stderr
+    assert "Traceback" not in result.stdout + result.stderr
+    return folder
+
+
+def summary(folder: Path) -> dict:
+    return json.loads((folder / "out" / "summary.json").read_text())
+
+
+def by_prefix(folder: Path, prefix: str) -> dict:
+    return next(row for row in summary(folder)["worlds"] if row["name"].startswith(prefix))
+
+
+@pytest.mark.parametrize("prefix", ["walk-flat-1", "photo-indoor"])
+def test_good_inputs_become_complete_worlds(finished, prefix):
+    row = by_prefix(finished, prefix)
+    assert row["status"] == "published", row["reason"]
+    world = finished / "out" / row["path"]
+    for name in SCENE_FILES:
+        assert (world / name).stat().st_size > 0, name
+    report = json.loads((world / "report.json").read_text())
+    assert [gate["name"] for gate in report["gates"]] == GATES
+    assert all(gate["ok"] for gate in report["gates"])
+    for robot in ("jetbot", "nova_carter"):
+        for name in NAV_FILES:
+            assert (world / "nav" / robot / name).exists(), f"{robot}/{name}"
+    assert report["world"] == row["name"] and report["licences"]
+    assert not list(world.rglob("COMMIT.json"))
+
+
+def test_walk_is_trainable_for_both_robots(finished):
+    assert by_prefix(finished, "walk-flat-1")["trainable"] == ["jetbot", "nova_carter"]
+
+
+def test_broken_input_is_quarantined_with_its_reason_and_costs_nobody_else(finished):
+    row = by_prefix(finished, "broken")
+    assert (row["status"], row["stage"]) == ("quarantined", "capture")
+    assert "broken" in row["reason"]
+    folder = finished / "out" / row["path"]
+    assert folder.parent.name == "quarantined" and not (folder / "stage.usda").exists()
+    assert any(item["path"].endswith("notes.txt") for item in summary(finished)["skipped"])
+    assert summary(finished)["counts"]["published"] == 2
+
+
+def test_index_and_world_list(finished):
+    lines = [json.loads(line) for line in (finished / "out" / "worlds.jsonl").read_text().splitlines()]
+    assert len(lines) == 2
+    assert all(line["split"] in ("train", "val", "test") and line["robots"] for line in lines)
+    page = (finished / "out" / "index.html").read_text()
+    assert all(row["name"] in page for row in summary(finished)["worlds"])
+    assert "http://" not in page and "https://" not in page
+
+
+def test_second_run_does_nothing_and_changes_no_byte(finished):
+    before = tree_hash(finished / "out")
+    events = (finished / "out" / ".lyra" / "events.jsonl").read_text()
+    assert lyra("run", finished / "in", "--out", finished / "out").returncode == 3
+    assert (finished / "out" / ".lyra" / "events.jsonl").read_text() == events
+    assert tree_hash(finished / "out") == before
+
+
+def test_show_explain_and_validate(finished):
+    row = by_prefix(finished, "walk-flat-1")
+    assert row["name"] in lyra("show", finished / "out").stdout
+    assert json.loads(lyra("show", finished / "out", "--json").stdout)["worlds"]
+    assert "first run" in lyra("explain", finished / "out", row["name"]).stdout
+    result = lyra("validate", finished / "out" / row["path"] / "scene.usda")
+    assert result.returncode == 0, result.stdout
+
+
+def test_wrong_command_lines_exit_with_two_and_say_what_to_do(tmp_path):
+    for arguments in (
+        ("run", tmp_path / "nowhere", "--out", tmp_path / "out"),
+        ("run", EXAMPLES, "--out", tmp_path / "out", "--set", "surface.snapp_m=1"),
+        ("run", tmp_path, "--out", tmp_path / "out"),
+        ("show", tmp_path),
+        ("run", EXAMPLES),
+    ):
+        result = lyra(*arguments)
+        assert result.returncode == 2, result.stderr
+        assert "Traceback" not in result.stderr and result.stderr.strip()
+
+
+@pytest.mark.parametrize(("engine", "sent"), [("local", signal.SIGKILL), ("ray", signal.SIGINT)])
+def test_killed_run_ends_in_the_same_bytes(tmp_path, engine, sent):
+    result = kill_matrix(
+        [str(EXAMPLES / "photo_indoor.jpg")], tmp_path, engine=engine, workers=1, kills=1, sent=sent, sets=[], seed=3
+    )
+    assert result["ok"], result
