@@ -17,5 +17,5 @@ class ValidateConfig(Config):
     """About as many pixels of each of them are compared."""
     drop_balls: int = Field(default=64, ge=1)
     """Most balls dropped, spread evenly over the free points."""
-    drop_deadline_s: float = Field(default=900.0, gt=10)
+    drop_deadline_s: float = Field(default=600.0, gt=10)
     """Longest time the physics engine may take, its first compilation included."""

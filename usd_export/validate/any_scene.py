@@ -19,7 +19,7 @@ _SPAWNS = 24
 _APART_M = 0.25
 _LEVEL_M = 0.05
 """Heights this close count as one storey."""
-_DEADLINE_S = 900.0
+_DEADLINE_S = 600.0
 
 
 def validate_any(path: Path, *, physics: bool = False) -> tuple[Gate, ...]:
