@@ -8,15 +8,17 @@ import numpy as np
 
 from lyra_sim.collision.hulls import MOST_VERTICES, Triangles, hull_of, patch_hulls
 from lyra_sim.collision.measure import in_state
+from lyra_sim.collision.solid import closed, convexity, solid_of
 from lyra_sim.collision.static_mesh import rest_of
 from lyra_sim.config.geometry3d import ConvexConfig
 from lyra_sim.core.records import ColliderPart, FloorGrid, Label, SpaceGrid, Surface, TriMesh
 from lyra_sim.geometry.rays import RayScene
 from lyra_sim.surface.clean import face_components, face_normals_areas, select_faces
-from lyra_sim.surface.decimate import decimate
+from lyra_sim.surface.decimate import decimate, simplify_triangles
 from lyra_sim.surface.floor_mesh import floor_quads, merged_rectangles, one_state
 from lyra_sim.surface.heightmap import lowest_surface, window_medians
 from lyra_sim.surface.label import WallPlane, wall_planes
+from lyra_sim.surface.linear import turned
 
 SLAB_M = 0.1
 """Thickness of floor and wall slabs; PhysX fattens thinner hulls by itself."""
@@ -27,7 +29,10 @@ WALL_CELL_M = 0.05
 WALL_SIDE_CELLS = 30
 OFFSET_STEP_M = 0.015
 COMPACT = 1.3
-"""Surface of an object relative to that of its bounding box, up to which CoACD is asked."""
+"""Surface of an object relative to that of its bounding box, up to which its body is looked at."""
+CONVEXITY = 0.6
+"""CoACD gets bodies that fill this much of their hull: a cabinet in a second. A rocking chair took a minute and its
+hulls blocked 8 % of the rays."""
 PATCH_KEEP = 0.15
 """Share of the faces that patches are made from; the noise of full resolution splits them into thousands."""
 
@@ -47,10 +52,9 @@ def convex_parts(surface: Surface, space: SpaceGrid, config: ConvexConfig) -> tu
             number += 1
     loose = select_faces(rest, ~on_plane)
     objects, left = _objects(loose, config)
-    free = in_state(space, 1)
     for n, piece in enumerate(objects):
         parts += [
-            _part(f"object_{n}_{k}", Label.OBJECT, hull) for k, hull in enumerate(_decompose(piece, config, free))
+            _part(f"object_{n}_{k}", Label.OBJECT, hull) for k, hull in enumerate(_decompose(piece, space, config))
         ]
     for label in (Label.WALL, Label.CEILING, Label.OBSTACLE, Label.OBJECT):
         piece = select_faces(left, left.face_label == label)
@@ -72,7 +76,7 @@ def wall_slabs(mesh: TriMesh, plane: WallPlane, space: SpaceGrid) -> list[Triang
     """
     along = np.array([-plane.normal[1], plane.normal[0], 0.0])
     axes = np.stack([along, [0.0, 0.0, 1.0], -plane.normal])  # looking from free space, "lowest" is nearest
-    local = mesh.vertices.astype(np.float64) @ axes.T
+    local = turned(mesh.vertices.astype(np.float64), axes)
     faces = mesh.faces[plane.faces]
     used = local[faces].reshape(-1, 3)
     origin = np.floor(used[:, :2].min(axis=0) / WALL_CELL_M) * WALL_CELL_M
@@ -88,18 +92,19 @@ def wall_slabs(mesh: TriMesh, plane: WallPlane, space: SpaceGrid) -> list[Triang
         a, b = origin + np.array([i0, j0]) * WALL_CELL_M, origin + np.array([i1, j1]) * WALL_CELL_M
         u, v = np.meshgrid(np.arange(i0, i1) + 0.5, np.arange(j0, j1) + 0.5, indexing="ij")
         centre = origin + np.stack([u.ravel(), v.ravel()], axis=1) * WALL_CELL_M
-        behind = [np.column_stack([centre, np.full(len(centre), front + d)]) @ axes for d in (0.06, 0.08, SLAB_M)]
+        behind = [
+            turned(np.column_stack([centre, np.full(len(centre), front + d)]), axes.T) for d in (0.06, 0.08, SLAB_M)
+        ]
         thick = THIN_SLAB_M if free(np.concatenate(behind)).any() else SLAB_M
         corner = [(x, y, z) for x in (a[0], b[0]) for y in (a[1], b[1]) for z in (front, front + thick)]
-        hulls.append(hull_of(np.array(corner) @ axes))
+        hulls.append(hull_of(turned(np.array(corner), axes.T)))
     return hulls
 
 
 def _objects(mesh: TriMesh, config: ConvexConfig) -> tuple[list[TriMesh], TriMesh]:
-    """The largest loose compact objects, decimated, and what is left (decimated too).
+    """The largest loose compact objects, and what is left, decimated.
 
-    A compact object has little more surface than its bounding box; a plant has far more, and CoACD needs half a minute
-    for it.
+    A compact object has little more surface than its bounding box; a plant has far more.
     """
     _, area = face_normals_areas(mesh.vertices, mesh.faces)
     candidate = np.nonzero(mesh.face_label == Label.OBJECT)[0]
@@ -117,19 +122,28 @@ def _objects(mesh: TriMesh, config: ConvexConfig) -> tuple[list[TriMesh], TriMes
             x, y, z = np.ptp(corners, axis=0)
             if total[k] <= COMPACT * 2.0 * (x * y + y * z + z * x):
                 taken |= piece
-                objects.append(decimate(select_faces(mesh, piece), config.most_triangles, keep_borders=False))
+                objects.append(select_faces(mesh, piece))
     left = select_faces(mesh, ~taken)
     return objects, decimate(left, int(np.ceil(PATCH_KEEP * len(left.faces))))
 
 
-def _decompose(piece: TriMesh, config: ConvexConfig, free: Callable[[np.ndarray], np.ndarray]) -> list[Triangles]:
-    """Hulls of one object by CoACD. A hull of which more than a tenth is known to be free is dropped, and the faces
-    that no hull then comes near become patches."""
+def _decompose(piece: TriMesh, space: SpaceGrid, config: ConvexConfig) -> list[Triangles]:
+    """Hulls of one object by CoACD, from its closed body if that is simple enough, else patches.
+
+    A hull of which more than a tenth is known to be free is dropped, and the faces that no hull then comes near become
+    patches.
+    """
+    body = solid_of(piece, space)
+    if body is None:
+        return patch_hulls(piece)
+    vertices, faces = simplify_triangles(*body, config.most_triangles)
+    if not closed(faces) or convexity(vertices, faces) < CONVEXITY:
+        return patch_hulls(decimate(piece, int(np.ceil(PATCH_KEEP * len(piece.faces)))))
     coacd.set_log_level("error")
     found = coacd.run_coacd(
-        coacd.Mesh(np.array(piece.vertices, np.float64), np.array(piece.faces, np.int32)),
+        coacd.Mesh(vertices.astype(np.float64), faces),
         threshold=config.concavity,
-        preprocess_resolution=20,
+        preprocess_mode="off",
         resolution=300,
         mcts_nodes=4,
         mcts_iterations=8,
@@ -138,6 +152,7 @@ def _decompose(piece: TriMesh, config: ConvexConfig, free: Callable[[np.ndarray]
         max_ch_vertex=MOST_VERTICES,
         seed=0,
     )
+    free = in_state(space, 1)
     hulls = [hull_of(np.asarray(vertices, np.float64)) for vertices, _ in found]
     hulls = [hull for hull in hulls if _free_share(hull, free) <= 0.1]
     if not hulls:
@@ -148,14 +163,15 @@ def _decompose(piece: TriMesh, config: ConvexConfig, free: Callable[[np.ndarray]
         np.concatenate([faces + n for (_, faces), n in zip(hulls, start, strict=False)]),
     )
     bare = scene.distance(piece.vertices[piece.faces].mean(axis=1)) > 0.03
-    return hulls + patch_hulls(select_faces(piece, bare))
+    left = select_faces(piece, bare)
+    return hulls + patch_hulls(decimate(left, int(np.ceil(PATCH_KEEP * len(left.faces)))))
 
 
 def _free_share(hull: Triangles, free: Callable[[np.ndarray], np.ndarray]) -> float:
     """Share of 500 points inside a hull (convex mixtures of its vertices) that lie in free space."""
     rng = np.random.default_rng(0)
     weight = rng.dirichlet(np.full(len(hull[0]), 0.3), 500)
-    return float(free(weight @ hull[0]).mean())
+    return float(free(turned(weight, hull[0].T)).mean())
 
 
 def _part(name: str, label: Label, hull: Triangles) -> ColliderPart:

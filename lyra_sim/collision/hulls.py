@@ -6,6 +6,7 @@ from scipy.spatial import ConvexHull
 
 from lyra_sim.core.records import TriMesh
 from lyra_sim.surface.clean import face_normals_areas
+from lyra_sim.surface.linear import turned
 
 MOST_VERTICES = 60
 """PhysX cooks hulls of more than 64 vertices anew on a GPU."""
@@ -21,7 +22,7 @@ def hull_of(points: Float[np.ndarray, "K 3"]) -> Triangles:
     hull = ConvexHull(points)
     if len(hull.vertices) > MOST_VERTICES:
         points = points[hull.vertices]
-        points = points[np.unique((_directions(MOST_VERTICES) @ points.T).argmax(axis=1))]
+        points = points[np.unique(turned(_directions(MOST_VERTICES), points).argmax(axis=1))]
         hull = ConvexHull(points)
     used = np.sort(hull.vertices)
     place = np.zeros(len(points), np.int64)

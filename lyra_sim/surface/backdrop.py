@@ -4,8 +4,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from lyra_sim.core.records import FaceOrigin, Frames, Label, TriMesh
-from lyra_sim.geometry.camera import invert, pixel_rays, transform
+from lyra_sim.geometry.camera import invert, pixel_rays
 from lyra_sim.geometry.rays import RayScene
+from lyra_sim.surface.linear import moved, turned
 
 SPREAD = 1.25
 """A quad whose corners differ more than this in depth straddles an edge; it then hangs at its far end, no skirts."""
@@ -32,7 +33,7 @@ def backdrop(frames: Frames, near: TriMesh, near_range_m: float, most_faces: int
     z[straddles] = z[straddles].max(axis=1, keepdims=True)
     u, v = columns[corner[..., 1]], rows[corner[..., 0]]
     rays = np.stack([(u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy, np.ones(u.shape)], axis=-1)
-    points = transform(frames.cam_to_world[0], rays * z[..., None])
+    points = moved(frames.cam_to_world[0], rays * z[..., None])
     vertices, index = np.unique(np.round(points.reshape(-1, 3), 4), axis=0, return_inverse=True)
     index = index.reshape(-1, 4)
     faces = np.concatenate([index[:, [0, 1, 2]], index[:, [0, 2, 3]]]).astype(np.int32).reshape(-1, 3)
@@ -58,7 +59,7 @@ def _uncovered(frames: Frames, near: TriMesh, rows: np.ndarray, columns: np.ndar
     for fv, fu in ((0.5, 0.5), (0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)):
         v = rows[:-1] + np.floor(fv * (height - 1)).astype(np.int64)
         u = columns[:-1] + np.floor(fu * (width - 1)).astype(np.int64)
-        direction = rays[np.ix_(v, u)].reshape(-1, 3) @ R.T
+        direction = turned(rays[np.ix_(v, u)].reshape(-1, 3), R)
         t, _, _ = scene.cast(np.broadcast_to(origin, direction.shape), direction)
         sky = frames.label[0][np.ix_(v, u)] == Label.SKY
         out |= np.isinf(t).reshape(out.shape) & ~sky
@@ -86,7 +87,7 @@ def _corner_depths(frames: Frames, rows: np.ndarray, columns: np.ndarray) -> Flo
 def _colors(frames: Frames, points: Float[np.ndarray, "N 3"]) -> np.ndarray:
     """Colour of the pixel each point projects to."""
     camera = frames.intrinsics
-    cam = transform(invert(frames.cam_to_world[0]), points)
+    cam = moved(invert(frames.cam_to_world[0]), points)
     z = np.maximum(cam[:, 2], 1e-6)
     u = np.clip(cam[:, 0] / z * camera.fx + camera.cx, 0, camera.width - 1).astype(np.int64)
     v = np.clip(cam[:, 1] / z * camera.fy + camera.cy, 0, camera.height - 1).astype(np.int64)

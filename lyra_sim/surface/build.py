@@ -7,13 +7,14 @@ from scipy import ndimage
 from lyra_sim.config.geometry3d import SurfaceConfig
 from lyra_sim.core.errors import SceneError
 from lyra_sim.core.records import FaceOrigin, FloorGrid, Fused, Label, Surface, TriMesh, World
-from lyra_sim.geometry.camera import invert, transform
+from lyra_sim.geometry.camera import invert
 from lyra_sim.surface.backdrop import backdrop
 from lyra_sim.surface.clean import clean, select_faces
 from lyra_sim.surface.decimate import decimate
 from lyra_sim.surface.floor import find_floor
 from lyra_sim.surface.floor_mesh import floor_triangles
 from lyra_sim.surface.label import floor_faces, label_faces
+from lyra_sim.surface.linear import moved
 from lyra_sim.surface.observed import foot_triangles, observe_faces
 from lyra_sim.surface.splats import surfels
 from lyra_sim.surface.texture import paint
@@ -100,7 +101,7 @@ def joined(meshes: list[TriMesh]) -> TriMesh:
 
 def _near_range(world: World, mesh: TriMesh) -> float:
     """Depth at which the near field of a photo ends."""
-    z = transform(invert(world.start.frames.cam_to_world[0]), mesh.vertices.astype(np.float64))[:, 2]
+    z = moved(invert(world.start.frames.cam_to_world[0]), mesh.vertices.astype(np.float64))[:, 2]
     return float(np.percentile(z, 98))
 
 

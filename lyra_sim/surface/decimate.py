@@ -9,25 +9,32 @@ from lyra_sim.geometry.rays import RayScene
 from lyra_sim.surface.clean import clean, select_faces
 
 
-def decimate(mesh: TriMesh, target_faces: int, *, keep_borders: bool = True) -> TriMesh:
+def decimate(mesh: TriMesh, target_faces: int) -> TriMesh:
     """Edge collapse to about `target_faces`; see `simplify` and `with_attributes`."""
     if len(mesh.faces) <= max(target_faces, 4):
         return mesh
-    return with_attributes(*simplify(mesh, target_faces, keep_borders=keep_borders), mesh)
+    return with_attributes(*simplify(mesh, target_faces), mesh)
 
 
-def simplify(
-    mesh: TriMesh, target_faces: int, *, keep_borders: bool = True
+def simplify(mesh: TriMesh, target_faces: int) -> tuple[Float32[np.ndarray, "N 3"], Int32[np.ndarray, "M 3"]]:
+    """`simplify_triangles` of a mesh, borders kept."""
+    return simplify_triangles(mesh.vertices, mesh.faces, target_faces)
+
+
+def simplify_triangles(
+    vertices: np.ndarray, faces: np.ndarray, target_faces: int
 ) -> tuple[Float32[np.ndarray, "N 3"], Int32[np.ndarray, "M 3"]]:
-    """Quadric edge collapse (Garland and Heckbert 1997) to about `target_faces`; borders stay where they are unless
-    told otherwise. Deterministic. Vertices and faces as the library gives them (slivers possible)."""
-    vertices, faces = fast_simplification.simplify(
-        np.array(mesh.vertices, np.float64),  # copies: the library refuses read-only arrays
-        np.array(mesh.faces, np.int32),
+    """Quadric edge collapse (Garland and Heckbert 1997) to about `target_faces`; borders stay where they are.
+    Deterministic. Vertices and faces as the library gives them (slivers possible)."""
+    if len(faces) <= max(target_faces, 4):
+        return np.asarray(vertices, np.float32), np.asarray(faces, np.int32)
+    fewer_vertices, fewer_faces = fast_simplification.simplify(
+        np.array(vertices, np.float64),  # copies: the library refuses read-only arrays
+        np.array(faces, np.int32),
         target_count=target_faces,
-        preserve_border=keep_borders,
+        preserve_border=True,
     )[:2]
-    return np.asarray(vertices, np.float32), np.asarray(faces, np.int32).reshape(-1, 3)
+    return np.asarray(fewer_vertices, np.float32), np.asarray(fewer_faces, np.int32).reshape(-1, 3)
 
 
 def with_attributes(vertices: np.ndarray, faces: np.ndarray, source: TriMesh) -> TriMesh:

@@ -13,6 +13,7 @@ from lyra_sim.core.records import FloorGrid, SpaceGrid, TriMesh
 from lyra_sim.surface.clean import face_normals_areas
 from lyra_sim.surface.floor_fill import Column, closing_candidates, fillable
 from lyra_sim.surface.heightmap import connected_levels, lowest_surface, window_medians
+from lyra_sim.surface.linear import fit_plane
 
 CELL_M = 0.025
 UP_FACING = 0.75
@@ -169,20 +170,19 @@ def _main_plane(cells, height, i, j) -> Float[np.ndarray, "K"]:
     z = height[a, b]
     if len(z) * CELL_M**2 < 1.0:
         return np.full(len(i), np.median(z))
-    plane = _fit_plane(a, b, z)
+    plane = _robust_plane(a, b, z)
     if np.hypot(plane[0], plane[1]) / CELL_M > 0.15:
         return np.full(len(i), np.median(z))
     return plane[0] * i + plane[1] * j + plane[2]
 
 
-def _fit_plane(i, j, z) -> Float[np.ndarray, "3"]:
+def _robust_plane(i, j, z) -> Float[np.ndarray, "3"]:
     """Coefficients of z = a i + b j + c, refitted twice without the worst residuals."""
-    design = np.stack([i, j, np.ones(len(i))], axis=1).astype(np.float64)
     keep = np.ones(len(z), bool)
     plane = np.zeros(3)
     for _ in range(3):
-        plane = np.linalg.solve(design[keep].T @ design[keep] + 1e-9 * np.eye(3), design[keep].T @ z[keep])
-        residual = np.abs(design @ plane - z)
+        plane = fit_plane(i[keep].astype(np.float64), j[keep].astype(np.float64), z[keep])
+        residual = np.abs(plane[0] * i + plane[1] * j + plane[2] - z)
         keep = residual <= max(2.5 * float(np.median(residual)), 0.005)
     return plane
 
@@ -211,7 +211,7 @@ def _repair(height: Float[np.ndarray, "X Y"], snap_m: float) -> Patch:
             local=local,
             shape="level",
         )
-    plane = _fit_plane(i, j, height[cells])
+    plane = _robust_plane(i, j, height[cells])
     at_tiles = plane[0] * (ti * WINDOW_CELLS - 0.5) + plane[1] * (tj * WINDOW_CELLS - 0.5) + plane[2]
     if np.percentile(np.abs(tz - at_tiles), 95) <= LEVEL_FIT_M:
         rows, columns = np.indices(height.shape)

@@ -6,6 +6,7 @@ from numba import njit
 
 from lyra_sim.core.records import FloorGrid
 from lyra_sim.surface.heightmap import connected_levels
+from lyra_sim.surface.linear import fit_plane
 
 SHEET_STEP_M = 0.006
 """Cells whose heights differ by less belong to one sheet (a slope of 13 degrees)."""
@@ -103,27 +104,10 @@ def _planar_sheets(sheet: Int[np.ndarray, "X Y"], height: Float[np.ndarray, "X Y
     order = np.argsort(sheet[i, j], kind="stable")
     for part in np.split(order, np.nonzero(np.diff(sheet[i, j][order]))[0] + 1):
         if len(part):
-            plane = _plane(i[part] + 0.5, j[part] + 0.5, height[i[part], j[part]])
-            design = np.stack([i[part] + 0.5, j[part] + 0.5, np.ones(len(part))], axis=1)
-            flat[i[part], j[part]] = np.abs(design @ plane - height[i[part], j[part]]).max() <= 1e-4
+            plane = fit_plane(i[part] + 0.5, j[part] + 0.5, height[i[part], j[part]])
+            fitted = plane[0] * (i[part] + 0.5) + plane[1] * (j[part] + 0.5) + plane[2]
+            flat[i[part], j[part]] = np.abs(fitted - height[i[part], j[part]]).max() <= 1e-4
     return flat
-
-
-def _plane(x, y, z) -> Float[np.ndarray, "3"]:
-    """Least-squares plane z = a x + b y + c; level where the points cannot say."""
-    if np.ptp(z) == 0.0:
-        return np.array([0.0, 0.0, z[0]])
-    mx, my, mz = x.mean(), y.mean(), z.mean()
-    xx, xy, yy = ((x - mx) ** 2).sum(), ((x - mx) * (y - my)).sum(), ((y - my) ** 2).sum()
-    xz, yz = ((x - mx) * (z - mz)).sum(), ((y - my) * (z - mz)).sum()
-    det = xx * yy - xy * xy
-    if det > 1e-6:
-        a, b = (xz * yy - yz * xy) / det, (yz * xx - xz * xy) / det
-    elif xx >= yy:  # one row of cells
-        a, b = (xz / xx if xx > 0 else 0.0), 0.0
-    else:
-        a, b = 0.0, yz / yy
-    return np.array([a, b, mz - a * mx - b * my])
 
 
 def _corners(boxes: Int[np.ndarray, "R 4"], height: Float[np.ndarray, "X Y"]) -> Float[np.ndarray, "R 4 3"]:
@@ -133,7 +117,7 @@ def _corners(boxes: Int[np.ndarray, "R 4"], height: Float[np.ndarray, "X Y"]) ->
         z = height[i0:i1, j0:j1]
         corner = np.array([[i0, j0], [i1, j0], [i1, j1], [i0, j1]], np.float64)
         x, y = np.meshgrid(np.arange(i0, i1) + 0.5, np.arange(j0, j1) + 0.5, indexing="ij")
-        a, b, c = _plane(x.ravel(), y.ravel(), z.ravel())
+        a, b, c = fit_plane(x.ravel(), y.ravel(), z.ravel())
         out[n, :, :2] = corner
         out[n, :, 2] = a * corner[:, 0] + b * corner[:, 1] + c
     return out

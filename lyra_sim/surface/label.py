@@ -117,7 +117,7 @@ def _peak(heading, xy, area, bins) -> tuple[float, float] | None:
         if area[near].sum() < WALL_AREA_M2:
             continue
         angle = 2 * np.pi * k / bins
-        offset = xy[near] @ np.array([np.cos(angle), np.sin(angle)])
+        offset = xy[near, 0] * np.cos(angle) + xy[near, 1] * np.sin(angle)
         low = np.floor(offset.min() / 0.04)
         weight = np.bincount((np.floor(offset / 0.04) - low).astype(np.int64), weights=area[near])
         weight = np.convolve(weight, np.ones(3), "same")
@@ -132,12 +132,12 @@ def _on_plane(left, tried, normal, centre, area, angle, offset):
     direction = np.array([np.cos(angle), np.sin(angle)])
     on = np.zeros(0, np.int64)
     for _ in range(2):
-        along = centre[left, :2] @ direction
-        turn = normal[left, :2] @ direction
+        along = centre[left, 0] * direction[0] + centre[left, 1] * direction[1]
+        turn = normal[left, 0] * direction[0] + normal[left, 1] * direction[1]
         on = np.nonzero(~tried & (np.abs(along - offset) <= 0.06) & (turn >= 0.9))[0]
         if len(on) == 0:
             break
         mean = (normal[left[on], :2] * area[left[on], None]).sum(axis=0)
         direction = mean / np.linalg.norm(mean)
-        offset = float(np.median(centre[left[on], :2] @ direction))
+        offset = float(np.median(centre[left[on], 0] * direction[0] + centre[left[on], 1] * direction[1]))
     return on, direction, offset

@@ -4,7 +4,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from lyra_sim.core.records import Frames, Label, PixelOrigin, TriMesh, World
-from lyra_sim.geometry.camera import invert, project, transform
+from lyra_sim.geometry.camera import invert, project
+from lyra_sim.surface.linear import moved
 
 
 def all_frames(world: World) -> tuple[Frames, ...]:
@@ -34,7 +35,7 @@ def observe_faces(mesh: TriMesh, world: World) -> UInt8[np.ndarray, "M"]:
 def _agreeing(centre: Float[np.ndarray, "M 3"], frames: Frames, t: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Faces whose centre frame t saw, with the pixel row and column."""
     camera = frames.intrinsics
-    uv, z = project(transform(invert(frames.cam_to_world[t]), centre), camera)
+    uv, z = project(moved(invert(frames.cam_to_world[t]), centre), camera)
     ahead = np.nonzero((z > 0.05) & (uv >= 0).all(axis=1) & (uv[:, 0] < camera.width) & (uv[:, 1] < camera.height))[0]
     u, v = (uv[ahead, k].astype(np.int64) for k in range(2))
     depth = frames.depth_m[t, v, u]
@@ -72,7 +73,7 @@ def foot_triangles(world: World) -> Float[np.ndarray, "K 3 2"]:
         ],
         axis=1,
     )
-    points = transform(frames.cam_to_world[0], rays * frames.depth_m[0, -rows, columns][:, None].astype(np.float64))
+    points = moved(frames.cam_to_world[0], rays * frames.depth_m[0, -rows, columns][:, None].astype(np.float64))
     adjacent = np.diff(columns) <= max(1, frames.intrinsics.width // 30)  # a few doubtful columns do not split it
     foot = np.broadcast_to(position[:2], (int(adjacent.sum()), 2))
     fan = np.stack([foot, points[:-1][adjacent, :2], points[1:][adjacent, :2]], axis=1)

@@ -6,9 +6,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int, UInt8
 
 from lyra_sim.core.records import Frames, Intrinsics, PixelOrigin, TriMesh, World
-from lyra_sim.geometry.camera import invert, project, transform
+from lyra_sim.geometry.camera import invert, project
 from lyra_sim.geometry.rays import RayScene
 from lyra_sim.surface.clean import face_normals_areas
+from lyra_sim.surface.linear import moved
 from lyra_sim.surface.observed import all_frames
 
 CANDIDATES = 40
@@ -34,7 +35,7 @@ class View:
 
     def pixels(self, points: Float[np.ndarray, "N 3"]) -> tuple[Float[np.ndarray, "N 2"], Float[np.ndarray, "N"]]:
         """Pixel coordinates and z-depth of world points."""
-        return project(transform(invert(self.cam_to_world), points.astype(np.float64)), self.camera)
+        return project(moved(invert(self.cam_to_world), points.astype(np.float64)), self.camera)
 
 
 def candidate_views(world: World) -> list[View]:

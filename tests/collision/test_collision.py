@@ -117,7 +117,7 @@ def carved(depth) -> SpaceGrid:
     return SpaceGrid(origin_m=origin, voxel_m=VOXEL, state=state)
 
 
-CONVEX = CollideConfig(backends=(ConvexConfig(most_components=1, most_triangles=200),))
+CONVEX = CollideConfig(backends=(ConvexConfig(most_components=1),))
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +155,13 @@ def test_hulls_leave_the_doorway_open_and_the_walls_shut(convex):
     start[:, 0] = -1.2 + x
     hit, ray, _ = solid.ray.intersects_location(start, through, multiple_hits=False)
     assert np.isin(np.arange(len(x)), ray[np.abs(hit[:, 1] + 0.05) < 0.06]).mean() > 0.95
+
+
+def test_a_box_becomes_a_few_solid_hulls(convex):
+    hulls = [part for part in convex.parts if part.name.startswith("object_0_")]
+    assert 1 <= len(hulls) <= 40
+    volume = sum(ConvexHull(part.vertices.astype(float)).volume for part in hulls)
+    assert 0.08 < volume < 0.2  # the box has 0.125 cubic metres
 
 
 def test_same_input_same_bytes(flat, convex):
