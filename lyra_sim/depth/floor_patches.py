@@ -1,6 +1,7 @@
 """Superpixels of a photo with their statistics and borders: the grains that the floor is grown from."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -59,7 +60,8 @@ def cut_patches(
             dy, dx = np.unravel_index(int(np.argmin(window)), window.shape)
             count += 1
             markers[y0 + dy, x0 + dx] = count
-    index = watershed(fine + 0.5 * lines, markers, compactness=0.002) - 1
+    compact: Any = 0.002  # skimage takes a float, its annotation says int
+    index = watershed(fine + 0.5 * lines, markers, compactness=compact) - 1
     size = np.bincount(index.ravel(), minlength=count).astype(float)
 
     def mean(values: np.ndarray) -> np.ndarray:

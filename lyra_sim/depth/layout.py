@@ -17,6 +17,11 @@ from lyra_sim.depth.lines import heading_axes
 from lyra_sim.geometry.camera import pixel_rays
 
 
+_HIDDEN_FOOT = 0.65
+"""What is cut off by the lower image edge stands nearer than the floor behind that edge: a thing as high as a third of
+the camera's height shows its top there at two thirds of the floor's range."""
+
+
 @dataclass(frozen=True)
 class Cylinder:
     """Levelled panorama patch: column = azimuth, row = elevation from the top down."""
@@ -104,7 +109,7 @@ def _stand(
                 foot, footed, started = here, True, True
             elif solid[r, c]:
                 if not started:
-                    foot, footed, started = here, False, True
+                    foot, footed, started = here * _HIDDEN_FOOT, False, True
                 out[r, c] = foot
                 seen[r, c] = footed
     return out, seen

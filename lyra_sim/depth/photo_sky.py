@@ -58,5 +58,6 @@ def _is_sky(part: np.ndarray, stats: np.ndarray, lightness: np.ndarray, chroma_b
     clipped = float((rgb[part].min(-1) > 245).mean())
     if top_contact < 0.12:
         return False
-    cool = float(chroma_b[part].mean()) < -4.0 and top_contact > 0.25
+    contrast = float(lightness[part].mean() - np.median(lightness[~part]))
+    cool = float(chroma_b[part].mean()) < -4.0 and top_contact > 0.25 and contrast > 25
     return blue_share > 0.7 or cool or clipped > 0.6 or float(lightness[part].mean()) > 94.0

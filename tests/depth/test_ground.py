@@ -157,6 +157,17 @@ def test_walls_stand_where_the_floor_ends():
     assert layout.depth_m[2, middle] == pytest.approx(np.full(20, 1.3 * 200 / 117.5), rel=1e-6)
 
 
+def test_what_hides_its_own_foot_stands_nearer_than_the_floor_it_hides():
+    floor = np.zeros((240, 320), bool)
+    floor[150:, :100] = True
+    patch = np.arange(240 * 320).reshape(240, 320) // 320 // 10 * 40 + np.arange(320) // 8
+    cylinder = make_cylinder(LEVEL, np.array([0.0, 1.0, 0.0]))
+    layout = stand_up(cylinder, floor, ~floor & False, patch, height_m=1.2, reach_m=25.0, ceiling_m=None)
+    edge = 1.2 * 200 / 119.5
+    assert (layout.depth_m[200, 200:300] < 0.8 * edge).all()
+    assert (layout.depth_m[200, 200:300] > 0.4 * edge).all()
+
+
 def test_floor_behind_an_obstacle_needs_proof_of_its_own():
     floor = np.ones((240, 320), bool)
     floor[:130] = False
