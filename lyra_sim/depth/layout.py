@@ -16,7 +16,6 @@ from lyra_sim.core.records import Intrinsics
 from lyra_sim.depth.lines import heading_axes
 from lyra_sim.geometry.camera import pixel_rays
 
-
 _HIDDEN_FOOT = 0.65
 """What is cut off by the lower image edge stands nearer than the floor behind that edge: a thing as high as a third of
 the camera's height shows its top there at two thirds of the floor's range."""
