@@ -8,6 +8,9 @@ from lyra_sim.reconstruct.volume import Volume
 _CARVE = 0.3
 """How much a free ray weighs against surface evidence: one noisy sighting is carved away by a few rays that pass;
 a thin thing survives the odd ray that misses it by half a pixel."""
+_SHELL = 0.2
+"""A voxel that lies deeper than this behind a surface (in truncations) and is carved nevertheless proves that there is
+no such surface, not that a new one stands beside it: it is left out, or shells would close round what remains."""
 _QUANTUM_VOXELS = 1e-3
 
 
@@ -24,7 +27,8 @@ def triangles(volume: Volume, distance: np.ndarray) -> tuple[np.ndarray, np.ndar
     Marching cubes (Lewiner et al. 2003) in the cubes all of whose 8 corners saw a surface near by: with fewer, shells
     appear behind every surface and round every silhouette. Empty arrays where there is no surface.
     """
-    known = volume.weight > 0
+    overruled = (volume.distance < -_SHELL) & (distance > 0)
+    known = (volume.weight > 0) & ~overruled
     whole = known.copy()  # scikit-image asks the mask at the last corner of a cube only
     for axis in range(3):
         first, last = [slice(None)] * 3, [slice(None)] * 3
