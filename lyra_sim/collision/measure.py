@@ -154,13 +154,13 @@ def blocked_share(
         spots.append(view.origin + along[early] * t[early, None])
     if rays == 0:
         return 1.0
-    return float(_far_from_all(np.concatenate(spots), views).sum() / rays)
+    return float(far_from_all(np.concatenate(spots), views).sum() / rays)
 
 
 BUCKETS = 1 << 20
 
 
-def _far_from_all(spots: Float[np.ndarray, "K 3"], views: Sequence[View]) -> Bool[np.ndarray, "K"]:
+def far_from_all(spots: Float[np.ndarray, "K 3"], views: Sequence[View]) -> Bool[np.ndarray, "K"]:
     """Whether each spot is further than NEAR_POINT_M from every measured point.
 
     Each spot is entered in the hash buckets of the 27 grid cells around it, so that each of the many points looks

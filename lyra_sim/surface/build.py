@@ -4,11 +4,13 @@ import numpy as np
 from jaxtyping import Float
 from scipy import ndimage
 
+from lyra_sim.collision.measure import measured_views
 from lyra_sim.config.geometry3d import SurfaceConfig
 from lyra_sim.core.errors import SceneError
 from lyra_sim.core.records import FaceOrigin, FloorGrid, Fused, Label, Surface, TriMesh, World
 from lyra_sim.geometry.camera import invert
 from lyra_sim.surface.backdrop import backdrop
+from lyra_sim.surface.carve import carve
 from lyra_sim.surface.clean import clean, select_faces
 from lyra_sim.surface.decimate import decimate
 from lyra_sim.surface.floor import find_floor
@@ -27,7 +29,7 @@ BACKDROP_SHARE = 0.4
 
 
 def build_surface(world: World, fused: Fused, config: SurfaceConfig) -> Surface:
-    """Clean, label, repair the floor, paint.
+    """Carve, clean, label, repair the floor, paint.
 
     `near` keeps the measured triangles where they were fused, floor included, plus filled floor; the repaired floor is
     the `FloorGrid`. The visual mesh shows the repaired floor.
@@ -35,7 +37,7 @@ def build_surface(world: World, fused: Fused, config: SurfaceConfig) -> Surface:
     Raises:
         SceneError: nothing was fused, or there is no floor.
     """
-    mesh = clean(fused.mesh, config.min_component_cm2)
+    mesh = clean(carve(fused.mesh, measured_views(world)), config.min_component_cm2)
     if len(mesh.faces) == 0:
         raise SceneError(
             "surface",

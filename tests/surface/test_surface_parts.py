@@ -5,7 +5,9 @@ import pytest
 import trimesh
 from scipy.spatial.transform import Rotation
 
+from lyra_sim.collision import measure
 from lyra_sim.core.records import Intrinsics, Label, TriMesh
+from lyra_sim.surface.carve import carve
 from lyra_sim.surface.clean import clean
 from lyra_sim.surface.decimate import decimate
 from lyra_sim.surface.harmonize import agreement, exposures
@@ -172,3 +174,24 @@ def test_surfels_cover_the_sheet_in_its_colour():
     assert 0.6 < area < 1.2
     assert np.allclose((0.5 + SH_DC * splats.sh[:, 0]) * 255, [200, 100, 50], atol=1)
     assert np.abs(splats.means[:, 2]).max() < 1e-6
+
+
+def test_faces_that_rays_pass_through_are_carved_and_silhouettes_stay():
+    camera = Intrinsics(fx=60.0, fy=60.0, cx=60.0, cy=45.0, width=120, height=90)
+    depth = np.full((90, 120), 3.0, np.float32)
+    depth[:, :60] = 1.5  # a near wall fills the left half of the view
+    view = measure.View(depth_m=depth, measured=depth > 0, camera=camera, T_world_cam=np.eye(4))
+
+    def facing_square(x, z, side):
+        flat = sheet(side, 40).apply_translation([x, -side / 2, z])
+        flat.invert()
+        return flat
+
+    far, near = facing_square(-4, 3.0, 8.0), facing_square(-3.0, 1.5, 3.0)
+    fringe = facing_square(0.5, 1.5, 0.4)  # floats before the far wall, seen by nobody
+    mesh = record_of(trimesh.util.concatenate([far, near, fringe]))
+    centre = carve(mesh, (view,)).vertices
+    floating = (np.abs(centre[:, 2] - 1.5) < 1e-3) & (centre[:, 0] > 0.1)
+    assert floating.sum() < 10
+    assert ((np.abs(centre[:, 2] - 1.5) < 1e-3) & (centre[:, 0] <= 0.0)).sum() == len(near.vertices)
+    assert (centre[:, 2] > 2.9).sum() == len(far.vertices)

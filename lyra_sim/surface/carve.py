@@ -1,0 +1,41 @@
+"""Takes away faces that measured rays pass through: fringes that fusion leaves along silhouettes."""
+
+import numpy as np
+from jaxtyping import Bool
+
+from lyra_sim.collision.measure import EARLY_M, View, far_from_all
+from lyra_sim.core.records import TriMesh
+from lyra_sim.geometry.rays import RayScene
+from lyra_sim.surface.clean import select_faces
+
+ROUNDS = 2
+"""What lies behind a fringe is looked at once it is gone."""
+MOST_RAYS = 600_000
+
+
+def carve(mesh: TriMesh, views: tuple[View, ...]) -> TriMesh:
+    """Drop faces that a ray meets more than 5 cm before its measured end, at a spot more than 5 cm from every measured
+    point. At most MOST_RAYS rays are cast, evenly spread over all measured pixels."""
+    total = sum(int(view.measured.sum()) for view in views)
+    every = max(1, -(-total // MOST_RAYS))
+    for _ in range(ROUNDS):
+        pierced = _pierced(mesh, views, every)
+        if not pierced.any():
+            break
+        mesh = select_faces(mesh, ~pierced)
+    return mesh
+
+
+def _pierced(mesh: TriMesh, views: tuple[View, ...], every: int) -> Bool[np.ndarray, "M"]:
+    scene = RayScene(mesh.vertices, mesh.faces)
+    spots, faces = [np.zeros((0, 3))], [np.zeros(0, np.int64)]
+    for view in views:
+        end = view.points(every)
+        along = end - view.origin
+        t, face, _ = scene.cast(np.broadcast_to(view.origin, end.shape), along)
+        early = np.isfinite(t) & ((1.0 - t) * np.linalg.norm(along, axis=1) > EARLY_M)
+        spots.append(view.origin + along[early] * t[early, None])
+        faces.append(face[early])
+    out = np.zeros(len(mesh.faces), bool)
+    out[np.concatenate(faces)[far_from_all(np.concatenate(spots), views)]] = True
+    return out
