@@ -51,9 +51,9 @@ class ConvexConfig(Config):
     backend: Literal["convex"] = "convex"
     concavity: float = Field(default=0.05, gt=0, lt=1)
     """CoACD threshold per object."""
-    most_components: int = Field(4, ge=0)
+    most_components: int = Field(default=4, ge=0)
     """So many of the largest loose objects are given to CoACD; the rest becomes hulls of small patches."""
-    most_triangles: int = Field(300, ge=100)
+    most_triangles: int = Field(default=300, ge=100)
     """The closed body of an object is decimated to this before CoACD."""
 
 

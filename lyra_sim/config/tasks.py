@@ -12,7 +12,7 @@ _Length = Annotated[float, Field(gt=0)]
 class RobotConfig(Config):
     """One robot embodiment, read from configs/robots/<name>.yaml."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")
+    name: str = Field(default=pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")
     """Folder name under nav/: small letters, digits, _ and -."""
     radius_m: float = Field(gt=0)
     """Inscribed radius used for the map."""
@@ -53,9 +53,9 @@ class TasksConfig(Config):
     """Most episodes per robot."""
     min_episodes: int = Field(default=20, ge=1)
     """Below this many a robot is listed as not trainable."""
-    goals: int = Field(32, ge=1, le=256)
+    goals: int = Field(default=32, ge=1, le=256)
     """Most goals per robot; each has a stored distance field."""
-    min_geodesic_m: float = Field(1.0, ge=0.5)
+    min_geodesic_m: float = Field(default=1.0, ge=0.5)
     """Shortest episode; in small worlds half of the longest geodesic there, never below 0.5 m."""
-    max_geodesic_m: float = Field(30.0, gt=1)
+    max_geodesic_m: float = Field(default=30.0, gt=1)
     """Longest episode."""

@@ -9,7 +9,7 @@ import pytest
 from jaxtyping import TypeCheckError
 
 from lyra_sim.core.errors import ConfigError, InputError
-from lyra_sim.core.records import Colliders, ColliderPart, Frames, Intrinsics, PosedFrames, Provenance, WorldFrame
+from lyra_sim.core.records import ColliderPart, Colliders, Frames, Intrinsics, PosedFrames, Provenance, WorldFrame
 from lyra_sim.io.records import load_record, save_record
 
 CAMERA = Intrinsics(fx=5.0, fy=5.0, cx=2.0, cy=1.5, width=4, height=3)
