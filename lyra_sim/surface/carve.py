@@ -10,6 +10,7 @@ from lyra_sim.surface.clean import select_faces
 
 ROUNDS = 2
 """What lies behind a fringe is looked at once it is gone."""
+RINGS = 2
 MOST_RAYS = 600_000
 
 
@@ -22,8 +23,20 @@ def carve(mesh: TriMesh, views: tuple[View, ...]) -> TriMesh:
         pierced = _pierced(mesh, views, every)
         if not pierced.any():
             break
-        mesh = select_faces(mesh, ~pierced)
+        mesh = select_faces(mesh, ~_grown(mesh, pierced, views))
     return mesh
+
+
+def _grown(mesh: TriMesh, pierced: Bool[np.ndarray, "M"], views: tuple[View, ...]) -> Bool[np.ndarray, "M"]:
+    """The faces that rays hit and their neighbours between two rays that lie as far from anything measured."""
+    out = pierced.copy()
+    for _ in range(RINGS):
+        touched = np.zeros(len(mesh.vertices), bool)
+        touched[mesh.faces[out]] = True
+        beside = np.nonzero(touched[mesh.faces].any(axis=1) & ~out)[0]
+        centre = mesh.vertices[mesh.faces[beside]].mean(axis=1).astype(np.float64)
+        out[beside[far_from_all(centre, views)]] = True
+    return out
 
 
 def _pierced(mesh: TriMesh, views: tuple[View, ...], every: int) -> Bool[np.ndarray, "M"]:
