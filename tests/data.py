@@ -7,7 +7,7 @@ import pytest
 
 
 def shared_data(*parts: str) -> Path:
-    """Path below the data folder (`LYRA_SIM_DATA`, else `../shared/data`); skips the calling test where it is absent."""
+    """Path below the data folder (`LYRA_SIM_DATA`, else `../shared/data`); skips the calling test where absent."""
     root = Path(os.environ.get("LYRA_SIM_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
     path = root.joinpath(*parts)
     if not path.exists():

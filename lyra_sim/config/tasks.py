@@ -12,7 +12,7 @@ _Length = Annotated[float, Field(gt=0)]
 class RobotConfig(Config):
     """One robot embodiment, read from configs/robots/<name>.yaml."""
 
-    name: str = Field(default=pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")
     """Folder name under nav/: small letters, digits, _ and -."""
     radius_m: float = Field(gt=0)
     """Inscribed radius used for the map."""

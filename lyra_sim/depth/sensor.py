@@ -1,5 +1,6 @@
 """Observe for RGB-D walks: clean the measured depth, find gravity and the floor, place the world frame."""
 
+import dataclasses
 from typing import Literal
 
 import numpy as np
@@ -8,7 +9,7 @@ from numba import njit
 
 from lyra_sim.config.observe import SensorConfig
 from lyra_sim.core.errors import InputError, SceneError
-from lyra_sim.core.records import Capture, Frames, Label, PixelOrigin, PosedFrames, Provenance, WorldFrame
+from lyra_sim.core.records import Capture, Frames, Label, PixelOrigin, PosedFrames, WorldFrame
 from lyra_sim.depth.frame import place_origin
 from lyra_sim.depth.gravity import Ground, find_ground
 from lyra_sim.geometry.camera import pixel_rays, transform
@@ -55,7 +56,6 @@ def observe_sensor(capture: Capture, config: SensorConfig) -> PosedFrames:
     ground = find_ground(points, normals, poses[:, :3, 3], -poses[:, :3, 1].mean(0))
     T_world_source = place_origin(points, ground.up, ground.floor_height_m, poses[0])
     origin = np.where(valid | capture.image_valid, PixelOrigin.MEASURED, PixelOrigin.NONE).astype(np.uint8)
-    made_from = capture.provenance
     return PosedFrames(
         frames=Frames(
             images=capture.images,
@@ -74,14 +74,7 @@ def observe_sensor(capture: Capture, config: SensorConfig) -> PosedFrames:
             T_world_source=T_world_source,
         ),
         environment=_environment(ground, capture.depth_m[capture.depth_valid]),
-        provenance=Provenance(
-            backend="sensor",
-            version="1",
-            config_hash=made_from.config_hash,
-            seed=made_from.seed,
-            inputs=made_from.inputs,
-            licences=made_from.licences,
-        ),
+        provenance=dataclasses.replace(capture.provenance, backend="sensor", version="1"),
     )
 
 
