@@ -21,7 +21,7 @@ from photo_honesty_score import Estimate, boundary, depth_errors, free_floor, fr
 from lyra_sim.config.observe import GroundConfig
 from lyra_sim.core.errors import SceneError
 from lyra_sim.core.records import Capture, Label, Provenance
-from lyra_sim.depth.ground import observe_photo
+from lyra_sim.depth.ground import look, observe_photo
 from lyra_sim.geometry.camera import invert, pixel_rays
 from lyra_sim.procedural.example import photo_set
 from lyra_sim.procedural.render import render
@@ -75,11 +75,16 @@ def constant(case: Case, height_m: float | None) -> Estimate:
     return Estimate(np.full(shape, 2.5, np.float32), np.ones(shape, bool), np.zeros(shape, bool), T)
 
 
-def row(cases: list[Case], given: list[Estimate | None], prior: list[Estimate | None]) -> dict[str, float]:
-    """One row of the table. Cells and degrees are pooled over photos; the rest are medians or means over photos."""
+def row(
+    cases: list[Case], given: list[Estimate | None], prior: list[Estimate | None], ups: list[np.ndarray]
+) -> dict[str, float]:
+    """One row of the table. Cells and degrees are pooled over photos; the rest are medians or means over photos.
+    Gravity (`ups`, camera axes) counts for every photo, refused or not."""
     gravity, errors, floor_prior, counts, edge, refused = [], [], [], np.zeros(4), np.zeros(2), 0
-    for case, mine, guess in zip(cases, given, prior, strict=True):
+    for case, mine, guess, up in zip(cases, given, prior, ups, strict=True):
         known = case.T_truth_cam is not None
+        if known:
+            gravity.append(gravity_error_deg(case, up))
         if mine is None:
             refused += 1
             blank = np.zeros(case.depth_m.shape, bool)
@@ -88,7 +93,6 @@ def row(cases: list[Case], given: list[Estimate | None], prior: list[Estimate | 
             continue
         errors.append(depth_errors(case, mine if known else guess or mine))
         if known:
-            gravity.append(gravity_error_deg(case, mine))
             counts += free_floor(case, mine)
             edge += boundary(case, mine)
         if guess is not None:
@@ -114,20 +118,20 @@ def row(cases: list[Case], given: list[Estimate | None], prior: list[Estimate | 
 
 def methods(cases: list[Case]) -> dict[str, dict[str, float]]:
     """The rows of one set of photos: ours and the baselines."""
-    level = np.array([0.0, -1.0, 0.0])
-    given, prior = [observe(c, c.height_m) for c in cases], [observe(c, None) for c in cases]
-    ups = [level if e is None else e.T_world_cam[2, :3] for e in given]
+    down = [look(c.image, np.ones(c.depth_m.shape, bool), c.camera).gravity.down_cam for c in cases]
+    ours, level = [-d for d in down], [np.array([0.0, -1.0, 0.0])] * len(cases)
+
+    def planes(ups: list[np.ndarray]) -> dict[str, float]:
+        given = [plane_only(c, c.height_m, u) for c, u in zip(cases, ups, strict=True)]
+        return row(cases, list(given), [plane_only(c, None, u) for c, u in zip(cases, ups, strict=True)], ups)
+
     return {
-        "ours": row(cases, given, prior),
-        "constant depth": row(cases, [constant(c, c.height_m) for c in cases], [constant(c, None) for c in cases]),
-        "level plane": row(
-            cases, [plane_only(c, c.height_m, level) for c in cases], [plane_only(c, None, level) for c in cases]
+        "ours": row(cases, [observe(c, c.height_m) for c in cases], [observe(c, None) for c in cases], ours),
+        "constant depth": row(
+            cases, [constant(c, c.height_m) for c in cases], [constant(c, None) for c in cases], level
         ),
-        "our gravity, plane": row(
-            cases,
-            [plane_only(c, c.height_m, u) for c, u in zip(cases, ups, strict=True)],
-            [plane_only(c, None, u) for c, u in zip(cases, ups, strict=True)],
-        ),
+        "level plane": planes(level),
+        "our gravity, plane": planes(ours),
     }
 
 

@@ -29,10 +29,10 @@ class Estimate:
     """Z up, floor at z = 0."""
 
 
-def gravity_error_deg(case: Case, estimate: Estimate) -> float:
+def gravity_error_deg(case: Case, up_cam: np.ndarray) -> float:
     """Angle between the estimated and the true up direction."""
     assert case.T_truth_cam is not None
-    return float(np.rad2deg(np.arccos(np.clip(estimate.T_world_cam[2, :3] @ case.T_truth_cam[2, :3], -1, 1))))
+    return float(np.rad2deg(np.arccos(np.clip(up_cam @ case.T_truth_cam[2, :3], -1, 1))))
 
 
 def points_of(depth: np.ndarray, mask: np.ndarray, camera: Intrinsics, T: np.ndarray) -> np.ndarray:
