@@ -1,5 +1,7 @@
 """What the cameras said: the observer's label of each face, and the floor between a photo's camera and its picture."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from jaxtyping import Float, UInt8
 
@@ -8,9 +10,11 @@ from lyra_sim.geometry.camera import invert, project
 from lyra_sim.surface.linear import moved
 
 
-def all_frames(world: World) -> tuple[Frames, ...]:
-    """The start frames and those of every segment, in order. Segments may be loaded lazily, one at a time."""
-    return (world.start.frames, *(segment.frames for segment in world.segments))
+def all_frames(world: World) -> Iterator[Frames]:
+    """The start frames and those of every segment, in order; segments are loaded one at a time."""
+    yield world.start.frames
+    for segment in world.segments:
+        yield segment.frames
 
 
 def observe_faces(mesh: TriMesh, world: World) -> UInt8[np.ndarray, "M"]:

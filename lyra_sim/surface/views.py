@@ -19,8 +19,6 @@ LEAST_GAIN = 0.004
 """A keyframe that improves the whole texture by less is not worth its pixels."""
 SLACK = 0.7
 """A face goes to the earliest chosen keyframe that is this good relative to its best: fewer seams."""
-GENERATED_WEIGHT = 0.2
-"""What an input saw is preferred to what a generator drew."""
 MARGIN_PX = 1.0
 
 
@@ -57,8 +55,8 @@ def _spread(count: int, most: int) -> list[int]:
 
 def _view(frames: Frames, t: int) -> View:
     return View(
-        image=frames.images[t],
-        origin=frames.origin[t],
+        image=frames.images[t].copy(),  # not a view: the segment's other frames may go
+        origin=frames.origin[t].copy(),
         camera=frames.intrinsics,
         cam_to_world=frames.cam_to_world[t],
     )
@@ -73,7 +71,7 @@ def look(mesh: TriMesh, views: list[View]) -> tuple[Float32[np.ndarray, "V M"], 
 
     Returns:
         quality: pixels per metre times the cosine of the viewing angle; 0 where a corner is out of the image, behind
-            something, or the pixel was filled in.
+            something, or the pixel was filled in. Generated views count for faces that no input saw.
         color: of the pixel at the face's centre; 0 where quality is.
     """
     scene = RayScene(mesh.vertices, mesh.faces)
@@ -81,6 +79,7 @@ def look(mesh: TriMesh, views: list[View]) -> tuple[Float32[np.ndarray, "V M"], 
     centre = mesh.vertices[mesh.faces].mean(axis=1).astype(np.float64)
     quality = np.zeros((len(views), len(mesh.faces)), np.float32)
     color = np.zeros((len(views), len(mesh.faces), 3), np.uint8)
+    from_input = np.zeros(quality.shape, bool)
     for n, view in enumerate(views):
         visible = _visible_vertices(scene, mesh.vertices, view)
         face = np.nonzero(visible[mesh.faces].all(axis=1))[0]
@@ -90,10 +89,11 @@ def look(mesh: TriMesh, views: list[View]) -> tuple[Float32[np.ndarray, "V M"], 
         uv, _ = view.pixels(centre[face])
         cell = np.clip(uv.astype(np.int64), 0, [view.camera.width - 1, view.camera.height - 1])
         origin = view.origin[cell[:, 1], cell[:, 0]]
-        weight = np.where(origin == PixelOrigin.MEASURED, 1.0, GENERATED_WEIGHT) * _usable(origin)
-        good = view.camera.fx * np.maximum(cosine, 0.0) / np.maximum(distance, 0.2) * weight
+        good = view.camera.fx * np.maximum(cosine, 0.0) / np.maximum(distance, 0.2) * _usable(origin)
         quality[n, face] = np.where(cosine > 0.1, good, 0.0)
+        from_input[n, face] = (origin == PixelOrigin.MEASURED) & (cosine > 0.1)
         color[n, face] = view.image[cell[:, 1], cell[:, 0]]
+    quality[~from_input & from_input.any(axis=0)] = 0.0
     return quality, color
 
 

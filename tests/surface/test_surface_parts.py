@@ -147,6 +147,21 @@ def test_filled_pixels_do_not_colour():
     assert np.abs(texture_at(painted, 417, (1 / 3, 1 / 3, 1 / 3)) - [200, 100, 50]).max() <= 4
 
 
+def test_what_an_input_saw_beats_any_number_of_generated_views():
+    view = looking_down()
+    other = np.full((160, 200), 2, np.uint8)
+    drawn = [
+        View(image=np.full_like(view.image, 250), origin=other, camera=view.camera, cam_to_world=view.cam_to_world)
+        for _ in range(5)
+    ]
+    painted = paint(record_of(sheet()), [view, *drawn], 1024)
+    place = painted.mesh.vertices[painted.mesh.faces[417]].mean(axis=0)
+    expected = np.array([40 + 150 * place[0], 40 + 150 * place[1], 90])
+    assert np.abs(texture_at(painted, 417, (1 / 3, 1 / 3, 1 / 3)) - expected).max() < 4
+    only = paint(record_of(sheet()), drawn, 1024)
+    assert np.abs(texture_at(only, 417, (1 / 3, 1 / 3, 1 / 3)) - 250).max() < 4
+
+
 def test_exposure_is_evened_out_and_glare_is_avoided():
     rng = np.random.default_rng(0)
     truth = rng.uniform(0.2, 0.7, (400, 3))
