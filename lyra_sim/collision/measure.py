@@ -2,13 +2,13 @@
 rays and points, so that the same figures can be taken from a written scene."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int
 from numba import njit
 
-from lyra_sim.core.records import Intrinsics, PixelOrigin, SpaceGrid, World
+from lyra_sim.core.records import Intrinsics, Label, PixelOrigin, SpaceGrid, World
 from lyra_sim.geometry.rays import RayScene
 
 SAMPLES = 100_000
@@ -42,6 +42,17 @@ class View:
         y = (v + 0.5 - self.camera.cy) / self.camera.fy * z
         R = self.T_world_cam[:3, :3]
         return np.stack([R[k, 0] * x + R[k, 1] * y + R[k, 2] * z + self.origin[k] for k in range(3)], axis=1)
+
+
+def floor_views(world: World) -> tuple[View, ...]:
+    """The input frames with the pixels that may show floor: those the observer calls floor, where it tells (photos),
+    else all measured ones."""
+    frames = world.start.frames
+    floor = frames.label == Label.FLOOR
+    if not floor.any():
+        return measured_views(world)
+    views = measured_views(world)
+    return tuple(replace(view, measured=view.measured & floor[t]) for t, view in enumerate(views))
 
 
 def measured_views(world: World) -> tuple[View, ...]:

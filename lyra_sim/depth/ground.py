@@ -193,7 +193,7 @@ def _scale_sigma(sight: Sight, height_sigma: float) -> float:
     rays = pixel_rays(sight.camera)
     down = (rays @ sight.gravity.down_cam)[sight.region.mask] / np.linalg.norm(rays, axis=-1)[sight.region.mask]
     angle = max(math.asin(float(np.median(down))), math.radians(20.0))
-    return float(math.hypot(height_sigma, sight.gravity.sigma_rad / (math.sin(angle) * math.cos(angle))))
+    return float(math.hypot(height_sigma, sight.gravity.pitch_sigma_rad / (math.sin(angle) * math.cos(angle))))
 
 
 def _label(sight: Sight, layout: Layout, capture: Capture) -> np.ndarray:

@@ -33,6 +33,8 @@ class GravityVote:
     yaw_rad: float
     """Direction of one horizontal axis against the heading, in [0, pi/2)."""
     sigma_rad: float
+    pitch_sigma_rad: float
+    """The part of it along the direction of view, which changes how far the floor is."""
     support: float
     """How many saturated segments agree with the vertical or the horizontal pair."""
 
@@ -146,14 +148,15 @@ def vote_gravity(segments: np.ndarray, camera: Intrinsics, *, most: int = 350) -
         score = _posterior(mid, along, weight, inv_two_var, grid[0], grid[1], local_yaws)
         i, j, k = np.unravel_index(int(np.argmax(score)), score.shape)
         pitch, roll, yaw = grid[0][i], grid[1][j], local_yaws[k]
-    sigma = _spread(sharp, pitches, rolls, pitch, roll, step)
+    pitch_sigma, roll_sigma = _spread(sharp, pitches, rolls, pitch, roll, step)
     support = float(score.max() / _VOTE_GAIN) if len(weight) else 0.0
     return GravityVote(
         down_cam=camera_down(pitch, roll),
         pitch_rad=float(pitch),
         roll_rad=float(roll),
         yaw_rad=float(yaw % (math.pi / 2)),
-        sigma_rad=sigma,
+        sigma_rad=math.hypot(pitch_sigma, roll_sigma),
+        pitch_sigma_rad=pitch_sigma,
         support=max(support, 0.0),
     )
 
@@ -166,8 +169,13 @@ def _posterior(mid, along, weight, inv_two_var, pitches, rolls, yaws) -> np.ndar
     return out - 0.5 * (p[:, None] ** 2 + r[None, :] ** 2)[:, :, None]
 
 
-def _spread(score: np.ndarray, pitches, rolls, pitch: float, roll: float, step: float) -> float:
-    """Root mean square distance of the vote's mass from its peak, with the grid's own coarseness as floor."""
+def _spread(score: np.ndarray, pitches, rolls, pitch: float, roll: float, step: float) -> tuple[float, float]:
+    """Root mean square distance of the vote's mass from its peak in pitch and in roll, the grid's own coarseness as
+    floor."""
     mass = np.exp((score - score.max()) * 0.5)
-    away = (pitches[:, None] - pitch) ** 2 + (rolls[None, :] - roll) ** 2
-    return float(math.sqrt((mass * away).sum() / mass.sum() + (0.4 * step) ** 2))
+    mass /= mass.sum()
+    floor = 0.5 * (0.4 * step) ** 2
+    return (
+        math.sqrt(float((mass * (pitches[:, None] - pitch) ** 2).sum()) + floor),
+        math.sqrt(float((mass * (rolls[None, :] - roll) ** 2).sum()) + floor),
+    )

@@ -9,7 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from lyra_sim.collision.measure import View, blocked_share, depth_distance, measured_views, surface_distance
+from lyra_sim.collision.measure import (
+    View,
+    blocked_share,
+    depth_distance,
+    floor_views,
+    measured_views,
+    surface_distance,
+)
 from lyra_sim.config.validate import ValidateConfig
 from lyra_sim.core.errors import InputError
 from lyra_sim.core.records import Gate, Surface, World
@@ -120,7 +127,7 @@ class _Judge:
         return area, f"{area:.4f} m2 of floor have no collider{where}"
 
     def floor_fit_p95_m(self) -> _Found:
-        value = floor_fit_p95_m(self.rays, self.surface.floor, self.views)
+        value = floor_fit_p95_m(self.rays, self.surface.floor, floor_views(self.world))
         if value is None:
             raise NotComputableError("no floor tile has enough measured points")
         return value, ""
