@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 from jaxtyping import Bool, Float
+from scipy import ndimage
 
 from lyra_sim.collision.measure import View
 from lyra_sim.core.records import FloorGrid, Frames, PixelOrigin
@@ -74,15 +75,16 @@ def floor_fit_p95_m(colliders: RayScene, floor: FloorGrid, views: Iterable[View]
     """95th percentile over tiles of 0.5 m of |collider height - measured height|, both medians of the tile's measured
     floor points. None where no tile has enough of them.
 
-    Measured floor points are every 10th input pixel whose point lies in a cell of seen floor, within 15 cm of its
-    height.
+    Measured floor points are every 10th input pixel whose point lies within 15 cm of the height of a cell of seen floor
+    that has floor on all sides: at the floor's border the feet of walls would be taken for it.
     """
+    inner = ndimage.binary_erosion(floor.state > 0, np.ones((3, 3), bool)) & (floor.state == 1)
     points = np.concatenate([np.zeros((0, 3)), *(view.points(10) for view in views)])
     cell = np.floor((points[:, :2] - floor.origin_m) / floor.cell_m).astype(np.int64)
     inside = ((cell >= 0) & (cell < floor.state.shape)).all(1)
     points, cell = points[inside], cell[inside]
-    state, height = floor.state[tuple(cell.T)], floor.height_m[tuple(cell.T)].astype(np.float64)
-    on_floor = (state == 1) & (np.abs(points[:, 2] - height) <= _FLOOR_BAND_M)
+    height = floor.height_m[tuple(cell.T)].astype(np.float64)
+    on_floor = inner[tuple(cell.T)] & (np.abs(points[:, 2] - height) <= _FLOOR_BAND_M)
     points, height = points[on_floor], height[on_floor]
     found = height + _FLOOR_BAND_M - _drop(colliders, points[:, :2], height + _FLOOR_BAND_M)
     met = np.isfinite(found) & (np.abs(found - height) <= _FLOOR_BAND_M)
