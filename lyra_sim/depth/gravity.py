@@ -17,6 +17,7 @@ _WALL_TILT_SIGMA_RAD = 0.008
 seen floor is too small to."""
 _MIN_FLOOR_M2 = 0.3
 _STRONG_SHARE = 0.12
+_ON_PLANE_M = 0.015
 
 
 @dataclass(frozen=True)
@@ -54,15 +55,13 @@ def find_ground(
     """
     points, normals = patch_cloud(points, normals, PATCH_M)
     up = _dominant_up(normals, prior_up / np.linalg.norm(prior_up))
-    walls: list[PlaneFit] = []
-    floor = None
-    for tolerance in (0.12, 0.05, 0.03):
-        level = _floor_level(points, normals, cameras, up, blur_m=tolerance)
-        chosen = (normals @ up > np.cos(np.radians(20))) & (np.abs(points @ up - level) < tolerance)
-        floor = fit_plane(points[chosen], PATCH_M, band_m=tolerance)
+    flat = normals @ up > np.cos(np.radians(15))
+    for blur_m in (0.1, 0.05):
+        level = _floor_level(points, normals, cameras, up, blur_m=blur_m)
+        near = points[flat & (np.abs(points @ up - level) < 0.06 + blur_m)]
+        floor = fit_plane(_on_one_plane(near, up), PATCH_M, band_m=0.03)
         walls = _walls(points, normals, up)
         up, sigma = _combine(up, floor, walls)
-    assert floor is not None
     heights = points @ up
     near = (normals @ up > np.cos(np.radians(20))) & (np.abs(heights - floor.centre @ up) < 0.04)
     ceiling = (normals @ up < -np.cos(np.radians(15))) & (np.abs(heights - floor.centre @ up - 3.9) < 2.1)
@@ -125,8 +124,32 @@ def _floor_level(
             todo="Show more of the floor in the images: walls and table tops do not tell where a robot can stand.",
         )
     first = int(np.argmax(strong))
-    top = first + int(np.argmax(area[first : first + 2 * width]))
+    top = first + int(np.argmax(area[first : first + width]))
     return low + (top + 0.5) * step
+
+
+def _on_one_plane(points: np.ndarray, up: np.ndarray) -> np.ndarray:
+    """Those points that lie on the plane that most do: road or pavement, not a slope through both.
+
+    Level planes are tried first; then planes through three random points, tilted up to 4 degrees (Fischler and Bolles
+    1981), which must hold clearly more points than a level one: the surface normals said that it is level.
+    """
+    rng = np.random.default_rng(0)
+    sample = points[:: max(1, len(points) // 4000)]
+    tries = [(point, up) for point in sample[:: max(1, len(sample) // 50)]]
+    for _ in range(300):
+        a, b, c = sample[rng.integers(len(sample), size=3)]
+        normal = np.cross(b - a, c - a)
+        length = float(np.linalg.norm(normal))
+        if length > 0.05 and abs(float(normal @ up)) > length * np.cos(np.radians(4)):
+            tries.append((a, normal / length))
+    best, most = (points[0], up), 0.0
+    for i, (through, normal) in enumerate(tries):
+        count = float((np.abs((sample - through) @ normal) < _ON_PLANE_M).sum())
+        count *= 1.15 if normal is up else 1.0
+        if count > most:
+            best, most = tries[i], count
+    return points[np.abs((points - best[0]) @ best[1]) < _ON_PLANE_M]
 
 
 def _walls(points: np.ndarray, normals: np.ndarray, up: np.ndarray) -> list[PlaneFit]:

@@ -25,9 +25,11 @@ def fit_plane(points: Float[np.ndarray, "N 3"], patch_m: float, *, band_m: float
     kept = points
     for _ in range(5):
         centre = kept.mean(0)
-        spread, vectors = np.linalg.eigh(np.cov((kept - centre).T) + 1e-12 * np.eye(3))
+        around = kept - centre
+        covariance = np.einsum("ni,nj->ij", around, around) / len(kept)  # not BLAS: its sums depend on threads
+        spread, vectors = np.linalg.eigh(covariance + 1e-12 * np.eye(3))
         residual = (points - centre) @ vectors[:, 0]
-        limit = min(band_m, max(2.5 * 1.4826 * float(np.median(np.abs((kept - centre) @ vectors[:, 0]))), 0.004))
+        limit = min(band_m, max(2.5 * 1.4826 * float(np.median(np.abs(around @ vectors[:, 0]))), 0.004))
         inliers = points[np.abs(residual) <= limit]
         if len(inliers) < 10:
             break

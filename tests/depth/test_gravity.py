@@ -50,3 +50,13 @@ def test_real_walk_with_y_up_poses():
     up = seen.frame.T_world_source[2, :3]
     assert np.degrees(np.arccos(up[1])) < 1.0, "the headset's own gravity"
     assert 1.5 < seen.frames.cam_to_world[0, 2, 3] < 1.75
+
+
+def test_a_step_in_the_ground_does_not_tilt_it():
+    """A pavement 11 cm above a road: either is level, a plane through both is not."""
+    kerb = Room(low=(-6, -3, 0), high=(6, 3, 4), boxes=[((-6, -3, 0.0), (6, 0.4, 0.11))])
+    poses = circle(9, height=1.6, drop=0.9)
+    seen = build(SensorConfig())(capture(kerb, poses, noise=0.002))
+    assert np.degrees(np.arccos(min(1.0, seen.frame.T_world_source[2, 2]))) < 0.15
+    height = seen.frames.cam_to_world[0, 2, 3]
+    assert min(abs(height - 1.6), abs(height - 1.49)) < 0.01
