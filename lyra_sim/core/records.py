@@ -157,6 +157,8 @@ class Segment:
 
     index: int
     frames: Frames
+    warped: bool = False
+    """The generator only showed earlier frames from new places: its depth is no evidence of anything."""
 
 
 if TYPE_CHECKING:

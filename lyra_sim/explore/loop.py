@@ -65,7 +65,8 @@ def explore(
         progress(f"segment {index + 1} of {index + pieces}")
         count = -(-len(poses) // pieces)
         views = config.generator.views if isinstance(config.generator, ReprojectConfig) else _SLOTS
-        segment = Segment(index=index, frames=generator.generate(past.request(poses[:count], views, seed + index)))
+        shown = generator.generate(past.request(poses[:count], views, seed + index))
+        segment = Segment(index=index, frames=shown, warped=config.generator.backend == "reproject")
         commit(segment)
         past.add(segment.frames)
         index += 1

@@ -19,9 +19,9 @@ def fuse(world: World, config: TsdfConfig) -> Fused:
     """Truncated signed distance fusion with free-space carving.
 
     Measured pixels are fused first. A generated pixel counts only where its surface is new, that is no measured
-    surface lies there, and changes only voxels that no measured ray reached; so frames that are warped from others add
-    neither geometry nor free space. Filled pixels, sky and pixels without depth are never used. Frames are read one
-    batch at a time, three or four times over.
+    surface lies there, and changes only voxels that no measured ray reached. Segments that were only warped from
+    earlier frames, filled pixels, sky and pixels without depth are never used. Frames are read one batch at a time,
+    three or four times over.
 
     Raises:
         SceneError: nothing can be fused.

@@ -41,10 +41,11 @@ class Volume:
 
 
 def all_frames(world: World) -> Iterator[Frames]:
-    """The start and every segment, one in memory at a time."""
+    """The start and every segment that shows something new, one in memory at a time."""
     yield world.start.frames
     for segment in world.segments:
-        yield segment.frames
+        if not segment.warped:
+            yield segment.frames
 
 
 def evidence(frames: Frames, index: int, origin: PixelOrigin, max_depth_m: float) -> np.ndarray:

@@ -123,6 +123,16 @@ def test_generated_frames_add_only_what_is_new():
     assert set(same.mesh.face_origin) == {FaceOrigin.SEEN}
 
 
+def test_warped_segments_are_no_evidence():
+    depth, poses = walk(4)
+    start = posed(depth[:1], poses[:1])
+    new = posed(depth[1:], poses[1:], origin=np.full(depth[1:].shape, PixelOrigin.GENERATED, np.uint8))
+    alone, both = fused(start), fused(start, Segment(index=0, frames=new.frames, warped=True))
+    assert np.array_equal(both.mesh.vertices, alone.mesh.vertices)
+    assert np.array_equal(both.mesh.vertex_color, alone.mesh.vertex_color)
+    assert np.array_equal(both.space.state, alone.space.state)
+
+
 def test_colours_come_from_the_pixels():
     depth, poses = walk(6)
     images = np.zeros((*depth.shape, 3), np.uint8)
