@@ -12,7 +12,8 @@ class SensorConfig(Config):
 
     backend: Literal["sensor"] = "sensor"
     edge_ratio: float = Field(default=0.05, gt=0, lt=1)
-    """A pixel is dropped when depth in its 3x3 neighbourhood differs by more than this share: flying pixels."""
+    """A pixel is dropped when inverse depth in its 3x3 neighbourhood differs by more than this share and not as over a
+    slanted plane: flying pixels."""
     max_depth_m: float = Field(default=8.0, gt=0.5)
     """Depth beyond this is not used as geometry."""
 

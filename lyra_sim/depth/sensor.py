@@ -88,43 +88,43 @@ def clean_depth(
     a grazing angle stays). Pixels with fewer than two valid neighbours go too.
     """
     keep = np.zeros(valid.shape, np.bool_)
-    _clean(depth_m, valid & np.isfinite(depth_m) & (depth_m > 0.05), edge_ratio, keep)
+    known = valid & np.isfinite(depth_m) & (depth_m > 0.05)
+    _clean(np.divide(1.0, depth_m, out=np.zeros(depth_m.shape), where=known), edge_ratio, keep)
     return keep
 
 
 @njit(cache=True)
-def _inverse(depth, valid, v, u):
-    if 0 <= v < depth.shape[0] and 0 <= u < depth.shape[1] and valid[v, u]:
-        return 1.0 / depth[v, u]
-    return 0.0
-
-
-@njit(cache=True)
-def _clean(depth, valid, edge_ratio, keep):
-    for v in range(depth.shape[0]):
-        for u in range(depth.shape[1]):
-            if not valid[v, u]:
+def _clean(inverse, edge_ratio, keep):
+    height, width = inverse.shape
+    for v in range(height):
+        for u in range(width):
+            w = inverse[v, u]
+            if w == 0.0:
                 continue
-            w = 1.0 / depth[v, u]
             neighbours = 0
             flying = False
-            for dv in range(-1, 2):
-                for du in range(-1, 2):
-                    near = _inverse(depth, valid, v + dv, u + du)
+            for dv in range(max(-1, -v), min(1, height - 1 - v) + 1):
+                for du in range(max(-1, -u), min(1, width - 1 - u) + 1):
+                    near = inverse[v + dv, u + du]
                     if near == 0.0 or (dv == 0 and du == 0):
                         continue
                     neighbours += 1
-                    if abs(near - w) <= edge_ratio * w:
-                        continue
-                    other = _inverse(depth, valid, v - dv, u - du)
-                    if other != 0.0:
-                        bend = near + other - 2.0 * w
-                    else:  # beside a hole: does the slope go on beyond the neighbour?
-                        beyond = _inverse(depth, valid, v + 2 * dv, u + 2 * du)
-                        bend = w + beyond - 2.0 * near if beyond != 0.0 else w
-                    if abs(bend) > 0.5 * edge_ratio * w:
+                    if abs(near - w) > edge_ratio * w and abs(_bend(inverse, v, u, dv, du)) > 0.5 * edge_ratio * w:
                         flying = True
             keep[v, u] = neighbours >= 2 and not flying
+
+
+@njit(cache=True)
+def _bend(inverse, v, u, dv, du):
+    """Second difference of inverse depth along (dv, du), about the pixel or, where there is a hole on its other side,
+    about its neighbour; as large as the value itself where neither exists."""
+    height, width = inverse.shape
+    w, near = inverse[v, u], inverse[v + dv, u + du]
+    if 0 <= v - dv < height and 0 <= u - du < width and inverse[v - dv, u - du] > 0.0:
+        return near + inverse[v - dv, u - du] - 2.0 * w
+    if 0 <= v + 2 * dv < height and 0 <= u + 2 * du < width and inverse[v + 2 * dv, u + 2 * du] > 0.0:
+        return w + inverse[v + 2 * dv, u + 2 * du] - 2.0 * near
+    return w
 
 
 def _sample(depth: np.ndarray, valid: np.ndarray, capture: Capture) -> tuple[np.ndarray, np.ndarray]:

@@ -24,26 +24,25 @@ def pixel_normals(
     within 10 % of the centre's. With a stride only every so-many-th row and column is fitted (and the rest zero).
     """
     out = np.zeros((*depth_m.shape, 3), np.float32)
-    _fit(depth_m, valid, camera.fx, camera.fy, camera.cx, camera.cy, radius, stride, out)
+    inverse = np.divide(1.0, depth_m, out=np.zeros(depth_m.shape), where=valid)
+    _fit(inverse, camera.fx, camera.fy, camera.cx, camera.cy, radius, stride, out)
     return out
 
 
 @njit(cache=True)
-def _fit(depth, valid, fx, fy, cx, cy, radius, stride, out):
-    height, width = depth.shape
+def _fit(inverse, fx, fy, cx, cy, radius, stride, out):
+    height, width = inverse.shape
     enough = (2 * radius + 1) * (radius + 1)
     for v in range(0, height, stride):
         for u in range(0, width, stride):
-            if not valid[v, u]:
+            centre = inverse[v, u]
+            if centre == 0.0:
                 continue
-            centre = 1.0 / depth[v, u]
             n = su = sv = suu = svv = suv = sw = suw = svw = 0.0
             for dv in range(max(-radius, -v), min(radius, height - 1 - v) + 1):
                 for du in range(max(-radius, -u), min(radius, width - 1 - u) + 1):
-                    if not valid[v + dv, u + du]:
-                        continue
-                    w = 1.0 / depth[v + dv, u + du] - centre
-                    if abs(w) > 0.1 * centre:
+                    w = inverse[v + dv, u + du] - centre
+                    if abs(w) > 0.1 * centre:  # pixels without depth too
                         continue
                     n += 1.0
                     su += du
