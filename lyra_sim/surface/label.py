@@ -14,6 +14,7 @@ WALL_RISE_M = 1.0
 CEILING_M = 2.0
 OBJECT_SIDE_M = 2.5
 """A loose thing no longer than this is an object; longer ones are obstacles (a kitchen row, a hedge)."""
+FLUSH_M = 0.0105
 BURIED_M = 0.1
 
 
@@ -28,7 +29,8 @@ class WallPlane:
 
 def floor_faces(mesh: TriMesh, floor: Floor, snap_m: float) -> Bool[np.ndarray, "M"]:
     """Faces that the floor grid replaces: up-facing within `snap_m` of the measured floor around them, and what is
-    buried just below the repaired floor."""
+    buried in the repaired floor or stands out of it by less than the smallest robot's step (crumbs of noise that
+    would push a wheel or a ball aside)."""
     normal, _ = face_normals_areas(mesh.vertices, mesh.faces)
     corner = mesh.vertices[mesh.faces].astype(np.float64)
     centre = corner.mean(axis=1)
@@ -40,7 +42,7 @@ def floor_faces(mesh: TriMesh, floor: Floor, snap_m: float) -> Bool[np.ndarray, 
         target = piece.height[cell[here, 0], cell[here, 1]]
         near = np.abs(corner[here, :, 2] - local[:, None]).max(axis=1) <= snap_m * 1.25
         top, bottom = corner[here, :, 2].max(axis=1), corner[here, :, 2].min(axis=1)
-        buried = (top <= target + 0.002) & (bottom >= target - BURIED_M)
+        buried = (top <= target + FLUSH_M) & (bottom >= target - BURIED_M)
         out[here] = ((normal[here, 2] >= 0.5) & near) | buried
     return out
 
