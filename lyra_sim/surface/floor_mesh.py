@@ -54,26 +54,52 @@ def merged_rectangles(key: Int[np.ndarray, "X Y"], most_cells: int = 0) -> Int[n
     return out[: _merge(np.ascontiguousarray(key), most_cells, out)]
 
 
-def floor_quads(grid: FloorGrid, most_cells: int = 0) -> tuple[Float[np.ndarray, "R 4 3"], UInt8[np.ndarray, "R"]]:
+def merged_squares(key: Int[np.ndarray, "X Y"], most_cells: int = 0) -> Int[np.ndarray, "R 4"]:
+    """Squares (i0, j0, i1, j1; ends excluded) of equal key >= 0 that cover every such cell once, large ones inside and
+    small ones along the border, each on the lattice of its own size.
+
+    Args:
+        most_cells: largest side; 0 for 64 cells.
+    """
+    left, found = key.copy(), []
+    side = most_cells or 64
+    while side >= 1:
+        nx, ny = left.shape[0] // side, left.shape[1] // side
+        blocks = left[: nx * side, : ny * side].reshape(nx, side, ny, side)
+        whole = (blocks.min(axis=(1, 3)) == blocks.max(axis=(1, 3))) & (blocks.min(axis=(1, 3)) >= 0)
+        corner = np.argwhere(whole) * side
+        found.append(np.concatenate([corner, corner + side], axis=1))
+        blocks[np.broadcast_to(whole[:, None, :, None], blocks.shape)] = -1
+        left[: nx * side, : ny * side] = blocks.reshape(nx * side, ny * side)
+        side //= 2
+    return np.concatenate(found)
+
+
+def floor_quads(
+    grid: FloorGrid, most_cells: int = 0, *, squares: bool = False
+) -> tuple[Float[np.ndarray, "R 4 3"], UInt8[np.ndarray, "R"]]:
     """Rectangles that cover all seen and filled cells once, counter-clockwise seen from above, and the state (1 seen,
     2 filled) of each.
 
-    Level and plane sheets are exact, with rectangles as large as they come. A sheet of interpolated heights is cut at
-    a lattice of 10 cells and each rectangle takes the plane through its cells, so that neighbours meet within
+    Level and plane sheets are exact, with rectangles as large as they come, or squares. A sheet of interpolated heights
+    is cut at a lattice of 10 cells and each rectangle takes the plane through its cells, so that neighbours meet within
     millimetres. Steps (kerbs) stay open: their face belongs to the rest of the mesh.
 
     Args:
         most_cells: largest side in cells; 0 for no limit.
+        squares: more and better shaped pieces. Balls and wheels creep where a contact meets many edges of long thin
+            triangles at once.
     """
     height = np.where(grid.state > 0, grid.height_m.astype(np.float64), np.nan)
     sheet = connected_levels(height, SHEET_STEP_M)
-    flat = _planar_sheets(sheet, height)
+    flat, planes = _planar_sheets(sheet, height)
     key = np.where(sheet >= 0, sheet * 4 + grid.state, -1)
+    merge = merged_squares if squares else merged_rectangles
     boxes = [
-        merged_rectangles(np.where(flat, key, -1), most_cells),
-        merged_rectangles(np.where(flat, -1, key), min(most_cells, 10) if most_cells else 10),
+        merge(np.where(flat, key, -1), most_cells),
+        merge(np.where(flat, -1, key), min(most_cells, 10) if most_cells else 10),
     ]
-    quads = np.concatenate([_corners(some, height) for some in boxes])
+    quads = np.concatenate([_on_planes(boxes[0], planes), _corners(boxes[1], height)])
     state = np.concatenate([grid.state[some[:, 0], some[:, 1]] for some in boxes])
     quads[..., :2] = grid.origin_m + quads[..., :2] * grid.cell_m
     return quads, state
@@ -89,17 +115,19 @@ def one_state(grid: FloorGrid) -> FloorGrid:
 def floor_triangles(
     grid: FloorGrid, most_cells: int = 0
 ) -> tuple[Float[np.ndarray, "N 3"], Int[np.ndarray, "M 3"], UInt8[np.ndarray, "M"]]:
-    """The rectangles of `floor_quads` as up-facing triangles: vertices, faces and the state of each face."""
-    quads, state = floor_quads(grid, most_cells)
+    """The squares of `floor_quads` as up-facing triangles: vertices, faces and the state of each face."""
+    quads, state = floor_quads(grid, most_cells, squares=True)
     vertices, index = np.unique(np.round(quads.reshape(-1, 3), 6), axis=0, return_inverse=True)
     index = index.reshape(-1, 4)
     faces = np.stack([index[:, [0, 1, 2]], index[:, [0, 2, 3]]], axis=1).reshape(-1, 3)
     return vertices, faces, np.repeat(state, 2)
 
 
-def _planar_sheets(sheet: Int[np.ndarray, "X Y"], height: Float[np.ndarray, "X Y"]) -> Bool[np.ndarray, "X Y"]:
-    """Cells of sheets that are one plane within 0.1 mm."""
-    flat = np.zeros(sheet.shape, bool)
+def _planar_sheets(
+    sheet: Int[np.ndarray, "X Y"], height: Float[np.ndarray, "X Y"]
+) -> tuple[Bool[np.ndarray, "X Y"], Float[np.ndarray, "X Y 3"]]:
+    """Cells of sheets that are one plane within 0.1 mm, and that plane (a, b, c): height = a i + b j + c."""
+    flat, planes = np.zeros(sheet.shape, bool), np.zeros((*sheet.shape, 3))
     i, j = np.nonzero(sheet >= 0)
     order = np.argsort(sheet[i, j], kind="stable")
     for part in np.split(order, np.nonzero(np.diff(sheet[i, j][order]))[0] + 1):
@@ -107,7 +135,15 @@ def _planar_sheets(sheet: Int[np.ndarray, "X Y"], height: Float[np.ndarray, "X Y
             plane = fit_plane(i[part] + 0.5, j[part] + 0.5, height[i[part], j[part]])
             fitted = plane[0] * (i[part] + 0.5) + plane[1] * (j[part] + 0.5) + plane[2]
             flat[i[part], j[part]] = np.abs(fitted - height[i[part], j[part]]).max() <= 1e-4
-    return flat
+            planes[i[part], j[part]] = plane
+    return flat, planes
+
+
+def _on_planes(boxes: Int[np.ndarray, "R 4"], planes: Float[np.ndarray, "X Y 3"]) -> Float[np.ndarray, "R 4 3"]:
+    """Corners of rectangles in cell coordinates, counter-clockwise seen from above, on their sheets' planes."""
+    xy = boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]].astype(np.float64)
+    a, b, c = planes[boxes[:, 0], boxes[:, 1]].T[:, :, None]
+    return np.concatenate([xy, (a * xy[..., 0] + b * xy[..., 1] + c)[..., None]], axis=2)
 
 
 def _corners(boxes: Int[np.ndarray, "R 4"], height: Float[np.ndarray, "X Y"]) -> Float[np.ndarray, "R 4 3"]:

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 import trimesh
+from scipy import ndimage
 
 from lyra_sim.config.geometry3d import SurfaceConfig
 from lyra_sim.core.errors import SceneError
 from lyra_sim.core.records import Label, SpaceGrid, TriMesh
 from lyra_sim.surface.floor import find_floor
-from lyra_sim.surface.floor_mesh import floor_triangles
+from lyra_sim.surface.floor_mesh import floor_triangles, merged_squares
 from lyra_sim.surface.label import floor_faces
 
 NO_FOOT = np.zeros((0, 3, 2))
@@ -147,7 +148,9 @@ def test_a_sloping_street_is_one_plane():
     assert floor.patches[0].shape == "plane"
     for x in (-1.2, 0.0, 1.2):
         assert at(floor, x, 0.3)[1] == pytest.approx(0.05 * x, abs=0.002)
-    assert len(floor_triangles(floor.grid)[1]) < 60
+    v, f, _ = floor_triangles(floor.grid)
+    normal = trimesh.Trimesh(v, f, process=False).face_normals
+    np.testing.assert_allclose(normal, np.broadcast_to(normal[0], normal.shape), atol=2e-3)
 
 
 def test_an_undulating_floor_follows_its_tiles():
@@ -181,3 +184,20 @@ def test_the_cameras_foot_is_filled():
     assert at(floor, -0.3, 0.0) == (2, 0.0)
     assert at(floor, -0.3, 0.9)[0] == 0
     assert int(Label.FLOOR) == 1
+
+
+@pytest.mark.parametrize("most", [0, 4, 10])
+def test_squares_cover_every_cell_once_and_are_large_inside(most):
+    key = np.full((90, 70), -1)
+    key[3:80, 5:66] = 4
+    key[20:30, 20:30] = 8
+    key[50, 60] = -1
+    boxes = merged_squares(key, most)
+    painted = np.full(key.shape, -1)
+    for i0, j0, i1, j1 in boxes:
+        assert i1 - i0 == j1 - j0 and (painted[i0:i1, j0:j1] == -1).all()
+        painted[i0:i1, j0:j1] = key[i0, j0]
+    np.testing.assert_array_equal(painted, key)
+    deep = ndimage.distance_transform_cdt(key == 4, "chessboard") > 8
+    large = sum(deep[i0:i1, j0:j1].sum() for i0, j0, i1, j1 in boxes if i1 - i0 >= 4)
+    assert large == deep.sum()
