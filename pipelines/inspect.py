@@ -39,7 +39,10 @@ def show_folder(out: Path, as_json: bool) -> None:
         why = ", ".join(world["gates_failed"]) or world["reason"]
         robots = ", ".join(world["trainable"])
         table.add_row(world["name"], world["status"], robots, f"{world['seconds']:.1f}", why)
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:
+        console.width = 200
+    console.print(table)
     for item in summary["skipped"]:
         print(f"skipped {item['path']}: {item['why']}")
 
