@@ -110,7 +110,7 @@ def execute(task: Task, progress=None) -> Outcome:
             "key_fields": task.key_fields,
         }
         store.commit(out, task.stage.name, task.key, cost)
-    except Exception as error:  # the fence: whatever a stage does, the batch goes on
+    except Exception as error:  # whatever a stage does, the batch goes on
         return Outcome(task, False, time.monotonic() - start, describe(error))
     store.log_event(event="commit", **about)
     return Outcome(task, True, seconds)
