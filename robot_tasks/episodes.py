@@ -4,6 +4,11 @@ Goals are spread over the largest island; starts are drawn from a goal's distanc
 (nearly straight) are thinned as Habitat does (Habitat, PointNav generator): a pair with geodesic / euclidean
 ratio < 1.1 is kept with probability 20 (ratio - 0.98)^2. Where the space is so simple that too few remain (a convex
 room has only straight pairs), the thinned ones fill the quota, most crooked first.
+
+A distance is only worth learning from when it is certain. The map is cautious: what nobody saw is not free, and gaps
+are measured narrow. So each pair's distance is also found on the most hopeful map (all that is unknown is free,
+obstacles are as thin as they can be); the truth lies between the two, and a pair for which they differ by more than
+`CERTAIN` is left out: it leads round a gap that may be open.
 """
 
 import numpy as np
@@ -18,6 +23,10 @@ from robot_tasks.navmap import NavMap
 
 DRIVE_MARGIN_M = 0.03
 """Driven paths keep this much more than the map radius where there is room."""
+CERTAIN = 1.02
+"""Most that a distance may exceed that on the hopeful map: within 3 % of the truth, with the grid's own error."""
+_THINNER_M = 0.01
+"""How much nearer obstacles may be passed on the hopeful map than their lower bound says: what reconstruction adds."""
 _EASY_RATIO = 1.1
 _BINS = 8
 _ROOMY_SHARE = 0.1
@@ -59,6 +68,8 @@ class Fields:
     """Int64 (G, 2): the goals' cells."""
     distance_m: Float64[np.ndarray, "G X Y"]
     """inf where the robot's centre cannot be or not come from."""
+    hopeful_m: Float64[np.ndarray, "G X Y"]
+    """The same on the most hopeful map: never longer than the true distance, but for the grid's error."""
 
     @property
     def longest_m(self) -> float:
@@ -90,9 +101,25 @@ def make_fields(nav: NavMap, space: Space, robot: RobotConfig, config: TasksConf
         while len(chosen) < config.goals and apart.max() >= max(2 * robot.radius_m, 0.25):
             chosen.append(int(np.argmax(apart)))
             apart = np.minimum(apart, np.hypot(*(centres - centres[chosen[-1]]).T))
-    fields = [goal_field(space.main, (int(cells[k, 0]), int(cells[k, 1])), space.cell_m) for k in chosen]
-    distance = np.stack(fields) if fields else np.zeros((0, *space.island.shape))
-    return Fields(goals=centres[chosen].reshape(-1, 2), cells=cells[chosen].reshape(-1, 2), distance_m=distance)
+    goals = cells[chosen].reshape(-1, 2)
+    return Fields(
+        goals=centres[chosen].reshape(-1, 2),
+        cells=goals,
+        distance_m=_distances(space.main, goals, space.cell_m),
+        hopeful_m=_distances(_hopeful(nav, space, robot), goals, space.cell_m),
+    )
+
+
+def _distances(free: np.ndarray, goals: np.ndarray, cell_m: float) -> Float64[np.ndarray, "G X Y"]:
+    fields = [goal_field(free, (int(i), int(j)), cell_m) for i, j in goals]
+    return np.stack(fields) if fields else np.zeros((0, *free.shape))
+
+
+def _hopeful(nav: NavMap, space: Space, robot: RobotConfig) -> np.ndarray:
+    """Cells where the robot's centre could be if all that is unknown were free."""
+    cells = np.indices(space.island.shape).reshape(2, -1).T
+    room = sample(nav.most_clearance_m(), nav.origin_m, nav.fine_m, space.centre(cells)).reshape(space.island.shape)
+    return space.main | (room >= robot.radius_m - _THINNER_M)
 
 
 def make_episodes(
@@ -145,8 +172,9 @@ def _draw_pairs(
     pairs: list[Pair] = []
     for g in range(len(fields.goals)):
         far = fields.distance_m[g][roomy[:, 0], roomy[:, 1]]
+        certain = far <= CERTAIN * fields.hopeful_m[g][roomy[:, 0], roomy[:, 1]]
         for k in range(_BINS):
-            fits = np.flatnonzero((far >= edges[k]) & (far <= edges[k + 1]))
+            fits = np.flatnonzero(certain & (far >= edges[k]) & (far <= edges[k + 1]))
             for m in fits[rng.permutation(len(fits))[:each]]:
                 pairs.append((g, (int(roomy[m, 0]), int(roomy[m, 1]))))
     return [pairs[k] for k in rng.permutation(len(pairs))]

@@ -64,6 +64,14 @@ class NavMap:
     """On cells of `fine_m` from the same origin: an obstacle, or no floor."""
     clearance_m: Float32[np.ndarray, "U V"]
     """At the centres of the fine cells: lower bound of the distance to what is blocked; 0 inside."""
+    obstacle: Bool[np.ndarray, "U V"]
+    """What is blocked by an obstacle; the rest of `blocked` is only unknown."""
+
+    def most_clearance_m(self) -> Float32[np.ndarray, "U V"]:
+        """Upper bound of the distance to the next obstacle if all that is unknown were free; 0 inside."""
+        inside = ndimage.distance_transform_edt(~self.obstacle, sampling=self.fine_m)
+        assert isinstance(inside, np.ndarray)
+        return np.where(self.obstacle, 0, inside + self.fine_m * math.sqrt(0.5)).astype(np.float32)
 
 
 def measure_ground(rays: RayScene, floor: FloorGrid) -> Ground:
@@ -140,8 +148,9 @@ def build_map(soup: Soup, ground: Ground, slab: Slab, cell_m: float) -> NavMap:
     state[solid.reshape(coarse).any((1, 3))] = OCCUPIED
     clearance = np.maximum(inside - fine * math.sqrt(0.5), 0).astype(np.float32)  # the whole blocked cell counts
     return NavMap(
-        origin_m=ground.origin_m, cell_m=cell_m, state=state, fine_m=fine, blocked=blocked, clearance_m=clearance
-    )
+        origin_m=ground.origin_m, cell_m=cell_m, state=state, fine_m=fine, blocked=blocked, clearance_m=clearance,
+        obstacle=solid,
+    )  # fmt: skip
 
 
 def _edges(ground: Ground, slab: Slab) -> Bool[np.ndarray, "X Y"]:

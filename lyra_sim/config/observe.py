@@ -23,9 +23,17 @@ class GroundConfig(Config):
 
     backend: Literal["ground"] = "ground"
     height_prior_m: float = Field(default=1.5, gt=0.05, lt=20)
-    """Camera height assumed where none is given."""
+    """Usual camera height, for photos whose camera height is not given."""
     height_prior_sigma: float = Field(default=0.25, gt=0, lt=2)
     """One sigma of the logarithm of that height."""
+    height_from_sizes: bool = True
+    """Read the camera height from the sizes of things in the photo (a small network that comes with the package) and
+    weigh it against the usual height; false takes the usual height as it is."""
+    unusual_height_share: float = Field(default=0.3, ge=0, le=1)
+    """Share of cameras that may be at any height from 0.3 to 2.2 m instead of near the usual one."""
+    size_sigma: float = Field(default=0.2, ge=0, lt=2)
+    """Added to the network's own sigma of ln(height), in quadrature: it learned from rendered places and is worse in
+    real ones."""
     max_range_m: float = Field(default=25.0, gt=2)
     """Depth beyond this belongs to the backdrop."""
 

@@ -11,6 +11,7 @@ import numpy as np
 from lyra_sim.config.observe import GroundConfig
 from lyra_sim.core.errors import InputError, SceneError
 from lyra_sim.core.records import Capture, Frames, Intrinsics, Label, PixelOrigin, PosedFrames, WorldFrame
+from lyra_sim.depth.camera_height import CameraHeight, find_height
 from lyra_sim.depth.floor import FloorRegion, decide, grow
 from lyra_sim.depth.floor_cues import edge_kinds, patch_cues
 from lyra_sim.depth.floor_patches import Patches, cut_patches
@@ -26,8 +27,6 @@ _CEILING_M = 2.5
 _MIN_CORE_INDOOR, _MIN_CORE_OUTDOOR = 0.025, 0.012
 _MIN_PLAUSIBLE = 3.5
 _GAP_PX = 5
-_GIVEN_SIGMA = 0.03
-"""A stated camera height is a tape measure's or a mast's, not a survey's."""
 _LABELS = np.array([Label.UNKNOWN, Label.FLOOR, Label.OBSTACLE, Label.CEILING], np.uint8)
 
 
@@ -58,10 +57,16 @@ def observe_photo(capture: Capture, config: GroundConfig) -> PosedFrames:
             todo="Choose another backend for observe.photo.",
         )
     sight = look(capture.images[0], capture.image_valid[0], capture.intrinsics)
-    given = capture.camera_height_m
-    height_m = config.height_prior_m if given is None else given
-    layout = _measure(sight, capture, height_m, config.max_range_m)
-    return _posed(capture, config, sight, layout, height_m)
+    height = find_height(
+        capture.images[0],
+        capture.image_valid[0],
+        capture.intrinsics,
+        sight.gravity.down_cam,
+        config,
+        capture.camera_height_m,
+    )
+    layout = _measure(sight, capture, height.height_m, config.max_range_m)
+    return _posed(capture, sight, layout, height)
 
 
 def look(image: np.ndarray, image_valid: np.ndarray, camera: Intrinsics) -> Sight:
@@ -138,12 +143,11 @@ def _outdoor(sight: Sight) -> bool:
     return bool(sight.sky.mean() > 0.02)
 
 
-def _posed(capture: Capture, config: GroundConfig, sight: Sight, layout: Layout, height_m: float) -> PosedFrames:
+def _posed(capture: Capture, sight: Sight, layout: Layout, height: CameraHeight) -> PosedFrames:
     up = -sight.gravity.down_cam
     points = pixel_rays(capture.intrinsics)[layout.valid] * layout.depth_m[layout.valid][:, None]
     _insist_on_floor(capture.name, sight, layout)
-    T_world_cam = place_origin(points, up, -height_m, np.eye(4))
-    given = capture.camera_height_m is not None
+    T_world_cam = place_origin(points, up, -height.height_m, np.eye(4))
     return PosedFrames(
         frames=Frames(
             images=capture.images,
@@ -155,14 +159,14 @@ def _posed(capture: Capture, config: GroundConfig, sight: Sight, layout: Layout,
             intrinsics=capture.intrinsics,
         ),
         frame=WorldFrame(
-            metric="camera_height_given" if given else "camera_height_prior",
+            metric=height.source,
             gravity="lines" if sight.gravity.support > 8 else "prior",
             gravity_sigma_rad=float(min(sight.gravity.sigma_rad, math.pi / 4)),
-            scale_sigma=_scale_sigma(sight, _GIVEN_SIGMA if given else config.height_prior_sigma),
+            scale_sigma=_scale_sigma(sight, height.sigma),
             T_world_source=T_world_cam,
         ),
         environment="outdoor" if _outdoor(sight) else "indoor",
-        provenance=dataclasses.replace(capture.provenance, backend="ground", version="1"),
+        provenance=dataclasses.replace(capture.provenance, backend="ground", version="2"),
     )
 
 

@@ -1,5 +1,7 @@
 """Where people hold cameras: walks through every room or along the street, and single photos."""
 
+import functools
+
 import numpy as np
 from jaxtyping import Float64
 from scipy import ndimage
@@ -65,11 +67,11 @@ def walk_cameras(
 
 
 def photo_camera(
-    scene: ProceduralScene, seed: int, *, height_m: float, pitch_deg: float, intrinsics: Intrinsics
+    scene: ProceduralScene, seed: int, *, height_m: float, pitch_deg: float, intrinsics: Intrinsics, tries: int = 90
 ) -> Float64[np.ndarray, "4 4"]:
     """A plausible hand-held photo: from free ground, rolled by up to 3 degrees, into open space.
 
-    Of 90 random positions and headings the one with the best view is kept: nothing upright within 0.7 m (better
+    Of `tries` random positions and headings the one with the best view is kept: nothing upright within 0.7 m (better
     1.5 m), an open middle, and ground as well as upright things in view, as far as the pitch allows.
     """
     rng = np.random.default_rng([seed, scene.seed, 3])
@@ -79,7 +81,7 @@ def photo_camera(
         cells = cells[np.abs(origin[0] + cells[:, 0] * CELL_M) < 18]
     best, best_score = np.eye(4), -np.inf
     roll = np.radians(rng.uniform(-3, 3))
-    for cell in cells[rng.integers(len(cells), size=90)]:
+    for cell in cells[rng.integers(len(cells), size=tries)]:
         xy = origin + (cell + 0.5) * CELL_M
         z = float(floor_height(scene, xy[None])[0]) + height_m
         yaw = rng.uniform(-np.pi, np.pi)
@@ -109,6 +111,7 @@ def _view_score(scene: ProceduralScene, pose: np.ndarray, camera: Intrinsics) ->
     return score - (3.0 if near < 0.7 else 0.7 * (1.5 - near) if near < 1.5 else 0.0)
 
 
+@functools.lru_cache(maxsize=2)
 def _walkable(scene: ProceduralScene) -> tuple[np.ndarray, np.ndarray]:
     """(origin, mask) of the largest connected ground a person can walk on."""
     origin, shape = bounds(scene, CELL_M)

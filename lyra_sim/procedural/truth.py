@@ -4,7 +4,11 @@ Free space is exact: distances from cell centres to the triangles themselves, cu
 to a raster of them.
 """
 
+import functools
+
 import numpy as np
+import scipy.sparse
+import scipy.sparse.csgraph
 from jaxtyping import Bool, Float, Float64
 from numba import njit
 from trimesh.triangles import closest_point
@@ -54,19 +58,35 @@ def truth_free(
 
 def _inside_solid(scene: ProceduralScene, points: np.ndarray) -> np.ndarray:
     """Which points lie inside a piece of furniture, a car or the like: straight up, more tops are met than undersides.
-    Walls, floors and ceilings have one side only and are not counted."""
+    Walls, floors and ceilings have one side only and are not counted, nor are bodies that begin above the point: a
+    plate on a table has no underside."""
     normal_z = face_normals(scene)[:, 2]
     counts = np.sign(np.where(np.abs(normal_z) < 1e-6, 0, normal_z)).astype(np.int64)
     counts[~np.isin(scene.face_label, (int(Label.OBJECT), int(Label.OBSTACLE)))] = 0
+    lowest = _lowest_of_body(scene)
     at, inside = points.copy(), np.zeros(len(points), np.int64)
     left = np.arange(len(points))
     while len(left):
         t, hit, _ = ray_scene(scene).cast(at[left], np.broadcast_to([0.0, 0.0, 1.0], (len(left), 3)))
         met = hit >= 0
         left, t, hit = left[met], t[met], hit[met]
-        inside[left] += counts[hit]
+        inside[left] += np.where(lowest[hit] <= points[left, 2], counts[hit], 0)
         at[left, 2] += t + 1e-4
     return inside > 0
+
+
+@functools.lru_cache(maxsize=4)
+def _lowest_of_body(scene: ProceduralScene) -> Float64[np.ndarray, "M"]:
+    """For each face, the lowest point of the body it belongs to: faces that share corners."""
+    _, corner = np.unique(scene.vertices.round(5), axis=0, return_inverse=True)
+    faces = corner.reshape(-1)[scene.faces]
+    count = int(faces.max()) + 1
+    edges = np.concatenate([faces[:, :2], faces[:, 1:]])
+    links = scipy.sparse.coo_matrix((np.ones(len(edges), bool), edges.T), shape=(count, count))
+    _, body = scipy.sparse.csgraph.connected_components(links, directed=False)
+    lowest = np.full(int(body.max()) + 1, np.inf)
+    np.minimum.at(lowest, body[faces].ravel(), scene.vertices[scene.faces][..., 2].astype(np.float64).ravel())
+    return lowest[body[faces[:, 0]]]
 
 
 def free_mask(

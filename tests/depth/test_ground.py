@@ -104,7 +104,7 @@ def test_floor_lies_on_its_plane_and_is_floor_in_truth(flat):
 def test_height_sets_the_scale_and_the_prior_owns_up_to_its_doubt(flat):
     view, _, camera = flat
     image = np.asarray(view.image)
-    observe = build(GroundConfig(height_prior_m=1.2, height_prior_sigma=0.25))
+    observe = build(GroundConfig(height_prior_m=1.2, height_prior_sigma=0.25, height_from_sizes=False))
     prior, given = observe(photo(image, camera)), observe(photo(image, camera, 1.2))
     assert np.array_equal(prior.frames.depth_m, given.frames.depth_m)
     assert prior.frame.metric == "camera_height_prior"

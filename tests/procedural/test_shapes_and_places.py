@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from lyra_sim.core.records import Label
 from lyra_sim.procedural.flat import make_flat
-from lyra_sim.procedural.render import face_normals
+from lyra_sim.procedural.render import face_normals, ray_scene
 from lyra_sim.procedural.scene import Pattern, ProceduralScene
 from lyra_sim.procedural.shapes import MeshBuilder
 from lyra_sim.procedural.street import make_street
@@ -110,6 +110,23 @@ def test_inside_of_a_cabinet_is_not_free() -> None:
     assert inside, "the flat has a closed cabinet"
     solid = truth_free(scene, np.array(inside), 0.05)
     assert not solid.all()
+
+
+def test_floor_under_a_laid_table_is_free() -> None:
+    """What stands on a table has no underside. Inside a solid, level rays meet faces from behind; under a table not."""
+    scene = make_flat(36, rooms=2)
+    rng = np.random.default_rng(0)
+    ask = rng.uniform(scene.rooms_m[:, :2].min(0), scene.rooms_m[:, 2:].max(0), (6000, 2))
+    low = np.column_stack([ask, np.full(len(ask), 0.15)])
+    ask = ask[truth_distance(scene, low) > 0.145]
+    blocked = ask[~truth_free(scene, ask, 0.02, slab_m=(0.05, 0.2))]
+    assert len(blocked) > 3, "the flat has solids to be inside of"
+    angle = np.linspace(0, 2 * np.pi, 16, endpoint=False)
+    way = np.column_stack([np.cos(angle), np.sin(angle), 0 * angle]).astype(np.float32)
+    for x, y in blocked:
+        _, hit, _ = ray_scene(scene).cast(np.broadcast_to([x, y, 0.15], (16, 3)), way)
+        behind = (face_normals(scene)[hit] * way).sum(1) > 0
+        assert behind[hit >= 0].mean() > 0.3, f"free floor at {x:.2f} {y:.2f} is called solid"
 
 
 def test_cable_duct_is_three_centimetres_high() -> None:

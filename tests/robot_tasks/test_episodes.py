@@ -52,6 +52,29 @@ def test_geodesics_are_within_3_percent_of_the_truth(made):
     assert worst < 0.03
 
 
+def test_no_episode_leads_round_a_gap_that_may_be_open():
+    """A wall with a door at one end; at the other end it stops short of the wall, and nobody saw the floor there."""
+    wall = ((1.95, 0.9, -0.05), (2.05, 2.4, 2.0))
+    frame = [((x0, y0, -0.05), (x1, y1, 2.0)) for x0, y0, x1, y1 in FLAT.rectangles[:4]]
+    soup = rooms.soup(FLAT.boxes[0], *frame, wall)
+    made = {}
+    for name, holes in (("unknown", [(1.8, 2.4, 2.2, 3.0)]), ("seen", [])):
+        floor = rooms.floor_grid(4.0, 3.0, holes=[*FLAT.rectangles[:4], (1.95, 0.9, 2.05, 2.4), *holes])
+        nav = map_of_soup(soup, rooms.JETBOT, floor)
+        space = find_space(nav, rooms.JETBOT.radius_m, 0.025)
+        fields = make_fields(nav, space, rooms.JETBOT, rooms.FEW, 0)
+        made[name] = make_episodes(nav, space, fields, rooms.JETBOT, rooms.FEW, 0)
+    across = {k: [e for e in v if (e.start[0] - 2) * (e.goal[0] - 2) < 0] for k, v in made.items()}
+    assert len(made["unknown"]) == len(made["seen"]) == rooms.FEW.episodes
+    assert len(across["unknown"]) > 5
+    assert any(max(e.start[1], e.goal[1]) > 2.0 and e.path[:, 1].max() > 2.4 for e in across["seen"])
+    for e in across["unknown"]:  # the way through the other gap, had it been open, is no shorter
+        turn = [np.hypot(e.start[0] - x, e.start[1] - 2.52) for x in (1.95, 2.05)]
+        back = [np.hypot(e.goal[0] - x, e.goal[1] - 2.52) for x in (1.95, 2.05)]
+        other = min(turn[0] + 0.1 + back[1], turn[1] + 0.1 + back[0])
+        assert e.geodesic_m < 1.06 * other
+
+
 def test_episodes_are_long_enough_and_some_are_not_straight(made):
     ratio = np.array([e.geodesic_m / e.euclidean_m for e in made.episodes])
     assert min(e.geodesic_m for e in made.episodes) >= 0.95
