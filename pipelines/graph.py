@@ -4,7 +4,7 @@ from pipelines.stage import Stage
 
 STAGES: tuple[Stage, ...] = (
     Stage("capture", 1, ("capture",), (), "pipelines.stages:capture", deadline_s=300),
-    Stage("observe", 1, ("observe",), ("capture",), "pipelines.stages:observe", deadline_s=300),
+    Stage("observe", 2, ("observe",), ("capture",), "pipelines.stages:observe", deadline_s=300),
     Stage("explore", 1, ("explore",), ("observe",), "pipelines.stages:explore", deadline_s=1800),
     Stage("reconstruct", 1, ("reconstruct",), ("observe", "explore"), "pipelines.stages:reconstruct"),
     Stage("surface", 1, ("surface",), ("observe", "explore", "reconstruct"), "pipelines.stages:surface"),
