@@ -27,6 +27,9 @@ REGION_WEIGHTS = np.array([1.1, 2.1, 1.9, 0.0, -10.0, 1.9, -2.0, -4.3, 1.8, -12.
 REGION_BIAS = 7.6
 _TOP_COST = 0.7
 """What the upper image edge costs as a rival where it is below the horizon: it may be floor, but rarely is."""
+ONE_COLOUR = 2.5
+"""How far, in spreads of the best region's chroma, another region's chroma may lie for it to join the core. Light and
+shadow change lightness far more than chroma; things in the foreground (cloth, wood, plastic) differ in chroma."""
 STOP = 1.0
 
 
@@ -43,6 +46,8 @@ class Growth:
     """Below the horizon and bright enough to be judged."""
     plausible: float
     """Log odds that the core is floor."""
+    even: Bool[np.ndarray, "N"]
+    """The core and what would join it if it were of its colour."""
 
 
 def grow(patches: Patches, *, outdoor: bool = False, limit: float = 0.6, sure: float = 3.5) -> Growth:
@@ -51,7 +56,7 @@ def grow(patches: Patches, *, outdoor: bool = False, limit: float = 0.6, sure: f
     Args:
         outdoor: under a sky, dark ground is common; indoors it is more often a worktop or a shadow.
         limit: most that a path inside the core may cost.
-        sure: regions at least this plausible join the best one.
+        sure: regions at least this plausible join the best one, if they are of its colour.
     """
     graph = _graph(patches)
     rival = _rivals(patches, graph)
@@ -62,15 +67,28 @@ def grow(patches: Patches, *, outdoor: bool = False, limit: float = 0.6, sure: f
         for inside, cost in regions(patches, graph, rival, able, limit)
     ]
     if not found:
-        return Growth(core=none, cost=np.full(len(none), np.inf), rival=rival, able=able, plausible=-np.inf)
+        cost = np.full(len(none), np.inf)
+        return Growth(core=none, cost=cost, rival=rival, able=able, plausible=-np.inf, even=none)
     scores = np.array([f[0] for f in found])
     best = int(np.argmax(scores))
     core, cost = found[best][1].copy(), found[best][2].copy()
+    even = core.copy()
     for score, inside, away in found:
-        if score > max(sure, scores[best] - 2.0):
+        if score <= max(sure, scores[best] - 2.0):
+            continue
+        even |= inside
+        if chroma_between(patches, found[best][1], inside) < ONE_COLOUR:
             core |= inside
             cost = np.minimum(cost, away)
-    return Growth(core=core, cost=cost, rival=rival, able=able, plausible=float(scores[best]))
+    return Growth(core=core, cost=cost, rival=rival, able=able, plausible=float(scores[best]), even=even)
+
+
+def chroma_between(patches: Patches, one: Bool[np.ndarray, "N"], other: Bool[np.ndarray, "N"]) -> float:
+    """Distance of the mean chroma of two regions, in spreads of the first (at least 4 Lab units)."""
+    weights = [(patches.size * inside)[:, None] for inside in (one, other)]
+    means = [(patches.lab[:, 1:] * weight).sum(0) / max(float(weight.sum()), 1.0) for weight in weights]
+    spread = np.sqrt(((patches.lab[:, 1:] - means[0]) ** 2 * weights[0]).sum(0) / max(float(weights[0].sum()), 1.0))
+    return float(np.linalg.norm(means[1] - means[0]) / (4.0 + np.linalg.norm(spread)))
 
 
 def regions(patches: Patches, graph, rival: np.ndarray, able: np.ndarray, limit: float):
@@ -186,12 +204,12 @@ class FloorRegion:
     core: Bool[np.ndarray, "H W"]
     plausible: float
     core_share: float
-    """Share of the photo that the strictest growth covers; small cores are usually no floor at all."""
+    """Share of the photo that the strictest growth covers, whatever its colours; small ones are usually no floor."""
 
 
 def decide(patches: Patches, growth: Growth, cues: Float[np.ndarray, "N K"], valid: np.ndarray) -> FloorRegion:
     """Superpixels whose cues say floor and that hang together with the core through borders that do not stop them."""
-    share = float((patches.size * growth.core).sum() / patches.size.sum())
+    share = float((patches.size * growth.even).sum() / patches.size.sum())
     score = cues @ WEIGHTS + BIAS
     accepted = growth.able & (score > THRESHOLD) | growth.core
     i, j = patches.pairs.T

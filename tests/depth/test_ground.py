@@ -12,8 +12,10 @@ from lyra_sim.config.observe import GroundConfig
 from lyra_sim.core.errors import InputError, SceneError
 from lyra_sim.core.records import Capture, Intrinsics, Label, Provenance
 from lyra_sim.depth.build import build
+from lyra_sim.depth.floor import grow
 from lyra_sim.depth.floor_cues import CUES
-from lyra_sim.depth.ground import observe_photo
+from lyra_sim.depth.floor_patches import cut_patches
+from lyra_sim.depth.ground import look, observe_photo
 from lyra_sim.depth.layout import cut_behind, make_cylinder, stand_up
 from lyra_sim.depth.lines import camera_down, vote_gravity
 from lyra_sim.procedural.cameras import photo_camera, pinhole
@@ -180,6 +182,37 @@ def test_floor_behind_an_obstacle_needs_proof_of_its_own():
     assert front[140:235, 220:300].mean() > 0.98
     sure[140:170, 100:200] = True
     assert cut_behind(cylinder, floor, sure, gap_px=5)[142:165, 110:190].mean() > 0.98
+
+
+@pytest.mark.parametrize(
+    ("thing", "joins"),
+    [((40, 4, 12), True), ((80, 4, 16), True), ((52, 45, 28), False), ((60, 10, 40), False), ((45, -20, -20), False)],
+    ids=["shadow", "light patch", "red", "yellow", "blue"],
+)
+def test_what_joins_the_floor_in_the_foreground_is_of_its_colour(thing: tuple[int, int, int], joins: bool):
+    """A worktop that fills a corner of the foreground and is as plausible as the floor beside it (Lab colours)."""
+    lab = np.zeros((214, 320, 3), np.float32)
+    lab[...], lab[100:], lab[150:, 190:] = (85, 0, 2), (60, 4, 14), thing
+    lab[..., 0] += np.random.default_rng(7).normal(0, 2.5, lab.shape[:2])
+    below = np.arange(214)[:, None].repeat(320, 1) >= 80
+    none = np.zeros((214, 320), np.float32)
+    patches = cut_patches(lab, below, none, none, spacing_px=9)
+    growth = grow(patches)
+    core, even = growth.core[patches.index], growth.even[patches.index]
+    assert core[170:, 10:180].mean() > 0.95
+    assert even[170:, 200:310].mean() > 0.95, "by everything but its colour it would join"
+    assert core[170:, 200:310].mean() == pytest.approx(float(joins), abs=0.05)
+
+
+@pytest.mark.parametrize("index", [14, 19])
+def test_a_table_in_the_foreground_of_a_real_photo_stays_small(index: int):
+    """Frames of `hololens_office` that look over a table with a basket; true floor is below 10 % of them."""
+    folder = shared_data("rgbd_sequence", "hololens_office")
+    image = cv2.imread(str(sorted((folder / "color").iterdir())[index]))
+    assert image is not None
+    camera = Intrinsics(fx=495.57, fy=495.48, cx=270.0, cy=169.69, width=540, height=360)
+    sight = look(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.ones(image.shape[:2], bool), camera)
+    assert sight.region.mask.mean() < 0.12
 
 
 def test_camera_down_is_what_the_angles_say():
