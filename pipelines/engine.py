@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import sys
 import time
 import traceback
 from pathlib import Path
@@ -51,6 +50,10 @@ class Engine(Protocol):
 
     def submit(self, task: Task) -> bool:
         """Give the task to an idle worker; False when none is idle."""
+        ...
+
+    def running(self) -> list[tuple[Task, float, str]]:
+        """Tasks under way, their seconds so far and their last progress line."""
         ...
 
     def poll(self, timeout_s: float) -> list[Outcome]:
@@ -150,12 +153,3 @@ def lost(task: Task, seconds: float, what: str) -> Outcome:
     """The outcome of a task whose worker died or had to be killed."""
     failure = {"class": "suspect", "error": "WorkerLost", "message": what}
     return Outcome(task, False, seconds, failure)
-
-
-def die_with_parent() -> None:
-    """Ask the kernel to end this process when its parent ends (Linux), so that no worker outlives a killed driver."""
-    if sys.platform == "linux":
-        import ctypes
-        import signal
-
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)

@@ -99,7 +99,7 @@ def _engine(options: RunOptions, workers: int, store: Store) -> Engine:
         return RayEngine(workers, options.ray_address)
     from pipelines.engine_local import LocalEngine
 
-    return LocalEngine(workers, store.root / "logs")
+    return LocalEngine(workers)
 
 
 def _clear(out: Path, store: Store) -> None:
@@ -108,7 +108,7 @@ def _clear(out: Path, store: Store) -> None:
         for folder in (out / marker.stem, out / "quarantined" / marker.stem):
             shutil.rmtree(folder, ignore_errors=True)
     for path in store.root.iterdir():
-        if path.name != "LOCK":
+        if path.name not in ("LOCK", "WORKERS"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 

@@ -22,7 +22,7 @@ def drive(root: Path, engine: str, workers: int, names: list[str], overrides: li
 
         machine = RayEngine(workers, "local")
     else:
-        machine = LocalEngine(workers, root / "logs")
+        machine = LocalEngine(workers)
     worlds = [WorldRun(name, {"key": name, "name": name, "kind": "photo", "path": ""}, []) for name in names]
     config = load_config("default", overrides).model_dump(mode="json")
     scheduler = Scheduler(store, machine, config, worlds, lambda *_: None, lambda: None, stages=GRAPH)
