@@ -7,8 +7,6 @@ import traceback
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-import psutil
-
 from lyra_sim.core.errors import InputError, LyraError, ResourceError, SceneError
 from pipelines.stage import Job, Stage
 from pipelines.store import Store
@@ -82,6 +80,8 @@ WORKER_ENV = {
 
 def execute(task: Task, progress=None) -> Outcome:
     """Run one task in this process and commit its output. The only place that catches everything."""
+    import psutil  # the driver does without
+
     store = Store(Path(task.store))
     start, process = time.monotonic(), psutil.Process()
     if store.commit_of(task.stage.name, task.key) is not None:

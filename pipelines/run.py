@@ -75,7 +75,7 @@ def run(paths: list[Path], out: Path, config: WorldConfig, options: RunOptions) 
                 progress.changed(world, outcome)
 
             scheduler = Scheduler(
-                store, _engine(options, workers, store), plain_config, worlds, changed, progress.waiting
+                store, lambda: _engine(options, workers), plain_config, worlds, changed, progress.waiting
             )
             progress.scheduler = scheduler
             scheduler.run()
@@ -92,7 +92,7 @@ def run(paths: list[Path], out: Path, config: WorldConfig, options: RunOptions) 
         os.close(lock)
 
 
-def _engine(options: RunOptions, workers: int, store: Store) -> Engine:
+def _engine(options: RunOptions, workers: int) -> Engine:
     if options.engine == "ray":
         from pipelines.engine_ray import RayEngine
 

@@ -16,10 +16,9 @@ import pytest
 from lyra_sim.core.errors import LockedError
 from pipelines import store as store_module
 from pipelines.engine import Engine, Outcome, Task
-from pipelines.engine_local import LocalEngine
 from pipelines.store import Store
 from tests.fake_stages import GRAPH
-from tests.pipelines.driver import drive
+from tests.pipelines.driver import drive, engine_of
 
 ROOT = Path(__file__).resolve().parents[2]
 ENGINES = ["local", "ray"]
@@ -29,14 +28,6 @@ MARK = "LYRA_SIM_TEST_MARK"
 @pytest.fixture(autouse=True)
 def importable(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-
-
-def engine_of(name: str, workers: int) -> Engine:
-    if name == "local":
-        return LocalEngine(workers)
-    from pipelines.engine_ray import RayEngine
-
-    return RayEngine(workers, "local")
 
 
 def task(store: Path, name: str) -> Task:
