@@ -80,7 +80,7 @@ def kill_matrix(
         except subprocess.TimeoutExpired:
             process.send_signal(sent)
             delivered += 1
-        process.wait(timeout=300)
+        process.wait(timeout=1800)  # a drain takes as long as its longest stage
     done_before = len(list((killed / ".lyra" / "store").glob("*/*")))
     last = subprocess.run(command(sources, killed, engine, workers, sets), check=False, capture_output=True)
     hashes = {"clean": clean["hash"], "killed": tree_hash(killed)}
