@@ -101,7 +101,7 @@ def validate(
 @app.command()
 def example(folder: Annotated[Path, typer.Argument(help="a new folder", metavar="DIR")]) -> None:
     """Write synthetic inputs with known truth: RGB-D walks and photos."""
-    from lyra_sim.procedural import write_example
+    from lyra_sim.procedural.example import write_example
 
     if folder.exists() and any(folder.iterdir()):
         raise ConfigError(folder, expected="a new or empty folder", got="one with files", todo="Choose another.")

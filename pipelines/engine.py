@@ -2,13 +2,10 @@
 
 import dataclasses
 import os
-import sys
 import time
 import traceback
 from pathlib import Path
 from typing import Any, Literal, Protocol
-
-import psutil
 
 from lyra_sim.core.errors import InputError, LyraError, ResourceError, SceneError
 from pipelines.stage import Job, Stage
@@ -53,6 +50,10 @@ class Engine(Protocol):
         """Give the task to an idle worker; False when none is idle."""
         ...
 
+    def running(self) -> list[tuple[Task, float, str]]:
+        """Tasks under way, their seconds so far and their last progress line."""
+        ...
+
     def poll(self, timeout_s: float) -> list[Outcome]:
         """Outcomes since the last call; waits up to `timeout_s` for one."""
         ...
@@ -79,6 +80,8 @@ WORKER_ENV = {
 
 def execute(task: Task, progress=None) -> Outcome:
     """Run one task in this process and commit its output. The only place that catches everything."""
+    import psutil  # the driver does without
+
     store = Store(Path(task.store))
     start, process = time.monotonic(), psutil.Process()
     if store.commit_of(task.stage.name, task.key) is not None:
@@ -150,12 +153,3 @@ def lost(task: Task, seconds: float, what: str) -> Outcome:
     """The outcome of a task whose worker died or had to be killed."""
     failure = {"class": "suspect", "error": "WorkerLost", "message": what}
     return Outcome(task, False, seconds, failure)
-
-
-def die_with_parent() -> None:
-    """Ask the kernel to end this process when its parent ends (Linux), so that no worker outlives a killed driver."""
-    if sys.platform == "linux":
-        import ctypes
-        import signal
-
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from lyra_sim.core.records import Licence
+from lyra_sim.core.licence import Licence
 from lyra_sim.sources.discover import Source
 
 

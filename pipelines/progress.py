@@ -2,14 +2,15 @@
 
 import sys
 import time
-
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
+from typing import TYPE_CHECKING
 
 from pipelines.engine import Outcome
 from pipelines.graph import STAGES
 from pipelines.scheduler import Scheduler, WorldRun
+
+if TYPE_CHECKING:  # loaded for a terminal only: a tenth of the start-up time
+    from rich.live import Live
+    from rich.table import Table
 
 
 class Progress:
@@ -17,9 +18,8 @@ class Progress:
 
     def __init__(self, worlds: list[WorldRun], workers: int) -> None:
         self._worlds, self._workers = worlds, workers
-        self._console = Console(stderr=True)
         self._start = time.monotonic()
-        self._live = Live(console=self._console, refresh_per_second=4) if self._console.is_terminal else None
+        self._live = _live() if sys.stderr.isatty() else None
         self.scheduler: Scheduler | None = None
 
     def __enter__(self) -> "Progress":
@@ -65,14 +65,23 @@ class Progress:
         else:
             print(text, file=sys.stderr, flush=True)
 
-    def _table(self) -> Table:
+    def _table(self) -> "Table":
+        from rich.table import Table
+
         table = Table(title=self._where(), title_justify="left", expand=False)
         for column in ("world", "stage", "s", ""):
             table.add_column(column, overflow="ellipsis", no_wrap=True)
-        running = self.scheduler.engine.running() if self.scheduler else []
+        running = self.scheduler.running() if self.scheduler else []
         for task, seconds, note in running:
             table.add_row(task.world, task.stage.name, f"{seconds:.0f}", note)
         return table
+
+
+def _live() -> "Live":
+    from rich.console import Console
+    from rich.live import Live
+
+    return Live(console=Console(stderr=True), refresh_per_second=4)
 
 
 def _duration(seconds: float) -> str:

@@ -75,7 +75,7 @@ def run(paths: list[Path], out: Path, config: WorldConfig, options: RunOptions) 
                 progress.changed(world, outcome)
 
             scheduler = Scheduler(
-                store, _engine(options, workers, store), plain_config, worlds, changed, progress.waiting
+                store, lambda: _engine(options, workers), plain_config, worlds, changed, progress.waiting
             )
             progress.scheduler = scheduler
             scheduler.run()
@@ -92,14 +92,14 @@ def run(paths: list[Path], out: Path, config: WorldConfig, options: RunOptions) 
         os.close(lock)
 
 
-def _engine(options: RunOptions, workers: int, store: Store) -> Engine:
+def _engine(options: RunOptions, workers: int) -> Engine:
     if options.engine == "ray":
         from pipelines.engine_ray import RayEngine
 
         return RayEngine(workers, options.ray_address)
     from pipelines.engine_local import LocalEngine
 
-    return LocalEngine(workers, store.root / "logs")
+    return LocalEngine(workers)
 
 
 def _clear(out: Path, store: Store) -> None:
@@ -108,7 +108,7 @@ def _clear(out: Path, store: Store) -> None:
         for folder in (out / marker.stem, out / "quarantined" / marker.stem):
             shutil.rmtree(folder, ignore_errors=True)
     for path in store.root.iterdir():
-        if path.name != "LOCK":
+        if path.name not in ("LOCK", "WORKERS"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 

@@ -48,6 +48,7 @@ class Scheduler:
     """Drives worlds through the stages on an engine.
 
     Args:
+        make_engine: called when there is something to run, so that a finished run costs no engine.
         config: the whole configuration as plain values.
         on_change: called after every outcome with the world it belongs to, and on finished worlds.
         on_wait: called about four times a second while waiting.
@@ -56,14 +57,15 @@ class Scheduler:
     def __init__(
         self,
         store: Store,
-        engine: Engine,
+        make_engine: Callable[[], Engine],
         config: dict[str, Any],
         worlds: list[WorldRun],
         on_change: Callable[[WorldRun, Outcome | None], None],
         on_wait: Callable[[], None],
         stages: tuple[Stage, ...] = STAGES,
     ) -> None:
-        self.store, self.engine, self.config, self.worlds = store, engine, config, worlds
+        self.store, self._make_engine, self.config, self.worlds = store, make_engine, config, worlds
+        self._engine: Engine | None = None
         self._on_change, self._on_wait, self.stages = on_change, on_wait, stages
         self.signal_number = 0
         self._attempts: Counter[tuple[str, str]] = Counter()
@@ -103,30 +105,31 @@ class Scheduler:
         if all(world.finished for world in self.worlds):
             return
         previous = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-        self.engine.start()
+        engine = self._engine = self._make_engine()
+        engine.start()
         for number in previous:  # engines may install their own
             signal.signal(number, self._on_signal)
         try:
-            self._loop()
+            self._loop(engine)
         finally:
             if self.draining > 1 or self.stopped_by is not None:
-                self.engine.kill()
+                engine.kill()
             else:
-                self.engine.stop()
+                engine.stop()
             for number, handler in previous.items():
                 signal.signal(number, handler)
 
-    def _loop(self) -> None:
+    def _loop(self, engine: Engine) -> None:
         while True:
             if not self.draining and self.stopped_by is None:
-                self._dispatch()
+                self._dispatch(engine)
             if self.draining > 1 or not any(world.running for world in self.worlds):
                 return
-            for outcome in self.engine.poll(0.25):
+            for outcome in engine.poll(0.25):
                 self._settle(outcome)
             self._on_wait()
 
-    def _dispatch(self) -> None:
+    def _dispatch(self, engine: Engine) -> None:
         ready = [world for world in self.worlds if not world.finished and not world.running]
         ready.sort(key=lambda world: -len(world.contents))  # stable: input order within a stage
         for world in ready:
@@ -145,10 +148,14 @@ class Scheduler:
                 store=str(self.store.root),
                 attempt=self._attempts[(stage.name, key)],
             )
-            if not self.engine.submit(task):
+            if not engine.submit(task):
                 self._attempts[(stage.name, key)] -= 1
                 return
             world.running = True
+
+    def running(self) -> list[tuple[Task, float, str]]:
+        """Tasks under way, their seconds so far and their last progress line."""
+        return self._engine.running() if self._engine is not None else []
 
     def _settle(self, outcome: Outcome) -> None:
         task = outcome.task

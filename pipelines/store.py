@@ -9,11 +9,15 @@ import hashlib
 import json
 import os
 import shutil
+import time
 import uuid
 from pathlib import Path
 from typing import Any
 
 from lyra_sim.core.errors import LockedError, ResourceError
+
+WORKERS_GONE_S = 60.0
+"""How long a run waits for the workers of a killed run to end."""
 
 
 class Store:
@@ -89,8 +93,10 @@ class Store:
     def lock(self) -> int:
         """Take the run lock; the kernel frees it when the process ends, however it ends. Returns the open descriptor.
 
+        Waits for workers of a killed run to be gone (on Ray that takes a moment): they would commit beside ours.
+
         Raises:
-            LockedError: another run holds this folder.
+            LockedError: another run holds this folder, or its workers do.
             ResourceError: the folder cannot be written.
         """
         try:
@@ -113,7 +119,39 @@ class Store:
             ) from error
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"pid {os.getpid()} on {os.uname().nodename}\n".encode(), 0)
+        try:
+            self._wait_for_workers()
+        except LockedError:
+            os.close(descriptor)
+            raise
         return descriptor
+
+    def _wait_for_workers(self) -> None:
+        descriptor, give_up = self._open_workers(), time.monotonic() + WORKERS_GONE_S
+        try:
+            while True:
+                try:
+                    return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError as error:
+                    if time.monotonic() > give_up:
+                        raise LockedError(
+                            self.root.parent,
+                            expected="no worker of an earlier run",
+                            got=f"some that still run {WORKERS_GONE_S:.0f} s after their run was killed",
+                            todo="End the processes named pipelines.worker, or wait for them.",
+                        ) from error
+                    time.sleep(0.1)
+        finally:
+            os.close(descriptor)
+
+    def join(self) -> int:
+        """Called by a worker: as long as it lives and holds the descriptor returned, no other run gets the lock."""
+        descriptor = self._open_workers()
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        return descriptor
+
+    def _open_workers(self) -> int:
+        return os.open(self.root / "WORKERS", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
     def sweep(self) -> None:
         """Remove temporary folders of killed attempts; call with the lock held and no worker alive."""

@@ -1,17 +1,20 @@
-"""A worker process of the local engine: reads tasks as JSON lines, runs them, answers with JSON lines.
+"""A worker process: reads tasks as JSON lines, runs them, answers with JSON lines. `pipelines.child` is its parent.
 
-Started as `python -m pipelines.worker READ_FD WRITE_FD`. Its stdout and stderr go to a log file, so that native
-libraries may print what they like.
+Started as `python -m pipelines.worker READ_FD WRITE_FD PARENT_PID STORE`. Its stdout and stderr go to a log file, so
+that native libraries may print what they like.
 """
 
 import dataclasses
 import json
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
-from pipelines.engine import Outcome, Task, die_with_parent, execute
+from lyra_sim.io.processes import die_with_parent
+from pipelines.engine import Outcome, Task, execute
 from pipelines.stage import Stage
+from pipelines.store import Store
 
 
 def task_from(fields: dict[str, Any]) -> Task:
@@ -28,8 +31,9 @@ def plain(value: Task | Outcome) -> dict[str, Any]:
 
 
 def main() -> None:
-    die_with_parent()
-    read_fd, write_fd = int(sys.argv[1]), int(sys.argv[2])
+    read_fd, write_fd, parent = (int(part) for part in sys.argv[1:4])
+    die_with_parent(parent)
+    Store(Path(sys.argv[4])).join()
     with os.fdopen(read_fd) as tasks, os.fdopen(write_fd, "w") as answers:
 
         def send(message: dict[str, Any]) -> None:

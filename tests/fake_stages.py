@@ -1,5 +1,6 @@
 """Small stages for tests of the machinery: what they do is named by the source's name."""
 
+import ctypes
 import os
 import time
 
@@ -10,7 +11,7 @@ from pipelines.stage import Job, Stage
 
 GRAPH = (
     Stage("first", 1, ("capture",), (), "tests.fake_stages:first", deadline_s=20, memory_mb=1500),
-    Stage("second", 1, ("surface",), ("first",), "tests.fake_stages:second", deadline_s=4, memory_mb=1500),
+    Stage("second", 1, ("surface",), ("first",), "tests.fake_stages:second", deadline_s=6, memory_mb=600),
     Stage("third", 1, (), ("first", "second"), "tests.fake_stages:third", deadline_s=20, memory_mb=1500),
 )
 
@@ -31,9 +32,16 @@ def second(job: Job) -> None:
             with (job.partial.parent.parent / "pieces.log").open("a") as log:
                 log.write(f"{job.key} {piece}\n")
             time.sleep(0.05)
+    _talk(job, name)
     _misbehave(name)
     for piece in range(3):
         (job.partial / f"{piece}.txt").rename(job.out / f"{piece}.txt")
+
+
+def _talk(job: Job, name: str) -> None:
+    for step in range(3 if name.startswith("talk") else 0):
+        job.report(f"step {step}")
+        time.sleep(1.0)
 
 
 def _misbehave(name: str) -> None:
@@ -50,7 +58,9 @@ def _misbehave(name: str) -> None:
     if name.startswith("full"):
         raise OSError(28, "No space left on device")
     if name.startswith("hog"):
-        hog = [np.ones(2**24) for _ in range(16)]
+        hog = [np.ones(2**24) for _ in range(8)]
+        if name.startswith("hoglock"):  # like a native library: memory taken, Python's lock held
+            ctypes.PyDLL(None).sleep(30)
         time.sleep(30)
         hog.clear()
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32, UInt8
 
+from lyra_sim.core.licence import Licence
 from lyra_sim.core.record import record
 
 
@@ -40,19 +41,6 @@ class Label(enum.IntEnum):
     OBSTACLE = 4
     OBJECT = 5
     SKY = 6
-
-
-@record
-class Licence:
-    """One line of the licence chain of a world."""
-
-    subject: str
-    """What it covers: an input file, a set of weights, a code package."""
-    name: str
-    """SPDX identifier or a sentence; 'not stated' where the source says nothing."""
-    holder: str
-    source: str
-    """Where the statement was found (EXIF, a LICENSE file, the configuration)."""
 
 
 @record

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from lyra_sim.core.errors import ConfigError
-from lyra_sim.core.records import Licence
+from lyra_sim.core.licence import Licence
 from lyra_sim.io.sniff import HEAD_BYTES, IMAGE_SUFFIXES, image_kind
 from lyra_sim.sources.digests import Digests
 from lyra_sim.sources.layout import WalkLayout, walk_layout

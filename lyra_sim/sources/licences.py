@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from lyra_sim.core.records import Licence
+from lyra_sim.core.licence import Licence
 from lyra_sim.sources.names import printable
 
 NOT_STATED = "not stated"

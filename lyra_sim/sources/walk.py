@@ -10,7 +10,8 @@ import numpy as np
 import lyra_sim
 from lyra_sim.config.capture import CaptureConfig
 from lyra_sim.core.errors import InputError
-from lyra_sim.core.records import Capture, Intrinsics, Licence, Provenance
+from lyra_sim.core.licence import Licence
+from lyra_sim.core.records import Capture, Intrinsics, Provenance
 from lyra_sim.geometry.camera import scaled
 from lyra_sim.io.decode import DecodedImage, decode_depths, decode_images
 from lyra_sim.sources.discover import Source

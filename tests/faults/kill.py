@@ -5,6 +5,7 @@ again although they were committed (must be none). Exit 1 when anything differs.
 """
 
 import argparse
+import contextlib
 import json
 import random
 import signal
@@ -25,6 +26,17 @@ def command(sources: list[str], out: Path, engine: str, workers: int, sets: list
         *(sys.executable, "-m", "pipelines", "run", *sources, "--out", str(out)),
         *("--engine", engine, "--workers", str(workers), *extra),
     ]
+
+
+def undisturbed(sources: list[str], folder: Path, *, engine: str, workers: int, sets: list[str]) -> dict[str, Any]:
+    """A run that nobody disturbs, below `folder`, made only once: its folder, seconds, exit code and tree hash."""
+    out, facts = folder / f"{engine}-{workers}", folder / f"{engine}-{workers}.json"
+    if not facts.exists():
+        start = time.monotonic()
+        done = subprocess.run(command(sources, out, engine, workers, sets), check=False, capture_output=True)
+        text = {"out": str(out), "seconds": round(time.monotonic() - start, 1), "exit": done.returncode}
+        facts.write_text(json.dumps({**text, "hash": tree_hash(out)}))
+    return json.loads(facts.read_text())
 
 
 def repeated(out: Path) -> list[str]:
@@ -54,12 +66,8 @@ def kill_matrix(
     seed: int,
 ) -> dict[str, Any]:
     """Undisturbed run, then a run whose driver is killed `kills` times; what differs."""
-    clean, killed = folder / "clean", folder / f"killed-{engine}"
-    if not (clean / "summary.json").exists():
-        start = time.monotonic()
-        subprocess.run(command(sources, clean, "local", workers, sets), check=False, capture_output=True)
-        (folder / "seconds").write_text(str(time.monotonic() - start))
-    length = float((folder / "seconds").read_text())
+    clean = undisturbed(sources, folder, engine="local", workers=workers, sets=sets)
+    killed, length = folder / f"killed-{engine}-{sent.name}", clean["seconds"]
     chance, delivered = random.Random(seed), 0
     for _ in range(kills):
         process = subprocess.Popen(
@@ -72,14 +80,17 @@ def kill_matrix(
         except subprocess.TimeoutExpired:
             process.send_signal(sent)
             delivered += 1
-        process.wait(timeout=300)
+        process.wait(timeout=1800)  # a drain takes as long as its longest stage
+    done_before = len(list((killed / ".lyra" / "store").glob("*/*")))
     last = subprocess.run(command(sources, killed, engine, workers, sets), check=False, capture_output=True)
-    hashes = {"clean": tree_hash(clean), "killed": tree_hash(killed)}
+    hashes = {"clean": clean["hash"], "killed": tree_hash(killed)}
     again = repeated(killed)
     return {
         "engine": engine,
         "signal": sent.name,
         "kills": delivered,
+        "clean_seconds": length,
+        "stages_before_last_run": done_before,
         "last_exit": last.returncode,
         "repeated": again,
         "ok": hashes["clean"] == hashes["killed"] and not again and last.returncode in (0, 3),
@@ -96,9 +107,11 @@ def main() -> int:
     parser.add_argument("--signal", default="SIGKILL", choices=["SIGKILL", "SIGINT", "SIGTERM"])
     parser.add_argument("--set", action="append", default=[], dest="sets")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--folder", help="keep everything here; a finished undisturbed run there is used again")
     options = parser.parse_args()
     ok = True
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() if options.folder is None else contextlib.nullcontext(options.folder) as folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
         for engine in options.engine or ["local", "ray"]:
             result = kill_matrix(
                 options.sources,

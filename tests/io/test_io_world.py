@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from lyra_sim.core.errors import InputError
-from lyra_sim.core.records import Frames, Intrinsics, Licence, PosedFrames, Provenance, Segment, World, WorldFrame
+from lyra_sim.core.licence import Licence
+from lyra_sim.core.records import Frames, Intrinsics, PosedFrames, Provenance, Segment, World, WorldFrame
 from lyra_sim.io import world as world_module
 from lyra_sim.io.records import load_record, save_record
 from lyra_sim.io.world import load_world, save_segment, save_start, save_world, stored_segments

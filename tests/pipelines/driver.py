@@ -6,10 +6,20 @@ import sys
 from pathlib import Path
 
 from lyra_sim.config.load import load_config
+from pipelines.engine import Engine
 from pipelines.engine_local import LocalEngine
 from pipelines.scheduler import Scheduler, WorldRun
 from pipelines.store import Store, write_atomic
 from tests.fake_stages import GRAPH
+
+
+def engine_of(name: str, workers: int) -> Engine:
+    """The engine of this name on this machine."""
+    if name == "local":
+        return LocalEngine(workers)
+    from pipelines.engine_ray import RayEngine
+
+    return RayEngine(workers, "local")
 
 
 def drive(root: Path, engine: str, workers: int, names: list[str], overrides: list[str] | None = None) -> Scheduler:
@@ -17,15 +27,11 @@ def drive(root: Path, engine: str, workers: int, names: list[str], overrides: li
     store = Store(root)
     lock = store.lock()
     store.sweep()
-    if engine == "ray":
-        from pipelines.engine_ray import RayEngine
-
-        machine = RayEngine(workers, "local")
-    else:
-        machine = LocalEngine(workers, root / "logs")
     worlds = [WorldRun(name, {"key": name, "name": name, "kind": "photo", "path": ""}, []) for name in names]
     config = load_config("default", overrides).model_dump(mode="json")
-    scheduler = Scheduler(store, machine, config, worlds, lambda *_: None, lambda: None, stages=GRAPH)
+    scheduler = Scheduler(
+        store, lambda: engine_of(engine, workers), config, worlds, lambda *_: None, lambda: None, stages=GRAPH
+    )
     try:
         scheduler.run()
     finally:

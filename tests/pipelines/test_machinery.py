@@ -84,22 +84,34 @@ def driver(root: Path, engine: str, workers: int = 2) -> list[str]:
     return [sys.executable, "-m", "tests.pipelines.driver", str(root), engine, str(workers), *NAMES]
 
 
+def wait_for_events(root: Path, process: subprocess.Popen[bytes]) -> None:
+    """Until the run logs something new, or has ended."""
+    log = root / "events.jsonl"
+    before = log.stat().st_size if log.exists() else 0
+    while process.poll() is None and (not log.exists() or log.stat().st_size == before):
+        time.sleep(0.02)
+
+
 def kill_and_rerun(root: Path, engine: str, kills: int, sent: signal.Signals) -> None:
     """Kill the driver `kills` times at random moments, then let it finish."""
     chance = random.Random(5)
     for _ in range(kills):
         process = subprocess.Popen(driver(root, engine), cwd=ROOT, start_new_session=True)
-        time.sleep(chance.uniform(0.3, 1.6) + (4.0 if engine == "ray" else 0.0))
+        if engine == "ray":  # its start takes longer than all the work
+            wait_for_events(root, process)
+        time.sleep(chance.uniform(0.3, 1.6) if engine == "local" else chance.uniform(0.0, 0.6))
         process.send_signal(sent)
         code = process.wait(timeout=60)
         assert code in (-sent, 128 + sent, 0)
     subprocess.run(driver(root, engine), cwd=ROOT, check=True, timeout=120)
 
 
-@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
-def test_killed_driver_goes_on_without_repeating_work(tmp_path, sent):
+@pytest.mark.parametrize(
+    ("engine", "kills", "sent"), [("local", 3, signal.SIGKILL), ("local", 3, signal.SIGINT), ("ray", 2, signal.SIGKILL)]
+)
+def test_killed_driver_goes_on_without_repeating_work(tmp_path, engine, kills, sent):
     drive(tmp_path / "clean", "local", 2, NAMES)
-    kill_and_rerun(tmp_path / "killed", "local", 3, sent)
+    kill_and_rerun(tmp_path / "killed", engine, kills, sent)
     assert contents(tmp_path / "killed") == contents(tmp_path / "clean")
     commits = Counter(events(tmp_path / "killed", "commit"))
     assert set(commits.values()) == {1}

@@ -1,5 +1,6 @@
 """The drop test: balls over free points must come to rest on the floor (Newton, XPBD, on the CPU)."""
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -87,7 +88,7 @@ def _simulate(colliders: Sequence[ColliderShape], centres: np.ndarray, deadline_
             radius=RADIUS_M,
             seconds=SECONDS,
         )
-        command = [sys.executable, "-m", "usd_export.validate.drop_child", str(source), str(target)]
+        command = [sys.executable, "-m", "usd_export.validate.drop_child", str(os.getpid()), str(source), str(target)]
         try:
             done = subprocess.run(command, capture_output=True, timeout=deadline_s, check=False)
         except subprocess.TimeoutExpired as error:

@@ -1,4 +1,4 @@
-"""The drop test's physics, run as its own process: `python -m usd_export.validate.drop_child IN.npz OUT.npz`.
+"""The drop test's physics as a process of its own: `python -m usd_export.validate.drop_child PARENT IN.npz OUT.npz`.
 
 The only file that knows Newton. A crash of the engine, or of its compiler, ends this process and nothing else.
 """
@@ -7,6 +7,8 @@ import sys
 from typing import Any
 
 import numpy as np
+
+from lyra_sim.io.processes import die_with_parent
 
 STEP_S = 1 / 120
 SUBSTEPS = 2
@@ -83,4 +85,5 @@ def _speeds(state: Any) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    die_with_parent(int(sys.argv[1]))
+    main(*sys.argv[2:])

@@ -1,0 +1,32 @@
+"""The command line reaches what it calls."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from lyra_sim.core.errors import ConfigError
+from lyra_sim.procedural import example
+from pipelines.cli import app
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_example_writes_into_a_new_folder_only(tmp_path, monkeypatch):
+    made: list[Path] = []
+    monkeypatch.setattr(example, "write_example", made.append)
+    result = CliRunner().invoke(app, ["example", str(tmp_path / "new")])
+    assert result.exit_code == 0 and made == [tmp_path / "new"]
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="new or empty"):
+        CliRunner().invoke(app, ["example", str(tmp_path)], catch_exceptions=False)
+
+
+def test_a_run_that_finds_everything_done_loads_nothing_heavy(tmp_path):
+    """Otherwise a run over finished worlds would take seconds to start."""
+    heavy = {"numpy", "scipy", "numba", "beartype", "jaxtyping", "ray", "psutil", "rich", "PIL", "pxr"}
+    code = "import sys; import lyra_sim.config.load, pipelines.cli, pipelines.run; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert not heavy & set(loaded.split())
