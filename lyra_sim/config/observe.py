@@ -29,11 +29,12 @@ class GroundConfig(Config):
     height_from_sizes: bool = True
     """Read the camera height from the sizes of things in the photo (a small network that comes with the package) and
     weigh it against the usual height; false takes the usual height as it is."""
-    unusual_height_share: float = Field(default=0.3, ge=0, le=1)
+    unusual_height_share: float = Field(default=0.15, ge=0, le=1)
     """Share of cameras that may be at any height from 0.3 to 2.2 m instead of near the usual one."""
-    size_sigma: float = Field(default=0.2, ge=0, lt=2)
-    """Added to the network's own sigma of ln(height), in quadrature: it learned from rendered places and is worse in
-    real ones."""
+    size_sigma: float = Field(default=0.1, ge=0, lt=2)
+    """Added to the network's own sigma of ln(height), in quadrature."""
+    strange_sigma: float = Field(default=0.5, ge=0, lt=2)
+    """Added as well for photos unlike the rendered places that the network learned from, as most real ones are."""
     max_range_m: float = Field(default=25.0, gt=2)
     """Depth beyond this belongs to the backdrop."""
 

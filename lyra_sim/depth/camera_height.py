@@ -18,6 +18,10 @@ _LOG_GRID = np.linspace(math.log(0.2), math.log(3.0), 1084)
 _UNUSUAL = (0.3, 2.2)
 """Cameras that nobody holds at eye height (robots, toys, masts) may be anywhere between these heights, metres."""
 
+_FAMILIAR, _STRANGE = 0.9, 1.2
+"""Strangeness from which the network is doubted, and at which the doubt is full: nine of ten, and one of a hundred,
+photos of places like those it learned from lie beyond."""
+
 
 @dataclass(frozen=True)
 class CameraHeight:
@@ -49,13 +53,16 @@ def weigh(guess: HeightGuess, config: GroundConfig) -> CameraHeight:
     """Bayes' rule on a grid of ln(height): median and spread.
 
     The prior is a mixture: cameras at the usual height (log-normal), and with `unusual_height_share` cameras anywhere
-    in `_UNUSUAL`. So a photo that clearly shows a low camera is believed, and one that shows nothing stays usual.
+    in `_UNUSUAL`. So a photo that clearly shows a low camera is believed, and one that shows nothing stays usual. What
+    the network says of a photo unlike those it learned from counts little, and its camera is taken to be a usual one.
     """
-    sigma = math.hypot(guess.sigma, config.size_sigma)
+    strange = min(max((guess.strange - _FAMILIAR) / (_STRANGE - _FAMILIAR), 0.0), 1.0)
+    sigma = math.hypot(guess.sigma, config.size_sigma, strange * config.strange_sigma)
     usual = _normal(_LOG_GRID - math.log(config.height_prior_m), config.height_prior_sigma)
     low, high = (math.log(v) for v in _UNUSUAL)
     anywhere = (np.abs(_LOG_GRID - (low + high) / 2) < (high - low) / 2) / (high - low)
-    prior = (1 - config.unusual_height_share) * usual + config.unusual_height_share * anywhere
+    share = (1 - strange) * config.unusual_height_share
+    prior = (1 - share) * usual + share * anywhere
     weight = prior * _normal(_LOG_GRID - guess.log_m, sigma)
     weight /= weight.sum()
     middle = float(_LOG_GRID[int(np.searchsorted(np.cumsum(weight), 0.5))])

@@ -13,6 +13,8 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from numpy.lib.stride_tricks import sliding_window_view
 
+from lyra_sim.depth.familiar import statistics, strangeness
+
 STEM = 12
 BLOCKS = ((24, False), (48, True), (96, True), (128, True))
 """(channels, residual pair) of each block; every block halves the resolution."""
@@ -26,6 +28,8 @@ class HeightGuess:
 
     log_m: float
     sigma: float
+    strange: float = 0.0
+    """How unlike the training photos the photo is (`familiar.strangeness`)."""
 
 
 @functools.cache
@@ -40,17 +44,25 @@ def guess_height(
 ) -> HeightGuess:
     """Height from a view of `depth.levelled.level_view`; rounded to four digits, so that hosts agree."""
     w = shipped_weights() if weights is None else weights
-    x = _inputs(colours, seen)
-    x = _conv(x, w, "stem", 2)
+    early = x = early_responses(colours, seen, w)
     for i, (_, residual) in enumerate(BLOCKS):
-        x = _conv(x, w, f"{i}.down", 2)
+        x = x if i == 0 else _conv(x, w, f"{i}.down", 2)
         if residual:
             x = np.maximum(x + _conv(_conv(x, w, f"{i}.first", 1), w, f"{i}.second", 1, relu=False), 0)
     rows = x.mean(2).ravel()
     hidden = np.maximum(w["hidden.w"] @ rows + w["hidden.b"], 0)
     log_m, log_scale = w["out.w"] @ hidden + w["out.b"]
     sigma = math.sqrt(2) * math.exp(min(max(log_scale, -4.0), 1.0)) * float(w["spread"])
-    return HeightGuess(log_m=round(float(log_m), 4), sigma=round(sigma, 4))
+    known = {name.removeprefix("familiar."): array for name, array in w.items() if name.startswith("familiar.")}
+    strange = strangeness(statistics(colours, seen, early), known)
+    return HeightGuess(log_m=round(float(log_m), 4), sigma=round(sigma, 4), strange=round(strange, 3))
+
+
+def early_responses(
+    colours: UInt8[np.ndarray, "H W 3"], seen: Bool[np.ndarray, "H W"], weights: Weights
+) -> Float[np.ndarray, "C h w"]:
+    """What the stem and the first strided convolution make of a view."""
+    return _conv(_conv(_inputs(colours, seen), weights, "stem", 2), weights, "0.down", 2)
 
 
 def _inputs(colours: np.ndarray, seen: np.ndarray) -> Float[np.ndarray, "5 H W"]:

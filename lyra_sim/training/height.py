@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lyra_sim.depth.height_net import BLOCKS, HEAD, STEM
+from lyra_sim.depth import familiar
+from lyra_sim.depth.height_net import BLOCKS, HEAD, STEM, early_responses
 
 # suffixes: B batch, C channels, H rows (elevation), W columns (azimuth)
 
@@ -77,6 +78,22 @@ def export(net: HeightNet, spread: float, path: Path) -> None:
         out[f"{name}.w"] = layer.weight.detach().numpy().astype(np.float16)
         out[f"{name}.b"] = layer.bias.detach().numpy().astype(np.float32)
     np.savez_compressed(path, **out)
+
+
+def export_familiar(path: Path, kept: list[Path], held: list[Path], *, step: int = 5) -> None:
+    """Add to the weights what photos of their training places look like (every `step`-th photo)."""
+    weights = {name: array.astype(np.float64) for name, array in np.load(path).items()}
+    found = []
+    for shards in (kept, held):
+        views = [
+            (c, s)
+            for p in shards
+            for d in (np.load(p),)
+            for c, s in zip(d["colours"][::step], d["seen"][::step], strict=True)
+        ]
+        found.append(np.stack([familiar.statistics(c, s, early_responses(c, s, weights)) for c, s in views]))
+    fitted = {f"familiar.{n}": a.astype(np.float32) for n, a in familiar.fit(*found).items()}
+    np.savez_compressed(path, **{**np.load(path), **fitted})
 
 
 class Photos:
@@ -193,12 +210,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     paths = sorted(args.shards.glob("heights-*.npz"))
-    held, kept = Photos(paths[5::10]), Photos([p for i, p in enumerate(paths) if i % 10 != 5])
+    held_paths, kept_paths = paths[5::10], [p for i, p in enumerate(paths) if i % 10 != 5]
+    held, kept = Photos(held_paths), Photos(kept_paths)
     print(f"{len(kept.log_height)} photos to learn from, {len(held.log_height)} held out", file=sys.stderr)
     net = train(kept, held, args.minutes, args.seed)
     words, spread = judge(net, held)
     print(f"held out: {words}; sigma x {spread:.2f}")
     export(net, spread, args.out)
+    export_familiar(args.out, kept_paths, held_paths)
 
 
 if __name__ == "__main__":

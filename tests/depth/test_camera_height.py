@@ -3,14 +3,16 @@ against closed forms, and the shipped weights on places they have never seen."""
 
 import math
 
+import cv2
 import numpy as np
 import pytest
 from scipy.signal import correlate
+from scipy.spatial.distance import mahalanobis
 from scipy.spatial.transform import Rotation
 
 from lyra_sim.config.observe import GroundConfig
 from lyra_sim.core.records import Intrinsics
-from lyra_sim.depth import height_net
+from lyra_sim.depth import familiar, height_net
 from lyra_sim.depth.camera_height import find_height, weigh
 from lyra_sim.depth.height_net import HeightGuess, guess_height, shipped_weights
 from lyra_sim.depth.levelled import COLUMNS, ROWS, STEP_DEG, TOP_DEG, level_view
@@ -18,6 +20,7 @@ from lyra_sim.procedural.cameras import photo_camera, pinhole
 from lyra_sim.procedural.flat import make_flat
 from lyra_sim.procedural.render import render
 from lyra_sim.procedural.street import make_street
+from tests.data import shared_data
 
 
 @pytest.mark.parametrize(("pitch", "roll", "hfov"), [(0, 0, 65), (25, 4, 80), (-8, -3, 50), (40, 2, 90)])
@@ -64,7 +67,9 @@ def _random_weights() -> height_net.Weights:
     for name, shape in {"hidden": (height_net.HEAD, 4 * widths[-1]), "out": (2, height_net.HEAD)}.items():
         weights[f"{name}.w"] = rng.standard_normal(shape) / math.sqrt(shape[1])
         weights[f"{name}.b"] = 0.1 * rng.standard_normal(shape[0])
-    return weights
+    size = 23 + 2 * height_net.BLOCKS[0][0]
+    known = familiar.fit(rng.standard_normal((200, size)), rng.standard_normal((50, size)))
+    return weights | {f"familiar.{name}": array for name, array in known.items()}
 
 
 def _slow(x: np.ndarray, weights: height_net.Weights, name: str, stride: int) -> np.ndarray:
@@ -111,6 +116,39 @@ def test_a_clear_low_camera_is_believed_and_an_unclear_photo_stays_usual():
     assert unclear.sigma > 0.3  # and is not published
 
 
+def test_the_network_is_not_believed_of_photos_unlike_those_it_learned_from():
+    low = weigh(HeightGuess(math.log(0.5), 0.12, strange=1.5), GroundConfig())
+    assert 1.1 < low.height_m < 1.5
+    assert 0.2 < low.sigma < 0.3
+    heights = [
+        weigh(HeightGuess(math.log(0.5), 0.12, strange=s), GroundConfig()).height_m for s in (0.5, 0.95, 1.0, 1.3)
+    ]
+    assert heights == sorted(heights)
+
+
+def test_strangeness_is_a_mahalanobis_distance_and_one_in_twenty_lies_beyond_one():
+    rng = np.random.default_rng(5)
+    mix = np.eye(6) + 0.2 * rng.standard_normal((6, 6))
+    samples, held = rng.standard_normal((2, 4000, 6)) @ mix + 3.0
+    known = familiar.fit(samples, held)
+    assert np.mean([familiar.strangeness(row, known) > 1 for row in held]) == pytest.approx(0.05, abs=0.005)
+    inverse = np.linalg.inv(np.cov(samples.T))
+    far, near = samples.mean(0) + mix[0] * 6, held[0]
+    for point in (far, near):
+        expected = mahalanobis(point, samples.mean(0), inverse) / mahalanobis(near, samples.mean(0), inverse)
+        found = familiar.strangeness(point, known) / familiar.strangeness(near, known)
+        assert found == pytest.approx(expected, rel=0.05)
+
+
+def test_real_photos_are_strange():
+    folder = shared_data("single_street")
+    camera = pinhole(960, 640, 65)
+    for path in sorted(folder.iterdir()):
+        image = cv2.resize(cv2.imread(str(path))[..., ::-1], (960, 640), interpolation=cv2.INTER_AREA)
+        view = level_view(np.ascontiguousarray(image), np.ones((640, 960), bool), camera, np.array([0.0, 1.0, 0.0]))
+        assert guess_height(*view).strange > 0.95, path.name
+
+
 def test_given_heights_are_taken_and_the_network_can_be_switched_off():
     image, valid, down = np.zeros((40, 60, 3), np.uint8), np.ones((40, 60), bool), np.array([0.0, 1.0, 0.0])
     camera: Intrinsics = pinhole(60, 40, 70)
@@ -121,7 +159,7 @@ def test_given_heights_are_taken_and_the_network_can_be_switched_off():
 
 
 def test_shipped_weights_know_the_height_in_places_they_have_not_seen():
-    errors, sigmas = [], []
+    errors, sigmas, strange = [], [], []
     rng = np.random.default_rng(2)
     for k in range(24):
         scene = (make_street if k % 2 else make_flat)(777_000 + k)
@@ -133,6 +171,8 @@ def test_shipped_weights_know_the_height_in_places_they_have_not_seen():
         guess = guess_height(*level_view(view.image, np.ones((256, 384), bool), camera, down))
         errors.append(guess.log_m - math.log(height))
         sigmas.append(guess.sigma)
-    assert np.mean(np.abs(np.expm1(errors))) < 0.22
+        strange.append(guess.strange)
+    assert np.mean(np.abs(np.expm1(errors))) < 0.2
+    assert np.mean(np.array(strange) < 1) > 0.8
     assert np.mean(np.abs(errors) < np.array(sigmas)) > 0.45  # the stated sigma means something
     assert sum(a.nbytes for a in shipped_weights().values()) < 8_000_000
