@@ -1,5 +1,6 @@
 """How far a run is, on stderr: a live table on a terminal, plain lines elsewhere."""
 
+import os
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -62,8 +63,11 @@ class Progress:
     def _line(self, text: str) -> None:
         if self._live:
             self._live.console.print(text, highlight=False, markup=False)
-        else:
+            return
+        try:
             print(text, file=sys.stderr, flush=True)
+        except BrokenPipeError:  # nobody reads any more; the work goes on
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
     def _table(self) -> "Table":
         from rich.table import Table

@@ -30,3 +30,19 @@ def test_a_run_that_finds_everything_done_loads_nothing_heavy(tmp_path):
     code = "import sys; import lyra_sim.config.load, pipelines.cli, pipelines.run; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert not heavy & set(loaded.split())
+
+
+def test_progress_goes_on_when_nobody_reads_it_any_more():
+    code = (
+        "import sys; from pipelines.progress import Progress\n"
+        "progress = Progress([], 1); sys.stdin.readline()\n"
+        "for k in range(3): progress._line(f'line {k}')\n"
+        "print('done')"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        process.stderr.close()
+        out, _ = process.communicate("go\n", timeout=60)
+    assert (process.returncode, out) == (0, "done\n")
