@@ -12,6 +12,7 @@ import argparse
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -66,11 +67,13 @@ class HeightNet(nn.Module):
 
 def export(net: HeightNet, spread: float, path: Path) -> None:
     """Write the folded weights as float16 arrays; `spread` multiplies the network's sigma (calibration)."""
-    out: dict[str, np.ndarray] = {"spread": np.float32(spread)}  # pyright: ignore[reportAssignmentType]
+    out: dict[str, Any] = {"spread": np.float32(spread)}
     convolutions = {"stem": net.stem}
     for i, block in enumerate(net.blocks):
         convolutions |= {f"{i}.{n}": m for n, m in block.named_children() if isinstance(m, nn.Sequential)}
     for name, (conv, norm) in convolutions.items():
+        assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+        assert norm.running_mean is not None and norm.running_var is not None
         gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
         out[f"{name}.w"] = (conv.weight * gain[:, None, None, None]).detach().numpy().astype(np.float16)
         out[f"{name}.b"] = (norm.bias - norm.running_mean * gain).detach().numpy().astype(np.float32)
@@ -93,7 +96,8 @@ def export_familiar(path: Path, kept: list[Path], held: list[Path], *, step: int
         ]
         found.append(np.stack([familiar.statistics(c, s, early_responses(c, s, weights)) for c, s in views]))
     fitted = {f"familiar.{n}": a.astype(np.float32) for n, a in familiar.fit(*found).items()}
-    np.savez_compressed(path, **{**np.load(path), **fitted})
+    everything: dict[str, Any] = {**np.load(path), **fitted}
+    np.savez_compressed(path, **everything)
 
 
 class Photos:
