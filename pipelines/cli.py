@@ -109,6 +109,15 @@ def example(folder: Annotated[Path, typer.Argument(help="a new folder", metavar=
     print(folder)
 
 
+@app.command()
+def vectors(files: Annotated[list[Path], typer.Argument(help="reference vectors", metavar="FILE...")]) -> None:
+    """Compare the generator, its geometry, sampler and training with numbers of the published code."""
+    from pipelines.vectors import compare
+
+    if not compare(files):
+        raise typer.Exit(1)
+
+
 def main() -> None:
     """Entry point; maps errors to exit codes."""
     try:

@@ -4,8 +4,6 @@ Method: the public description of Lyra 2.0's per-frame cache with greedy coverag
 nothing is evicted. Like the warp it uses integer pixel centres: give it matrices from `warp.integer_matrix`.
 """
 
-import re
-
 import numpy as np
 from jaxtyping import Float
 from numba import njit
@@ -162,15 +160,3 @@ def _cover(seen, covered, count):
         picked.append(best)
         covered |= seen[best]
     return picked
-
-
-def temporal_slots(history_latents: int, packing: str = "f1k1f4s2f1s1f16k4f2k2f1k1_g20") -> list[int]:
-    """Which history latents fill the temporal ('k') slots of a packing string: the first latent, then the most recent.
-
-    Args:
-        history_latents: latents so far.
-        packing: segments `f<latents><k|s><kernel>`, then `_g<new latents>`.
-    """
-    segments = re.findall(r"f(\d+)([ks])(\d+)", packing)
-    slots = sum(int(n) for n, kind, _ in segments if kind == "k")
-    return [0, *range(history_latents - slots + 1, history_latents)]

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from lyra_sim.memory.spatial import SpatialMemory, temporal_slots
+from lyra_sim.memory.packing import RELEASED, Packing
+from lyra_sim.memory.spatial import SpatialMemory
 from lyra_sim.memory.warp import Warped, canonical_coords, continuity_mask, forward_warp, ray_maps
 from tests.data import shared_data
 
@@ -58,7 +59,7 @@ def test_retrieval_order_and_selections_are_exact(geometry):
         got = memory.retrieve(w2c[targets], np.repeat(K, len(targets), 0), (48, 80))
         assert [list(pair) for pair in got] == json.loads(meta[name]), name
     for history, slots in json.loads(meta["temporal_selection"]).items():
-        assert temporal_slots(int(history)) == slots
+        assert Packing.parse(RELEASED).temporal(int(history)) == slots
 
 
 @pytest.mark.parametrize("case", ["five", "two", "zero", "first"])

@@ -5,7 +5,8 @@ import time
 import numpy as np
 import pytest
 
-from lyra_sim.memory.spatial import SpatialMemory, temporal_slots
+from lyra_sim.memory.packing import Packing
+from lyra_sim.memory.spatial import SpatialMemory
 
 
 def _scene(seed: int, entries: int, height: int, width: int):
@@ -94,7 +95,7 @@ def test_hidden_behind_something_is_not_seen():
 
 
 def test_temporal_slots_follow_the_packing_string():
-    assert temporal_slots(30, "f1k1f4s2f1s1f4k4f2k2f1k1_g5") == [0, *range(23, 30)]
+    assert Packing.parse("f1k1f4s2f1s1f4k4f2k2f1k1_g5").temporal(30) == [0, *range(23, 30)]
 
 
 def test_large_memory_answers_in_time():

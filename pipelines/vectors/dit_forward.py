@@ -1,0 +1,52 @@
+"""One forward pass of the transformer, from the weights in the file."""
+
+import inspect
+import json
+from collections.abc import Iterator
+
+import torch
+
+from lyra_sim.worldgen.lyra2.tokens import rotary_angles
+from lyra_sim.worldgen.lyra2.transformer import LyraTransformer3DModel
+from pipelines.vectors.figure import Figure, Vectors, largest
+
+
+def network_of(vectors: Vectors) -> LyraTransformer3DModel:
+    """The network that the file describes, with its weights."""
+    config = json.loads(vectors.metadata["config"])
+    known = inspect.signature(LyraTransformer3DModel.__init__).parameters
+    net = LyraTransformer3DModel(
+        **{name: value for name, value in config.items() if name in known},
+        framepack_type=vectors.metadata["framepack"],
+    )
+    prefix = "state/"
+    net.load_state_dict({k.removeprefix(prefix): torch.tensor(vectors[k]) for k in vectors if k.startswith(prefix)})
+    return net.eval()
+
+
+@torch.no_grad()
+def figures(vectors: Vectors) -> Iterator[Figure]:
+    """Packed tokens, angles, every block's output and the velocity."""
+    net = network_of(vectors)
+    given = {name: torch.tensor(vectors[name]) for name in vectors if name.startswith("in/")}
+    x, y = given["in/x_B_C_T_H_W"], given["in/y_B_C_T_H_W"]
+    seen: dict[str, torch.Tensor] = {}
+    for i, block in enumerate(net.blocks):
+        block.register_forward_hook(lambda _block, _given, out, i=i: seen.update({f"out/block{i}": out}))
+    velocity = net(
+        x,
+        given["in/timesteps_B_T"][:, 0],
+        given["in/crossattn_emb"],
+        given["in/frame_cond_crossattn_emb_B_L_D"],
+        y,
+        given["in/y_buffer_B_C_T_H_W"],
+    )
+    rows, columns = (-(-side // 2) for side in x.shape[-2:])
+    head_dim = net.config["dim"] // net.config["num_heads"]
+    angles = rotary_angles(net.packing, rows, columns, head_dim, "cpu")
+    tokens = net.pack(torch.cat([x, y[:, : -net.config["camera_dim"]]], 1))
+    yield largest("packed tokens", tokens.numpy(), vectors["out/packed_tokens"], 1e-6)
+    yield largest("rotary angles", angles.numpy(), vectors["out/rope_angles"].reshape(angles.shape), 1e-6)
+    for name, out in seen.items():
+        yield largest(name.removeprefix("out/"), out.numpy(), vectors[name], 2e-5)
+    yield largest("velocity", velocity.numpy(), vectors["out/velocity"], 2e-5)

@@ -1,0 +1,55 @@
+"""One comparison: what was measured, how far it is off, how far it may be off."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from safetensors import safe_open
+
+
+@dataclass(frozen=True)
+class Figure:
+    """`error` <= `bar` is a pass; a bar of 0 asks for equality."""
+
+    name: str
+    error: float
+    bar: float
+
+    @property
+    def ok(self) -> bool:
+        return bool(self.error <= self.bar)  # NaN is no pass
+
+
+class Vectors(Mapping[str, np.ndarray]):
+    """A file of reference tensors with its metadata, read one tensor at a time."""
+
+    def __init__(self, path: str) -> None:
+        self._file = safe_open(path, "np")
+        self.metadata: dict[str, str] = self._file.metadata() or {}
+        self._names = list(self._file.keys())
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self._file.get_tensor(name)
+
+    def __iter__(self):
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def largest(name: str, made: np.ndarray, wanted: np.ndarray, bar: float) -> Figure:
+    """The largest absolute difference; infinite where the shapes differ."""
+    made, wanted = np.asarray(made), np.asarray(wanted)
+    if made.shape != wanted.shape:
+        return Figure(f"{name} (shape {made.shape}, wanted {wanted.shape})", float("inf"), bar)
+    off = np.abs(made.astype(np.float64) - wanted.astype(np.float64))
+    return Figure(name, float(off.max()) if off.size else 0.0, bar)
+
+
+def differing(name: str, made: np.ndarray, wanted: np.ndarray) -> Figure:
+    """How many values are not equal; the bar is none."""
+    made, wanted = np.asarray(made), np.asarray(wanted)
+    if made.shape != wanted.shape:
+        return Figure(f"{name} (shape {made.shape}, wanted {wanted.shape})", float("inf"), 0)
+    return Figure(name, float((made != wanted).sum()), 0)
