@@ -4,6 +4,7 @@ Imported by workers only; every heavy import is inside the function that needs i
 captures stays small.
 """
 
+import dataclasses
 import json
 import os
 import shutil
@@ -12,10 +13,14 @@ from pathlib import Path
 
 from lyra_sim import __version__
 from lyra_sim.config.world import WorldConfig
+from lyra_sim.core.licence import Licence
 from lyra_sim.core.records import Colliders, Fused, PosedFrames, Provenance, Segment, Surface, World
-from lyra_sim.io.records import load_record, save_record
+from lyra_sim.io.records import load_plain, load_record, save_record
 from lyra_sim.io.world import SEGMENTS, save_segment, segment_folder, stored_segments
 from pipelines.stage import Job, digest
+
+GENERATED = "generated.json"
+"""Beside the segments: rights in what generated them, and the generator's notes on each."""
 
 
 def _config(job: Job) -> WorldConfig:
@@ -24,7 +29,9 @@ def _config(job: Job) -> WorldConfig:
 
 def _world(job: Job) -> World:
     start = load_record(PosedFrames, job.inputs["observe"])
-    return World(start=start, segments=stored_segments(job.inputs["explore"]))
+    explored = job.inputs["explore"]
+    licences = tuple(Licence(**line) for line in json.loads((explored / GENERATED).read_text())["licences"])
+    return World(start=start, segments=stored_segments(explored), generator=licences)
 
 
 def capture(job: Job) -> None:
@@ -56,6 +63,7 @@ def explore(job: Job) -> None:
 
     config = _config(job)
     start = load_record(PosedFrames, job.inputs["observe"])
+    captions = load_plain(job.inputs["capture"], "facts").get("captions", {})
 
     def commit(segment: Segment) -> None:
         beside = save_segment(job.partial / f"unfinished-{uuid.uuid4().hex}", segment)
@@ -64,11 +72,12 @@ def explore(job: Job) -> None:
         beside.rename(final)
         job.piece_done(segment.index)
 
-    run_loop(
+    licences = run_loop(
         start,
         config.explore,
         seed=config.seed,
         source_dir=Path(job.source["path"]),
+        captions={int(frame): text for frame, text in captions.items()},
         done=stored_segments(job.partial),
         commit=commit,
         progress=job.report,
@@ -76,7 +85,9 @@ def explore(job: Job) -> None:
     (job.out / SEGMENTS).mkdir()
     if (job.partial / SEGMENTS).exists():  # linked, not moved: until the stage is committed they stay findable
         shutil.copytree(job.partial / SEGMENTS, job.out / SEGMENTS, copy_function=os.link, dirs_exist_ok=True)
-    (job.out / "segments.json").write_text(json.dumps(sorted(p.name for p in (job.out / SEGMENTS).iterdir())) + "\n")
+    notes = {name.name: load_plain(name, "notes") for name in sorted((job.out / SEGMENTS).iterdir())}
+    made = {"licences": [dataclasses.asdict(line) for line in licences], "segments": notes}
+    (job.out / GENERATED).write_text(json.dumps(made, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
 
 def reconstruct(job: Job) -> None:
@@ -113,19 +124,19 @@ def usd(job: Job) -> None:
         surface=load_record(Surface, job.inputs["surface"]),
         colliders=load_record(Colliders, job.inputs["collide"]),
         world=world,
-        provenance=_provenance(job, world.start.provenance),
+        provenance=_provenance(job, world),
         name=job.world,
     )
 
 
-def _provenance(job: Job, start: Provenance) -> Provenance:
+def _provenance(job: Job, world: World) -> Provenance:
     return Provenance(
         backend="lyra-sim",
         version=__version__,
         config_hash=digest(job.config),
         seed=job.config["seed"],
         inputs=(job.source["digest"],),
-        licences=start.licences,
+        licences=world.licences,
     )
 
 

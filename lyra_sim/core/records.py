@@ -3,6 +3,7 @@
 Conventions (axes, pixels, depth, quaternions) are in `conventions.py`.
 """
 
+import dataclasses
 import enum
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -147,6 +148,10 @@ class Segment:
     frames: Frames
     warped: bool = False
     """The generator only showed earlier frames from new places: its depth is no evidence of anything."""
+    latents: Float32[np.ndarray, "C L Y X"] | None = None
+    """What a video network drew, before decoding: its decoder goes on from here."""
+    notes: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """What the generator reports of this piece, such as the frames it was shown; JSON values only."""
 
 
 if TYPE_CHECKING:
@@ -161,6 +166,13 @@ class World:
 
     start: PosedFrames
     segments: Segments
+    generator: tuple[Licence, ...] = ()
+    """Rights in the weights that generated the segments."""
+
+    @property
+    def licences(self) -> tuple[Licence, ...]:
+        """Of everything that the world was made with."""
+        return (*self.start.provenance.licences, *self.generator)
 
 
 @record

@@ -1,18 +1,20 @@
 """The exploration of one world: plan a piece of walk, retrieve what remembers it best, generate, remember, commit.
 
-A walk of N new frames is cut into equal segments of at most `segment_frames` (81 frames become 41 + 40). Everything is
+A walk of N new frames is cut into equal segments of at most `segment_frames` (81 frames become 41 + 40), or into
+segments of as many frames as the generator always draws. Everything is
 rebuilt from the start record and the committed segments at the beginning of each segment, so a killed run continues
 with the same bytes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from lyra_sim.config.explore import ExploreConfig, ReprojectConfig
+from lyra_sim.config.explore import ExploreConfig
+from lyra_sim.core.licence import Licence
 from lyra_sim.core.records import Frames, Intrinsics, PixelOrigin, PosedFrames, Segment
-from lyra_sim.geometry.camera import invert, scaled
+from lyra_sim.geometry.camera import invert
 from lyra_sim.memory.spatial import STRIDE, SpatialMemory
 from lyra_sim.memory.warp import integer_matrix
 from lyra_sim.trajectory.planner import Pace, Walk, plan
@@ -23,7 +25,6 @@ LEAST_FRAMES = 81
 """A walk has this many frames even where nothing can be gained, unless fewer were asked for."""
 _GROUP = 8
 """Target frames that share one retrieval."""
-_SLOTS = 5
 
 
 def explore(
@@ -32,15 +33,20 @@ def explore(
     *,
     seed: int,
     source_dir: Path | None,
+    captions: Mapping[int, str],
     done: Sequence[Segment],
     commit: Callable[[Segment], None],
     progress: Callable[[str], None],
-) -> None:
+) -> tuple[Licence, ...]:
     """Explore further from `start` until the frame count is reached or nothing is left to gain.
+
+    Returns:
+        Rights in the generator's weights.
 
     Args:
         seed: segment i is generated with seed + i.
         source_dir: the input itself (folder of a walk, file of a photo); only the `truth` generator reads it.
+        captions: what the world shows, for generators that read; see `worldgen.request.Generator.begin`.
         done: segments an earlier run committed, in order.
         commit: called once for every new segment, in order.
         progress: called with one sentence before each segment.
@@ -50,32 +56,41 @@ def explore(
     """
     frames = config.rgbd_frames if start.frame.metric == "sensor" else config.photo_frames
     if frames == 0:
-        return
+        return ()
     generator = build(config.generator, source=source_dir, T_world_source=start.frame.T_world_source)
-    past = _Past(start.frames, camera_of(start.frames.intrinsics, config.height_px))
+    past = _Past(start.frames, generator.camera(start.frames.intrinsics, config.height_px))
+    generator.begin(start, captions)
     for index, segment in enumerate(done):
         assert segment.index == index, "segments are committed in order"
+        generator.remember(segment)
         past.add(segment.frames)
     index = len(done)
     while past.generated < frames:
         poses = _plan(past, config, frames)
         if not len(poses):
-            return
-        pieces = -(-len(poses) // config.segment_frames)
+            break
+        count, pieces = _share(len(poses), config.segment_frames, generator.frames)
         progress(f"segment {index + 1} of {index + pieces}")
-        count = -(-len(poses) // pieces)
-        views = config.generator.views if isinstance(config.generator, ReprojectConfig) else _SLOTS
-        shown = generator.generate(past.request(poses[:count], views, seed + index))
-        segment = Segment(index=index, frames=shown, warped=config.generator.backend == "reproject")
+        drawn = generator.generate(past.request(_held(poses[:count], count), generator.views, seed + index))
+        segment = Segment(
+            index=index, frames=drawn.frames, warped=drawn.warped, latents=drawn.latents, notes=drawn.notes
+        )
         commit(segment)
+        generator.remember(segment)
         past.add(segment.frames)
         index += 1
+    return generator.licences
 
 
-def camera_of(camera: Intrinsics, height_px: int) -> Intrinsics:
-    """The camera of generated frames: that of the start, at most `height_px` high, with an even width and height."""
-    height = min(height_px, camera.height) // 2 * 2
-    return scaled(camera, max(2, 2 * round(camera.width * height / camera.height / 2)), height)
+def _share(planned: int, most: int, exact: int | None) -> tuple[int, int]:
+    """(frames of the next segment, segments to come): equal shares of at most `most`, or exactly `exact` each."""
+    pieces = -(-planned // (exact or most))
+    return exact or -(-planned // pieces), pieces
+
+
+def _held(poses: np.ndarray, count: int) -> np.ndarray:
+    """`count` poses; the camera stands still at the last one where fewer were planned."""
+    return np.concatenate([poses, np.repeat(poses[-1:], count - len(poses), 0)])
 
 
 def _plan(past: "_Past", config: ExploreConfig, frames: int) -> np.ndarray:
@@ -103,7 +118,8 @@ class _Past:
         self.trail: list[np.ndarray] = []
         self.pieces: list[Frames] = []
         self.generated = 0
-        self._count = 0
+        self._count = 1 - len(start)
+        """Id of the next frame: the start's last one is 0, where the walk begins."""
         self._memory = SpatialMemory()
         self._views: dict[int, View] = {}
         self._remember(start)
@@ -115,10 +131,11 @@ class _Past:
         self._remember(frames)
 
     def _remember(self, frames: Frames) -> None:
-        kept = [t for t in range(len(frames)) if (self._count + t) % STRIDE == 0]
+        first = self._count
         self._count += len(frames)
+        kept = [t for t in range(len(frames)) if (first + t) % STRIDE == 0]
         for t in kept:
-            frame_id = self._count - len(frames) + t
+            frame_id = first + t
             depth = np.where(frames.valid[t] & (frames.origin[t] != PixelOrigin.FILLED), frames.depth_m[t], 0)
             w2c, K = invert(frames.cam_to_world[t]), integer_matrix(frames.intrinsics)
             self._memory.add(frame_id, depth, w2c, K)
@@ -130,7 +147,7 @@ class _Past:
         """Cameras with the remembered views that cover each group of them best; frame 0 where nothing does."""
         K, size = integer_matrix(self.camera), (self.camera.height, self.camera.width)
         chosen: list[tuple[int, ...]] = []
-        for begin in range(0, len(poses), _GROUP):
+        for begin in range(0, len(poses) if views else 0, _GROUP):
             group = poses[begin : begin + _GROUP]
             targets = invert(group[[0, -1]])
             # The last frame is not shown to the generator by itself, so it competes like any other.
@@ -138,6 +155,7 @@ class _Past:
             ids = tuple(frame_id for _, frame_id in reversed(found)) or (0,)
             chosen += [ids] * len(group)
         used = sorted({frame_id for ids in chosen for frame_id in ids})
+        chosen += [()] * (len(poses) - len(chosen))
         return Request(
             cam_to_world=poses,
             intrinsics=self.camera,

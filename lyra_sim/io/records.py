@@ -53,6 +53,19 @@ def load_record(cls: type[T], folder: Path) -> T:
         ) from error
 
 
+def load_plain(folder: Path, field: str) -> Any:
+    """One field of a saved record that holds no arrays, without reading those of the others.
+
+    Raises:
+        InputError: there is no such record.
+    """
+    try:
+        return json.loads((folder / "record.json").read_text(encoding="utf-8"))[field]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        todo = "Run again with --fresh to make it anew."
+        raise InputError(folder, expected=f"a saved record with {field}", got=str(error)[:300], todo=todo) from error
+
+
 def _encode(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = dataclasses.fields(value)

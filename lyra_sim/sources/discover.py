@@ -10,6 +10,7 @@ from typing import Literal
 from lyra_sim.core.errors import ConfigError
 from lyra_sim.core.licence import Licence
 from lyra_sim.io.sniff import HEAD_BYTES, IMAGE_SUFFIXES, image_kind
+from lyra_sim.sources.captions import caption_file
 from lyra_sim.sources.digests import Digests
 from lyra_sim.sources.layout import WalkLayout, walk_layout
 from lyra_sim.sources.licences import is_notice, notice_beside
@@ -36,12 +37,15 @@ class Source:
     """Other places where the same content was found."""
     notice: Licence | None = None
     """Statement of rights found beside it."""
+    captions: str | None = None
+    """sha256 of the file with its captions."""
 
     @property
     def key(self) -> str:
-        """sha256 over everything of this source that its capture depends on: content, kind, name and notice."""
+        """sha256 over everything of this source that its capture depends on: content, kind, name, notice, captions."""
         notice = [self.notice.name, self.notice.holder, self.notice.source] if self.notice else None
-        return hashlib.sha256(json.dumps([self.kind, self.digest, self.name, notice]).encode()).hexdigest()
+        parts = [self.kind, self.digest, self.name, notice, *([self.captions] if self.captions else [])]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ class _Search:
     skipped: list[Skipped] = field(default_factory=list)
     visited: set[tuple[int, int]] = field(default_factory=set)
     used: set[Path] = field(default_factory=set)
-    """Camera files and statements of rights that belong to a source."""
+    """Camera files, captions and statements of rights that belong to a source."""
 
     def folder(self, path: Path, depth: int) -> None:
         try:
@@ -158,14 +162,19 @@ class _Search:
             self.used.update([sidecar] if sidecar else [])
             parts = [("photo", path)] + ([("camera", sidecar)] if sidecar else [])
             digest = _digest(parts, self.digests)
-            self.found.append(Source("photo", path, digest, printable(path.stem), notice=notice_beside(path)))
+            self.add(Source("photo", path, digest, printable(path.stem), notice=notice_beside(path)))
 
     def add_walk(self, layout: WalkLayout) -> None:
         parts = [(printable(file.relative_to(layout.folder)), file) for file in layout.files()]
         name = printable(layout.folder.resolve().name)
-        self.found.append(
-            Source("rgbd", layout.folder, _digest(parts, self.digests), name, notice=notice_beside(layout.folder))
-        )
+        self.add(Source("rgbd", layout.folder, _digest(parts, self.digests), name, notice=notice_beside(layout.folder)))
+
+    def add(self, source: Source) -> None:
+        captions = caption_file(source.path)
+        if captions is not None:
+            self.used.add(captions)
+            source = replace(source, captions=self.digests.of(captions))
+        self.found.append(source)
 
     def skip(self, path: Path, why: str) -> None:
         self.skipped.append(Skipped(path, why))

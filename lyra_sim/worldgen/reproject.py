@@ -7,20 +7,20 @@ import numpy as np
 from lyra_sim.config.explore import ReprojectConfig
 from lyra_sim.core.records import Frames, Label, PixelOrigin
 from lyra_sim.worldgen.fill import push_pull
-from lyra_sim.worldgen.request import Request, View
+from lyra_sim.worldgen.request import Drawn, Request, Stateless, View
 from lyra_sim.worldgen.sheet import Sheet, make_sheet, show
 
 _SPECK_PX = 9
 
 
-class Reproject:
+class Reproject(Stateless):
     """Forward warp of retrieved views, best first, later ones into the remaining holes; then colour with guessed depth
     (sky, surfaces the sensor missed), then push-pull. The last two are FILLED."""
 
     def __init__(self, config: ReprojectConfig) -> None:
-        self.config = config
+        self.config, self.views = config, config.views
 
-    def generate(self, request: Request) -> Frames:
+    def generate(self, request: Request) -> Drawn:
         """See `Generator.generate`. Views with measured pixels go before generated ones, which can only repeat them
         less sharply."""
         camera = request.intrinsics
@@ -34,7 +34,7 @@ class Reproject:
             _draw([sheets[name] for name in order], request, i, images[i], depth[i], label[i])
         valid = depth > 0
         origin = np.where(valid, int(PixelOrigin.GENERATED), int(PixelOrigin.FILLED)).astype(np.uint8)
-        return Frames(
+        frames = Frames(
             images=images,
             depth_m=depth,
             valid=valid,
@@ -43,6 +43,7 @@ class Reproject:
             cam_to_world=request.cam_to_world,
             intrinsics=camera,
         )
+        return Drawn(frames=frames, warped=True)
 
 
 def _second_hand(view: View) -> bool:

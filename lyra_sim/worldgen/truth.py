@@ -11,10 +11,10 @@ from lyra_sim.core.records import Frames, PixelOrigin
 from lyra_sim.geometry.camera import invert
 from lyra_sim.procedural.render import render
 from lyra_sim.procedural.write import scene_of
-from lyra_sim.worldgen.request import Request
+from lyra_sim.worldgen.request import Drawn, Request, Stateless
 
 
-class Truth:
+class Truth(Stateless):
     """Exact colour, depth and labels.
 
     Args:
@@ -41,12 +41,12 @@ class Truth:
             ) from error
         self.T_scene_world = T_scene_source @ invert(T_world_source)
 
-    def generate(self, request: Request) -> Frames:
+    def generate(self, request: Request) -> Drawn:
         """See `Generator.generate`; nothing is ever FILLED. Sky has a colour and no depth."""
         shown = [render(self.scene, self.T_scene_world @ pose, request.intrinsics) for pose in request.cam_to_world]
         depth = np.stack([view.depth_m for view in shown])
         valid = np.stack([view.valid for view in shown]) & (depth > 0) & (depth < self.max_range_m)
-        return Frames(
+        frames = Frames(
             images=np.stack([view.image for view in shown]),
             depth_m=np.where(valid, depth, np.float32(0)),
             valid=valid,
@@ -55,3 +55,4 @@ class Truth:
             cam_to_world=request.cam_to_world,
             intrinsics=request.intrinsics,
         )
+        return Drawn(frames=frames)

@@ -64,5 +64,6 @@ def _report(job: Job, world: World, gates: tuple[Gate, ...], nav: dict[str, Any]
             "version": world.start.provenance.version,
             "place": capture.facts.get("place"),
         },
-        "licences": [dataclasses.asdict(line) for line in world.start.provenance.licences],
+        "generated": json.loads((job.inputs["explore"] / "generated.json").read_bytes())["segments"],
+        "licences": [dataclasses.asdict(line) for line in world.licences],
     }

@@ -6,12 +6,12 @@ import pytest
 from lyra_sim.config.explore import ExploreConfig
 from lyra_sim.core.records import Frames, Intrinsics, PixelOrigin, PosedFrames, Segment
 from lyra_sim.explore import explore
-from lyra_sim.explore.loop import camera_of
 from lyra_sim.procedural.cameras import photo_camera, pinhole
 from lyra_sim.procedural.flat import make_flat
 from lyra_sim.procedural.render import render
 from lyra_sim.procedural.write import write_photo
 from lyra_sim.worldgen.reproject import Reproject
+from lyra_sim.worldgen.request import Stateless
 from tests.trajectory.box_room import all_around, pose_at, room_frames, start_of
 
 HOME = pose_at(0.2, 0.1, 1.4)
@@ -32,7 +32,9 @@ def _run(start: PosedFrames, config: ExploreConfig, done=(), source=None, stop_a
             raise KeyboardInterrupt
 
     try:
-        explore(start, config, seed=3, source_dir=source, done=done, commit=commit, progress=lambda _: None)
+        explore(
+            start, config, seed=3, source_dir=source, captions={}, done=done, commit=commit, progress=lambda _: None
+        )
     except KeyboardInterrupt:
         assert stop_after is not None
     return made
@@ -137,10 +139,10 @@ def test_truth_adds_new_floor_and_resumes(tmp_path):
 
 def test_generated_camera_sees_what_the_start_camera_sees():
     wide = Intrinsics(fx=700.0, fy=710.0, cx=480.0, cy=300.0, width=959, height=641)
-    made = camera_of(wide, 240)
+    made = Stateless().camera(wide, 240)
     assert made.height == 240
     assert made.width % 2 == 0
     assert made.cx / made.width == pytest.approx(wide.cx / wide.width)
     assert made.fx / made.width == pytest.approx(wide.fx / wide.width)
     small = Intrinsics(fx=70.0, fy=70.0, cx=40.0, cy=30.0, width=80, height=61)
-    assert camera_of(small, 240).height == 60
+    assert Stateless().camera(small, 240).height == 60

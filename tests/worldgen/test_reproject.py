@@ -26,7 +26,7 @@ def _generate(frames: Frames, poses, camera: Intrinsics = CAMERA, views: int = 3
         chosen=chosen or (ids,) * len(poses),
         seed=0,
     )
-    return build(ReprojectConfig(views=views)).generate(request)
+    return build(ReprojectConfig(views=views)).generate(request).frames
 
 
 def _changed(frames: Frames, **arrays: np.ndarray) -> Frames:

@@ -48,8 +48,10 @@ def test_truth_is_exact_in_the_world_frame(place):
     side[:3, 3] = [0.6, -0.9, 1.4]
     poses = np.stack([T_world_source, side])
     config = TruthConfig(max_range_m=3.0)
-    made = build(config, source=path, T_world_source=T_world_source).generate(
-        Request(cam_to_world=poses, intrinsics=camera, views=(), chosen=((), ()), seed=0)
+    made = (
+        build(config, source=path, T_world_source=T_world_source)
+        .generate(Request(cam_to_world=poses, intrinsics=camera, views=(), chosen=((), ()), seed=0))
+        .frames
     )
     corners = scene.vertices[scene.faces].astype(np.float64)
     rng, checked = np.random.default_rng(0), 0

@@ -52,7 +52,7 @@ def pooled(x_BCTHW: Tensor, stretch: tuple[int, int, int]) -> Tensor:
     """Means over blocks of `stretch`."""
     if stretch == (1, 1, 1):
         return x_BCTHW
-    return functional.avg_pool3d(pad_to(x_BCTHW, stretch), stretch)
+    return functional.avg_pool3d(pad_to(x_BCTHW, stretch).float(), stretch).to(x_BCTHW.dtype)
 
 
 def _flat(x_BCTHW: Tensor) -> Tensor:
