@@ -8,7 +8,7 @@ import dataclasses
 import signal
 import statistics
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipelines.engine import Engine, Outcome, Task
@@ -52,6 +52,7 @@ class Scheduler:
         config: the whole configuration as plain values.
         on_change: called after every outcome with the world it belongs to, and on finished worlds.
         on_wait: called about four times a second while waiting.
+        weights: hash of the networks' weights that a stage works with, by stage name.
     """
 
     def __init__(
@@ -63,10 +64,11 @@ class Scheduler:
         on_change: Callable[[WorldRun, Outcome | None], None],
         on_wait: Callable[[], None],
         stages: tuple[Stage, ...] = STAGES,
+        weights: Mapping[str, str] | None = None,
     ) -> None:
         self.store, self._make_engine, self.config, self.worlds = store, make_engine, config, worlds
         self._engine: Engine | None = None
-        self._on_change, self._on_wait, self.stages = on_change, on_wait, stages
+        self._on_change, self._on_wait, self.stages, self._weights = on_change, on_wait, stages, weights or {}
         self.signal_number = 0
         self._attempts: Counter[tuple[str, str]] = Counter()
         self._lost_in_row: dict[str, int] = {}
@@ -94,7 +96,7 @@ class Scheduler:
     def key_fields(self, world: WorldRun, stage: Stage) -> dict[str, Any]:
         """What the key of this stage of this world is made from; upstream must be committed."""
         upstream = {name: world.contents[name] for name in stage.upstream}
-        return key_fields(stage, self.config, upstream, world.source["key"])
+        return key_fields(stage, self.config, upstream, world.source["key"], self._weights.get(stage.name))
 
     def run(self) -> None:
         """Until every world is finished, or stopped by a signal, a missing resource or the breaker."""

@@ -62,12 +62,15 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def key_fields(stage: Stage, config: dict[str, Any], upstream: dict[str, str], source_key: str) -> dict[str, Any]:
+def key_fields(
+    stage: Stage, config: dict[str, Any], upstream: dict[str, str], source_key: str, weights: str | None = None
+) -> dict[str, Any]:
     """Everything the stage's result depends on, as plain values.
 
     Args:
         upstream: content hash of each upstream stage's committed output.
         source_key: hash of everything the source's capture depends on; counts for stages without upstream.
+        weights: hash of the weights of the stage's networks, where it has any.
     """
     fields: dict[str, Any] = {
         "stage": stage.name,
@@ -78,4 +81,6 @@ def key_fields(stage: Stage, config: dict[str, Any], upstream: dict[str, str], s
     }
     if not stage.upstream:
         fields["source"] = source_key
+    if weights is not None:
+        fields["weights"] = weights
     return fields

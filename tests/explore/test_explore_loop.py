@@ -1,17 +1,20 @@
 """The loop: segments, resume, memory, stopping."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from lyra_sim.config.explore import ExploreConfig
+from lyra_sim.config.explore import ExploreConfig, ReprojectConfig
+from lyra_sim.core.licence import Licence
 from lyra_sim.core.records import Frames, Intrinsics, PixelOrigin, PosedFrames, Segment
-from lyra_sim.explore import explore
+from lyra_sim.explore import explore, loop
 from lyra_sim.procedural.cameras import photo_camera, pinhole
 from lyra_sim.procedural.flat import make_flat
 from lyra_sim.procedural.render import render
 from lyra_sim.procedural.write import write_photo
 from lyra_sim.worldgen.reproject import Reproject
-from lyra_sim.worldgen.request import Stateless
+from lyra_sim.worldgen.request import Drawn, Stateless, view_of
 from tests.trajectory.box_room import all_around, pose_at, room_frames, start_of
 
 HOME = pose_at(0.2, 0.1, 1.4)
@@ -98,6 +101,54 @@ def test_every_eighth_frame_is_remembered_and_the_photo_is_shown_first(start, mo
     assert [r.seed for r in asked] == [3, 4, 5]
     for request in asked:
         assert [v.frame_id for v in request.views] == sorted({i for ids in request.chosen for i in ids})
+
+
+class Counting(Stateless):
+    """Draws exactly eight frames, and how many it remembers into them."""
+
+    frames, licences = 8, (Licence(subject="weights", name="a licence", holder="", source=""),)
+
+    def begin(self, start, captions):
+        self.camera_made, self.seen, self.captions = self.camera(start.frames.intrinsics, 64), [], captions
+
+    def remember(self, segment):
+        self.seen.append(segment)
+
+    def generate(self, request):
+        assert len(request.cam_to_world) == 8 and request.views == () and set(request.chosen) == {()}
+        frames = Reproject(ReprojectConfig()).generate(replace(request, **self.shown(request))).frames
+        latents = np.full((1, 2, 1, 1), len(self.seen), np.float32)
+        return Drawn(frames=frames, latents=latents, notes={"text": self.captions[0], "remembered": len(self.seen)})
+
+    def shown(self, request):
+        view = view_of(room_frames(HOME[None], request.intrinsics), 0, 0)
+        return {"views": (view,), "chosen": ((0,),) * len(request.cam_to_world)}
+
+
+def test_generators_that_remember_are_told_everything_in_order(start, monkeypatch):
+    made: list[Segment] = []
+    generators = []
+
+    def build(*_args, **_named):
+        generators.append(Counting())
+        return generators[-1]
+
+    monkeypatch.setattr(loop, "build", build)
+    given = {"seed": 3, "source_dir": None, "captions": {0: "a room"}, "progress": lambda _: None}
+    config = ExploreConfig(photo_frames=20, height_px=64)
+    assert explore(start, config, done=(), commit=made.append, **given) == Counting.licences
+    assert [len(s.frames) for s in made] == [8, 8, 8], "whole segments, until the wish is met"
+    assert [s.notes for s in made] == [{"text": "a room", "remembered": k} for k in range(3)]
+    assert [float(s.latents.max()) for s in made if s.latents is not None] == [0.0, 1.0, 2.0]
+    again: list[Segment] = []
+    explore(start, config, done=tuple(made[:2]), commit=again.append, **given)
+    assert _bytes(again) == _bytes(made[2:]) and [s.index for s in generators[1].seen] == [0, 1, 2]
+
+
+def test_the_camera_stands_still_where_less_was_planned_than_is_drawn():
+    poses = np.stack([pose_at(0.1 * i, 0, 1.4) for i in range(3)])
+    held = loop._held(poses, 5)
+    assert np.array_equal(held[:3], poses) and np.array_equal(held[3:], poses[[2, 2]])
 
 
 def test_stops_early_where_nothing_is_left_to_see():
