@@ -6,6 +6,7 @@ see progress and to survive a crash. The parent measures the child, because a na
 holds Python's lock could not measure itself.
 """
 
+import contextlib
 import json
 import os
 import select
@@ -101,16 +102,13 @@ class WorkerProcess:
         return None
 
     def over_limit(self) -> Outcome | None:
-        """End the process if its task is past its deadline or beyond its memory."""
+        """End the process if its task is past its deadline, or it and its children are beyond its memory."""
         if self.task is None:
             return None
         stage = self.task.stage
         if self.seconds > stage.deadline_s:
             return self._lose(f"no result within the deadline of {stage.deadline_s:.0f} s")
-        try:
-            used_mb = psutil.Process(self._process.pid).memory_info().rss // 2**20
-        except psutil.NoSuchProcess:
-            return None
+        used_mb = _used_mb(self._process.pid)
         if used_mb > stage.memory_mb:
             return self._lose(f"used {used_mb} MB, over the limit of {stage.memory_mb} MB")
         return None
@@ -131,6 +129,20 @@ class WorkerProcess:
             self._process.wait()
         os.close(self._write_fd)
         os.close(self._read_fd)
+
+
+def _used_mb(pid: int) -> int:
+    """Resident memory of a process and all that it started; 0 when it is gone."""
+    try:
+        process = psutil.Process(pid)
+        family = [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return 0
+    used = 0
+    for member in family:
+        with contextlib.suppress(psutil.NoSuchProcess):  # children come and go
+            used += member.memory_info().rss
+    return used // 2**20
 
 
 def hear_all(workers: Iterable[WorkerProcess], timeout_s: float) -> list[Outcome]:

@@ -2,6 +2,8 @@
 
 import ctypes
 import os
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -57,6 +59,8 @@ def _misbehave(name: str) -> None:
         raise KeyError("surprise")
     if name.startswith("full"):
         raise OSError(28, "No space left on device")
+    if name.startswith("hogchild"):  # the worker stays small
+        subprocess.run([sys.executable, "-c", "x = bytearray(2**30); import time; time.sleep(30)"], check=False)
     if name.startswith("hog"):
         hog = [np.ones(2**24) for _ in range(8)]
         if name.startswith("hoglock"):  # like a native library: memory taken, Python's lock held

@@ -52,7 +52,7 @@ def test_worker_over_its_memory_is_ended_and_the_next_task_runs(tmp_path, name):
     engine = engine_of(name, 1)
     engine.start()
     try:
-        for world in ("hog", "hoglock"):
+        for world in ("hog", "hoglock", "hogchild"):
             assert engine.submit(task(tmp_path, world))
             assert not engine.submit(task(tmp_path, "other")), "a busy worker took a second task"
             (outcome,) = finish(engine, set())
