@@ -1,0 +1,171 @@
+"""Speed and memory of the video transformer: one forward pass, every memory mode, whole segments.
+
+    python benchmarks/gpu/dit.py [--out FILE.json]          full size (17 B random bf16 weights, 480x832): an 80 GB GPU
+    python benchmarks/gpu/dit.py --tiny                      the same path at tiny size on a CPU
+
+Prints one JSON line per figure. Weights are random: speed and memory do not depend on them. TFLOP/s count the matrix
+products and attention of one pass (torch's FlopCounterMode on the meta device), beside a large bf16 matrix product
+timed in the same run. Exits 1 where a bar is missed (full size only).
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from lyra_sim.memory.packing import RELEASED, Packing
+from lyra_sim.worldgen.lyra2.transformer import LyraTransformer3DModel
+
+TINY = {
+    "dim": 96, "ffn_dim": 192, "num_heads": 4, "num_layers": 3, "freq_dim": 32, "text_dim": 64,
+    "buffer_mlp_squeeze_dim": 16,
+}  # fmt: skip
+BARS = {"forward_s": 4.5, "share_of_matrix_peak": 0.6, "offload_fp8_peak_gib": 24.0, "offload_fp8_error": 0.03}
+GIB = 2**30
+
+
+def timed(work: Callable[[], Any], device: torch.device, repeats: int) -> float:
+    """Median seconds after one unmeasured call."""
+    work()
+    seconds = []
+    for _ in range(repeats):
+        synchronise(device)
+        start = time.perf_counter()
+        work()
+        synchronise(device)
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)
+
+
+def synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def peak_gib(device: torch.device, work: Callable[[], Any]) -> tuple[Any, float | None]:
+    """(result, largest memory on the GPU in GiB; none on a CPU)."""
+    if device.type != "cuda":
+        return work(), None
+    torch.cuda.reset_peak_memory_stats(device)
+    made = work()
+    return made, torch.cuda.max_memory_allocated(device) / GIB
+
+
+def matrix_tflops(device: torch.device, side: int) -> float:
+    """Of a square bf16 product."""
+    a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
+    return 2 * side**3 / timed(lambda: a @ b, device, 9) / 1e12
+
+
+def random_network(sizes: dict[str, Any], device: torch.device) -> LyraTransformer3DModel:
+    """On the meta device first, then filled in bf16 where it shall live."""
+    with torch.device("meta"):
+        net = LyraTransformer3DModel(**sizes).to(torch.bfloat16)
+    net.to_empty(device=device)
+    for name, parameter in net.named_parameters():
+        if name.endswith("bias"):
+            torch.nn.init.zeros_(parameter)
+        elif parameter.ndim == 1:
+            torch.nn.init.ones_(parameter)
+        else:
+            torch.nn.init.normal_(parameter, std=0.7 * parameter.shape[-1] ** -0.5)
+    return net.eval().requires_grad_(requires_grad=False)
+
+
+def random_inputs(net: LyraTransformer3DModel, size: tuple[int, int], device: torch.device | str) -> list[torch.Tensor]:
+    """Everything `forward` takes, for frames of this height and width."""
+    config, n = net.config, len(Packing.parse(net.config["framepack_type"]).kinds)
+    window = (n, size[0] // 8, size[1] // 8)
+    shapes = [
+        (1, config["out_dim"], *window), (1,), (1, 512, config["text_dim"]), (1, 257, config["image_dim"]),
+        (1, config["in_dim"] - config["out_dim"] + config["camera_dim"], *window), (1, config["buffer_in_dim"], *window),
+    ]  # fmt: skip
+    made = [torch.randn(shape, device=device, dtype=torch.bfloat16) for shape in shapes]
+    made[1] = torch.full((1,), 500.0, device=device)
+    made[5] = made[5].clamp(-1, 1)
+    return made
+
+
+def count_flops(sizes: dict[str, Any], size: tuple[int, int]) -> float:
+    """Of one forward pass."""
+    with torch.device("meta"):
+        net = LyraTransformer3DModel(**sizes).to(torch.bfloat16)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        net(*random_inputs(net, size, "meta"))
+    return float(counter.get_total_flops())
+
+
+@torch.no_grad()
+def measure_network(sizes: dict[str, Any], size: tuple[int, int], device: torch.device, tiny: bool) -> dict[str, Any]:
+    """Seconds, TFLOP/s and memory of a forward pass; plain, offloaded, offloaded and stored as fp8."""
+    figures: dict[str, Any] = {"matrix_tflops": matrix_tflops(device, 256 if tiny else 8192)}
+    net = random_network(sizes, device)
+    given = random_inputs(net, size, device)
+    figures["parameters"] = sum(p.numel() for p in net.parameters())
+    figures["flops"] = count_flops(sizes, size)
+    wanted, figures["plain_peak_gib"] = peak_gib(device, lambda: net(*given))
+    figures["forward_s"] = timed(lambda: net(*given), device, 3)
+    figures["tflops"] = figures["flops"] / figures["forward_s"] / 1e12
+    figures["share_of_matrix_peak"] = figures["tflops"] / figures["matrix_tflops"]
+    state = {name: value.to("cpu") for name, value in net.state_dict().items()}
+    del net
+    for name, cast in (("offload", False), ("offload_fp8", True)):
+        lean = LyraTransformer3DModel.from_config(sizes) if tiny else _empty(sizes)
+        lean.load_state_dict(state, assign=True)
+        lean.eval().requires_grad_(requires_grad=False)
+        if cast:
+            lean.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=torch.bfloat16)
+        if device.type == "cuda":
+            stream = {"use_stream": True, "record_stream": True}
+            lean.enable_group_offload(device, torch.device("cpu"), "block_level", num_blocks_per_group=1, **stream)
+        made, figures[f"{name}_peak_gib"] = peak_gib(device, lambda lean=lean: lean(*given))
+        figures[f"{name}_s"] = timed(lambda lean=lean: lean(*given), device, 1)
+        off = torch.linalg.norm(made.float() - wanted.float()) / torch.linalg.norm(wanted.float())
+        figures[f"{name}_error"] = float(off)
+        del lean
+    return figures
+
+
+def _empty(sizes: dict[str, Any]) -> LyraTransformer3DModel:
+    with torch.device("meta"):
+        return LyraTransformer3DModel(**sizes)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tiny", action="store_true")
+    parser.add_argument("--size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"))
+    parser.add_argument("--out", type=Path, help="write all figures here as JSON")
+    options = parser.parse_args()
+    device = torch.device("cuda" if torch.cuda.is_available() and not options.tiny else "cpu")
+    if device.type == "cpu" and not options.tiny:
+        print("no CUDA device: only --tiny can run here", file=sys.stderr)
+        return 2
+    size = tuple(options.size or ((64, 96) if options.tiny else (480, 832)))
+    sizes = {**(TINY if options.tiny else {}), "framepack_type": RELEASED}
+    figures = {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
+        "torch": torch.__version__,
+        "size": list(size),
+        **measure_network(sizes, size, device, options.tiny),
+    }
+    for name, value in figures.items():
+        print(json.dumps({name: round(value, 4) if isinstance(value, float) else value}), flush=True)
+    if options.out:
+        options.out.write_text(json.dumps(figures, indent=1) + "\n")
+    if options.tiny:
+        return 0
+    missed = [n for n, bar in BARS.items() if (figures[n] < bar if n.startswith("share") else figures[n] > bar)]
+    print(f"bars missed: {', '.join(missed) or 'none'}")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
