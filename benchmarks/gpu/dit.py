@@ -85,7 +85,8 @@ def random_inputs(net: LyraTransformer3DModel, size: tuple[int, int], device: to
     window = (n, size[0] // 8, size[1] // 8)
     shapes = [
         (1, config["out_dim"], *window), (1,), (1, 512, config["text_dim"]), (1, 257, config["image_dim"]),
-        (1, config["in_dim"] - config["out_dim"] + config["camera_dim"], *window), (1, config["buffer_in_dim"], *window),
+        (1, config["in_dim"] - config["out_dim"] + config["camera_dim"], *window),
+        (1, config["buffer_in_dim"], *window),
     ]  # fmt: skip
     made = [torch.randn(shape, device=device, dtype=torch.bfloat16) for shape in shapes]
     made[1] = torch.full((1,), 500.0, device=device)
