@@ -59,7 +59,8 @@ def explore(
         return ()
     generator = build(config.generator, source=source_dir, T_world_source=start.frame.T_world_source)
     past = _Past(start.frames, generator.camera(start.frames.intrinsics, config.height_px))
-    generator.begin(start, captions)
+    where = "the start"
+    generator.begin(start, captions, lambda line: progress(f"{where}, {line}"))
     for index, segment in enumerate(done):
         assert segment.index == index, "segments are committed in order"
         generator.remember(segment)
@@ -70,7 +71,8 @@ def explore(
         if not len(poses):
             break
         count, pieces = _share(len(poses), config.segment_frames, generator.frames)
-        progress(f"segment {index + 1} of {index + pieces}")
+        where = f"segment {index + 1} of {index + pieces}"
+        progress(where)
         drawn = generator.generate(past.request(_held(poses[:count], count), generator.views, seed + index))
         segment = Segment(
             index=index, frames=drawn.frames, warped=drawn.warped, latents=drawn.latents, notes=drawn.notes

@@ -1,7 +1,7 @@
 """What a generator is asked for and what it is given: cameras to draw, and remembered views that see the same place."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -72,11 +72,12 @@ class Generator(Protocol):
         """The camera of generated frames."""
         ...
 
-    def begin(self, start: PosedFrames, captions: Mapping[int, str]) -> None:
+    def begin(self, start: PosedFrames, captions: Mapping[int, str], progress: Callable[[str], None]) -> None:
         """What was observed, before anything is asked for.
 
         Args:
             captions: what the world shows, by the number of the generated frame from which on it holds.
+            progress: called with a short line while something takes long.
         """
         ...
 
@@ -101,7 +102,7 @@ class Stateless:
         height = min(height_px, start.height) // 2 * 2
         return scaled(start, max(2, 2 * round(start.width * height / start.height / 2)), height)
 
-    def begin(self, start: PosedFrames, captions: Mapping[int, str]) -> None:
+    def begin(self, start: PosedFrames, captions: Mapping[int, str], progress: Callable[[str], None]) -> None:
         """Nothing to do."""
 
     def remember(self, segment: Segment) -> None:

@@ -108,7 +108,7 @@ class Counting(Stateless):
 
     frames, licences = 8, (Licence(subject="weights", name="a licence", holder="", source=""),)
 
-    def begin(self, start, captions):
+    def begin(self, start, captions, progress):
         self.camera_made, self.seen, self.captions = self.camera(start.frames.intrinsics, 64), [], captions
 
     def remember(self, segment):

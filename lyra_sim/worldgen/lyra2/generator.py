@@ -1,0 +1,156 @@
+"""The generator that dreams: one step of Lyra 2.0 per segment, on a past that it keeps itself.
+
+Retrieve and condition, sample, decode, estimate the depth of the new frames; once the segment is committed it is encoded
+again from its pixels and remembered. Source of the loop: nv-tlabs/lyra, inference/lyra2_ar_inference.py, as described
+publicly. Other than there, pixels are rounded to 8 bits before they are encoded again, so that a walk that goes on from
+files is the same as one that was never interrupted.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lyra_sim.config.lyra2 import Lyra2Config
+from lyra_sim.core.records import Frames, Intrinsics, Label, PixelOrigin, PosedFrames, Segment
+from lyra_sim.depth.new_frames import DepthUpdate
+from lyra_sim.memory import warp
+from lyra_sim.memory.packing import FRAMES_PER_LATENT, Packing
+from lyra_sim.memory.twin import Twin
+from lyra_sim.worldgen.lyra2.conditioning import Conditioning, condition
+from lyra_sim.worldgen.lyra2.framing import framed_camera
+from lyra_sim.worldgen.lyra2.network import Lyra2Network, torch_dtype
+from lyra_sim.worldgen.lyra2.past import Past, pixels_of
+from lyra_sim.worldgen.lyra2.prompts import prompt_for
+from lyra_sim.worldgen.lyra2.sampling import (
+    Velocity,
+    draw_renoise,
+    guided,
+    initial_noise,
+    sample_distilled,
+    sample_unipc,
+)
+from lyra_sim.worldgen.request import Drawn, Request
+
+
+class Lyra2:
+    """See `worldgen.request.Generator`.
+
+    Args:
+        depth: estimates the depth of new frames.
+    """
+
+    views = 0
+
+    def __init__(self, config: Lyra2Config, network: Lyra2Network, depth: DepthUpdate) -> None:
+        self.config, self.network, self.depth = config, network, depth
+        self.packing = Packing.parse(config.packing)
+        self.frames: int | None = FRAMES_PER_LATENT * self.packing.new_latents
+        self.licences = (*network.licences, *depth.network.licences)
+        self.seconds: dict[str, float] = {}
+        """Time spent on each part of the work so far."""
+        self._geometry: Any = warp if config.geometry == "numpy" else Twin(config.device, torch.float32)
+
+    def camera(self, start: Intrinsics, height_px: int) -> Intrinsics:
+        """That of the start, cut to the size that the network was trained on; `height_px` is not asked."""
+        return framed_camera(start, self.config.height_px, self.config.width_px)
+
+    def begin(self, start: PosedFrames, captions: Mapping[int, str], progress: Callable[[str], None]) -> None:
+        """See `Generator.begin`. Seeds the past with the last start frame; earlier ones are remembered views."""
+        self._environment, self._captions, self._progress = start.environment, captions, progress
+        with self._timed("encode"):
+            camera = self.camera(start.frames.intrinsics, 0)
+            self.past = Past(start.frames, camera, self.packing, self.network.vae)
+
+    def remember(self, segment: Segment) -> None:
+        """See `Generator.remember`."""
+        with self._timed("encode"):
+            self.past.add(segment)
+
+    def generate(self, request: Request) -> Drawn:
+        """See `Generator.generate`. Depth is known for every 8th frame and the last; elsewhere it is not valid."""
+        begin = self.past.frames
+        text, source = prompt_for(begin, self.config.prompt, self._captions, self._environment)
+        with self._timed("condition"):
+            given = condition(
+                self.past.known(request.cam_to_world), self.packing, self.network.vae.encode, self._geometry,
+                way=self.config.way, views=self.config.retrieval_views,
+            )  # fmt: skip
+        with self._timed("sample"):
+            latents_CTHW = self._sample(given, text, request.seed)
+        with self._timed("decode"):
+            images = self.past.decode(latents_CTHW)
+        with self._timed("depth"):
+            depth_m, valid, told = self._depth_of(images, request)
+        notes = {
+            "frames": [begin, begin + len(images) - 1],
+            "retrieved": list(given.retrieved),
+            "prompt": text,
+            "prompt_source": source,
+            "depth": told,
+        }
+        frames = Frames(
+            images=images,
+            depth_m=depth_m,
+            valid=valid,
+            origin=np.full(valid.shape, int(PixelOrigin.GENERATED), np.uint8),
+            label=np.full(valid.shape, int(Label.UNKNOWN), np.uint8),
+            cam_to_world=request.cam_to_world,
+            intrinsics=request.intrinsics,
+        )
+        return Drawn(frames=frames, latents=latents_CTHW.cpu().numpy(), notes=notes)
+
+    def _sample(self, given: Conditioning, text: str, seed: int) -> Tensor:
+        """(16, new, h, w) float32."""
+        device = torch.device(self.config.device)
+        history = given.latents.to(device)
+        shape = (1, history.shape[1], self.packing.new_latents, *history.shape[3:])
+        noise = initial_noise(seed, shape).to(device)
+        asked = self._velocity(given, self.network.texts([text])[0])
+        if self.config.sampler == "distilled":
+            renoise = draw_renoise(seed, (1, shape[1], len(self.packing.kinds), *shape[3:]))
+            return sample_distilled(
+                asked, history, noise, renoise, shift=self.config.shift, on_step=self._stepper()
+            )[0]  # fmt: skip
+        if self.config.guidance != 1:
+            asked = guided(asked, self._velocity(given, self.network.negative), self.config.guidance)
+        return sample_unipc(
+            asked, history, noise, steps=self.config.steps, shift=self.config.shift, on_step=self._stepper()
+        )[0]  # fmt: skip
+
+    def _velocity(self, given: Conditioning, text_MC: Tensor) -> Velocity:
+        device, dtype = torch.device(self.config.device), torch_dtype(self.config)
+        last = pixels_of(self.past.image(self.past.frames - 1))
+        fixed = [
+            x.to(device, dtype)
+            for x in (text_MC[None], self.network.images.encode(last)[None], given.y, given.buffer)
+        ]
+
+        def velocity(window_BCTHW: Tensor, timestep_B: Tensor) -> Tensor:
+            return self.network.transformer(window_BCTHW.to(dtype), timestep_B, *fixed)
+
+        return velocity
+
+    def _depth_of(self, images: np.ndarray, request: Request) -> tuple[np.ndarray, np.ndarray, Any]:
+        raise NotImplementedError
+
+    def _stepper(self) -> Callable[[int, int], None]:
+        start = time.monotonic()
+
+        def tell(step: int, steps: int) -> None:
+            left = (time.monotonic() - start) / step * (steps - step)
+            self._progress(f"step {step} of {steps}, {left:.0f} s left")
+
+        return tell
+
+    @contextmanager
+    def _timed(self, part: str) -> Iterator[None]:
+        start = time.monotonic()
+        yield
+        if self.config.device.startswith("cuda"):
+            torch.cuda.synchronize()
+        self.seconds[part] = self.seconds.get(part, 0.0) + time.monotonic() - start

@@ -1,0 +1,131 @@
+"""What the generator keeps of a walk: latents, cameras, every 8th frame with its depth, and where the VAE has got to.
+
+Frames count from 0, the last start frame; start frames before it are remembered views with negative ids. Cameras are
+relative to frame 0, as in the release. Memory grows by one latent per four frames and one picture with its depth per
+eight.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lyra_sim.core.records import Frames, Intrinsics, PixelOrigin, Segment
+from lyra_sim.geometry.camera import invert
+from lyra_sim.memory.packing import Packing
+from lyra_sim.memory.spatial import STRIDE, SpatialMemory
+from lyra_sim.worldgen.lyra2.conditioning import Known
+from lyra_sim.worldgen.lyra2.framing import framed_depth, framed_image
+from lyra_sim.worldgen.lyra2.vae import VaeStream, WanVae
+
+_ENCODED_TOGETHER = 8
+"""Frames on the device at one time."""
+
+
+class Past:
+    """Everything so far of one walk.
+
+    Args:
+        camera: of all frames, at the size that the network draws.
+    """
+
+    def __init__(self, start: Frames, camera: Intrinsics, packing: Packing, vae: WanVae) -> None:
+        self.camera = camera
+        self.frames = 1
+        self.memory = SpatialMemory()
+        self.stream: VaeStream = vae.stream()
+        self._decoded = 0
+        self._images: dict[int, np.ndarray] = {}
+        self._depths: dict[int, np.ndarray] = {}
+        self._T_home_world = invert(start.cam_to_world[-1])
+        cameras = invert(self._T_home_world @ start.cam_to_world)
+        self._w2c, self._before = cameras[-1:], cameras[:-1]
+        self.last_depth = self._see_start(start)
+        first = pixels_of(self._images[0])[None].expand(packing.repeats, -1, -1, -1)
+        self.latents = self.stream.encode(first)
+        self.stream.decode(self.latents)  # only for what it leaves in the decoder
+
+    def known(self, cam_to_world: np.ndarray) -> Known:
+        """What the next step may use, with the cameras of its targets (world frame)."""
+        targets = invert(self._T_home_world @ cam_to_world)
+        w2c = np.concatenate([self._w2c, targets, self._before])  # views with negative ids count from the end
+        return Known(
+            frames=self.frames,
+            pixels=lambda frame: pixels_of(self._images[frame]).numpy(),
+            latents=self.latents,
+            w2c=w2c,
+            K=np.repeat(matrix(self.camera)[None], len(w2c), 0),
+            last_depth=self.last_depth,
+            memory=self.memory,
+            depth=lambda frame: self._depths[frame],
+        )
+
+    def relative(self, cam_to_world: np.ndarray) -> np.ndarray:
+        """World-to-camera matrices (N, 4, 4) relative to frame 0."""
+        return invert(self._T_home_world @ cam_to_world)
+
+    def image(self, frame: int) -> np.ndarray:
+        """A frame that is kept, (H, W, 3) uint8."""
+        return self._images[frame]
+
+    def depth_of(self, frame: int) -> np.ndarray:
+        """Its depth, 0 where unknown."""
+        return self._depths[frame]
+
+    def decode(self, latents_CTHW: Tensor) -> np.ndarray:
+        """New frames, (T, H, W, 3) uint8; the stream goes on from them."""
+        self._decoded += 1
+        frames = [u8(self.stream.decode(latent)) for latent in latents_CTHW.split(1, 1)]
+        return np.concatenate(frames)
+
+    def add(self, segment: Segment) -> None:
+        """Take in a committed segment; its pixels are encoded, its latents decoded where that was not done yet."""
+        made, begin = segment.frames, self.frames
+        if segment.index >= self._decoded:
+            assert segment.latents is not None, "drawn by this generator"
+            self.decode(torch.from_numpy(segment.latents.copy()))
+        pieces = [self.latents]
+        for k in range(0, len(made), _ENCODED_TOGETHER):
+            pixels = torch.stack([pixels_of(image) for image in made.images[k : k + _ENCODED_TOGETHER]])
+            pieces.append(self.stream.encode(pixels))
+        self.latents = torch.cat(pieces, 1)
+        self._w2c = np.concatenate([self._w2c, self.relative(made.cam_to_world)])
+        self.frames += len(made)
+        if (begin - 1) % STRIDE:
+            del self._images[begin - 1]
+        for t in range(len(made)):
+            if (begin + t) % STRIDE == 0 or t == len(made) - 1:
+                depth = np.where(made.valid[t], made.depth_m[t], np.float32(0))
+                self._see(begin + t, made.images[t], depth, self._w2c[begin + t])
+                self.last_depth = depth
+
+    def _see_start(self, start: Frames) -> np.ndarray:
+        """Remember every 8th start frame, counted back from the last; returns the last one's depth."""
+        size = (self.camera.height, self.camera.width)
+        depth = np.zeros(size, np.float32)
+        for t in range((len(start) - 1) % STRIDE, len(start), STRIDE):
+            frame = t - (len(start) - 1)
+            depth = framed_depth(start.depth_m[t], start.valid[t] & (start.origin[t] != PixelOrigin.FILLED), *size)
+            w2c = invert(self._T_home_world @ start.cam_to_world[t])
+            self._see(frame, framed_image(start.images[t], *size), depth, w2c)
+        return depth
+
+    def _see(self, frame: int, image: np.ndarray, depth: np.ndarray, w2c: np.ndarray) -> None:
+        self._images[frame] = image
+        if frame % STRIDE == 0 and (frame == 0 or depth.any()):
+            self._depths[frame] = depth
+            self.memory.add(frame, depth, w2c, matrix(self.camera))
+
+
+def matrix(camera: Intrinsics) -> np.ndarray:
+    """Pinhole matrix (3, 3) for pixel centres at (0.5, 0.5); see `conditioning` for what the release does with it."""
+    return np.array([[camera.fx, 0.0, camera.cx], [0.0, camera.fy, camera.cy], [0.0, 0.0, 1.0]])
+
+
+def pixels_of(image: np.ndarray) -> Tensor:
+    """(3, H, W) float32 in -1..1."""
+    return torch.from_numpy(image.transpose(2, 0, 1).astype(np.float32) / 127.5 - 1)
+
+
+def u8(frames_TCHW: Tensor) -> np.ndarray:
+    """(T, H, W, 3) uint8."""
+    return ((frames_TCHW + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
