@@ -5,7 +5,6 @@ name, or a flat torch file. Beside the parameters there are four counters and st
 """
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -134,6 +133,6 @@ def convert_transformer(
     digests = {file.name: Digests().of(file) for file in sorted(partial.iterdir())}
     manifest = {"made_from": source.name, "dtype": str(dtype).removeprefix("torch."), "sha256": digests}
     (partial / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True))
-    os.rename(partial, out)
+    partial.rename(out)
     progress(1.0, str(out))
     return digests

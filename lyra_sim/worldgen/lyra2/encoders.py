@@ -16,7 +16,6 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from torch import Tensor
 from torch.nn import functional
 from transformers import (
-    AutoConfig,
     AutoTokenizer,
     CLIPVisionConfig,
     CLIPVisionModel,
@@ -122,9 +121,8 @@ def load_text_encoder(
         weights = of_tensors(source, {umt5_name(name): tensor for name, tensor in read_torch(source).items()})
     else:
         weights = open_weights(source).without(lambda name: name == "encoder.embed_tokens.weight")
-    model.tie_weights()
+    model.set_input_embeddings(model.shared)  # one table under two names
     fill(model, weights, lambda _name: dtype, device)
-    model.tie_weights()
     return TextEncoder(model.eval().to(device), load_tokenizer(tokenizer))
 
 
@@ -143,10 +141,9 @@ def load_image_encoder(
     if source.is_file() and source.suffix != ".safetensors":
         weights = of_tensors(source, clip_tensors(read_torch(source)))
     else:
-        prefix = "" if any(n.startswith("vision_model.") for n, _ in model.named_parameters()) else "vision_model."
         weights = open_weights(source).without(lambda n: n == "visual_projection.weight" or n.endswith("position_ids"))
-        weights = weights.stripped(prefix)
-    fill(model, weights, lambda _name: torch.float32, device)
+        weights = weights.stripped("vision_model.")  # versions of transformers differ in it
+    fill(dict(model.named_children()).get("vision_model", model), weights, lambda _name: torch.float32, device)
     return ImageEncoder(model.eval().to(device))
 
 
@@ -194,14 +191,14 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # pyright: ignore[reportAttributeAccessIssue]
     tokenizer.decoder = decoders.ByteLevel()  # pyright: ignore[reportAttributeAccessIssue]
     tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])  # pyright: ignore[reportAttributeAccessIssue]
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
-    )
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>")
 
 
 def _config_at(source: Path, default: Any) -> Any:
     if not source.exists():
-        raise ResourceError(source, expected="weights", got="nothing there", todo="`lyra-sim check` says how to get them.")
+        raise ResourceError(
+            source, expected="weights", got="nothing there", todo="`lyra-sim check` says how to get them."
+        )
     if not (source / "config.json").is_file():
         return default
     try:

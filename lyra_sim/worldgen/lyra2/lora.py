@@ -116,7 +116,7 @@ def _by_module(net: LyraTransformer3DModel, path: Path, names: Sequence[str]) ->
         faults = {"of no known module or kind": unknown, "with one of two factors": halves}
         said = "; ".join(f"{len(found)} {what}: {listed(found)}" for what, found in faults.items() if found)
         raise ConfigError(
-            path, expected="an adapter of this network", got=said or "nothing", todo="Check that the file belongs to it."
+            path, expected="an adapter of this network", got=said or "nothing", todo="Check that the file fits."
         )
     return parts
 

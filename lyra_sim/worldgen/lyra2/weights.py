@@ -1,10 +1,11 @@
-"""Tensors of a checkpoint in any layout that is in use, read piece by piece, and put into a model without a second copy.
+"""Tensors of a checkpoint in any layout in use, read piece by piece, and put into a model without a second copy.
 
-Layouts: a folder of torch.distributed.checkpoint, a torch file (`.pth`, `.pt`), safetensors (one file, or several with an
-index), a folder that diffusers saved. Nothing a file can hold is executed: torch files are read with `weights_only`,
+Layouts: a folder of torch.distributed.checkpoint, a torch file (`.pth`, `.pt`), safetensors (one file, or several with
+an index), a folder that diffusers saved. Nothing a file can hold is executed: torch files are read with `weights_only`,
 and the index of a distributed checkpoint through an allow-list of classes (`_MetadataUnpickler`).
 """
 
+import contextlib
 import dataclasses
 import io
 import json
@@ -18,6 +19,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.distributed import checkpoint as dcp
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.metadata import Metadata, StorageMeta, TensorStorageMetadata
 
 from lyra_sim.core.errors import ConfigError, ResourceError
@@ -74,19 +76,39 @@ def open_weights(path: Path) -> Weights:
         raise ResourceError(
             path, expected="weights", got="nothing there", todo="`lyra-sim check` says how to get them."
         )
-    try:
+    with _explained(path):
         if (path / ".metadata").is_file():
-            return _distributed(path)
-        if path.is_dir():
-            return _safetensors(path, _listed_files(path))
-        if path.suffix == ".safetensors":
-            return _safetensors(path, [path])
-        return of_tensors(path, read_torch(path))
-    except (OSError, SafetensorError, pickle.UnpicklingError, RuntimeError, KeyError, ValueError, EOFError) as error:
+            weights = _distributed(path)
+        elif path.is_dir():
+            weights = _safetensors(path, _listed_files(path))
+        elif path.suffix == ".safetensors":
+            weights = _safetensors(path, [path])
+        else:
+            weights = of_tensors(path, read_torch(path))
+
+    def read(names: Sequence[str], dtype_of: DtypeOf) -> dict[str, Tensor]:
+        with _explained(path):  # a damaged file may show only now
+            return weights.read(names, dtype_of)
+
+    return dataclasses.replace(weights, read=read)
+
+
+_FAULTS = (
+    OSError, SafetensorError, pickle.UnpicklingError, RuntimeError, LookupError, ValueError, TypeError, AttributeError,
+    EOFError, CheckpointException,
+)  # fmt: skip
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except _FAULTS as error:
+        said = str(error).strip().splitlines() or [""]
         raise ConfigError(
             path,
             expected="a distributed checkpoint, safetensors, or a torch file of tensors",
-            got=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+            got=f"{type(error).__name__}: {said[0][:200]}",
             todo="Name the folder or file itself, and check that its download is complete.",
         ) from error
 
@@ -98,11 +120,16 @@ def listed(names: Sequence[str]) -> str:
 
 
 def read_torch(path: Path) -> dict[str, Any]:
-    """A torch file, mapped into memory where its format allows it, tensors only."""
-    with torch.serialization.safe_globals([io.BytesIO]):  # states of fused attention modules; they are ignored
+    """A torch file, mapped into memory where its format allows it, tensors only.
+
+    Raises:
+        ConfigError: it is damaged, or something else.
+    """
+    allowed = torch.serialization.safe_globals([io.BytesIO])  # states of fused attention modules; they are ignored
+    with _explained(path), allowed:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    if not isinstance(state, dict):
-        raise ValueError(f"one {type(state).__name__}, no table of tensors")
+        if not isinstance(state, dict):
+            raise ValueError(f"one {type(state).__name__}, no table of tensors")
     return state
 
 
@@ -129,9 +156,7 @@ def _safetensors(where: Path, files: list[Path]) -> Weights:
     opened = [safe_open(str(file), "pt") for file in files]
     holder = {name: file for file in opened for name in file.keys()}  # noqa: SIM118
     shapes = {name: tuple(file.get_slice(name).get_shape()) for name, file in holder.items()}
-    return Weights(
-        where, shapes, lambda names, dtype_of: {n: holder[n].get_tensor(n).to(dtype_of(n)) for n in names}
-    )
+    return Weights(where, shapes, lambda names, dtype_of: {n: holder[n].get_tensor(n).to(dtype_of(n)) for n in names})
 
 
 def _distributed(folder: Path) -> Weights:
