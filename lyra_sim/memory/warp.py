@@ -16,7 +16,8 @@ from lyra_sim.core.records import Intrinsics
 
 CHUNK = 16
 """Frames warped together: the z-test is scaled by the largest depth of a chunk, so results depend on it."""
-_FAR = 1e4
+FAR_M = 1e4
+"""Depth of what is very far. Scene units."""
 
 
 @record
@@ -99,8 +100,8 @@ def forward_warp(
 
 def known_depth(depth: Float[np.ndarray, "..."]) -> Float64[np.ndarray, "..."]:
     """Depth from 0 (unknown) to 1e4; NaN and infinity count as very far."""
-    depth = np.nan_to_num(np.asarray(depth, np.float64), nan=_FAR, posinf=_FAR, neginf=0.0)
-    return np.clip(depth, 0.0, _FAR)
+    depth = np.nan_to_num(np.asarray(depth, np.float64), nan=FAR_M, posinf=FAR_M, neginf=0.0)
+    return np.clip(depth, 0.0, FAR_M)
 
 
 def sources_of(sources: int, targets: int, together: bool) -> Int[np.ndarray, "N k"]:
