@@ -115,6 +115,11 @@ class Lyra2Config(Config):
     """How the window packs its latents; weights belong to one packing."""
     retrieval_views: int = Field(default=1, ge=1, le=20)
     """Target views whose union the remembered frames have to cover."""
+    way: Literal["memory", "hard_warp", "global_cloud", "none"] = "memory"
+    """How the past reaches the network: remembered views with correspondences (Lyra 2.0); only their warped pixels (as
+    GEN3C); as `memory` but fused into one cloud; or not at all beyond the last frame and recent history."""
+    geometry: Literal["numpy", "torch"] = "torch"
+    """What computes warps: numpy in double precision, or torch in single precision on `device`."""
     prompt: str | None = None
     """Text for every segment; else what lies beside the input, else a default sentence."""
     negative_prompt: str = ""
