@@ -34,7 +34,8 @@ def load_vae(source: Path, *, dtype: torch.dtype = torch.bfloat16, device: torch
         config = AutoencoderKLWan.load_config(str(source), local_files_only=True)
     else:
         weights = of_tensors(source, convert_wan_vae_to_diffusers(read_torch(source)))
-        config = {}
+        first = weights.shapes.get("encoder.conv_in.weight")
+        config = {"base_dim": first[0]} if first else {}
     with init_empty_weights():
         model = AutoencoderKLWan.from_config(config)
     fill(model, weights, lambda _name: dtype, device)

@@ -10,6 +10,7 @@ import dataclasses
 import io
 import json
 import pickle
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -166,7 +167,8 @@ def _distributed(folder: Path) -> Weights:
 
     def read(names: Sequence[str], dtype_of: DtypeOf) -> dict[str, Tensor]:
         tensors = {name: torch.empty(shapes[name] or (), dtype=dtype_of(name)) for name in names}
-        dcp.load(dict(tensors), storage_reader=reader, no_dist=True)
+        with warnings.catch_warnings(action="ignore"):  # that it reads in one process is meant
+            dcp.load(dict(tensors), storage_reader=reader, no_dist=True)
         return tensors
 
     return Weights(folder, shapes, read)

@@ -111,7 +111,7 @@ def test_damaged_files_are_refused(tmp_path, state, layout):
 def test_nothing_there_says_how_to_get_it(tmp_path):
     with pytest.raises(ResourceError, match="lyra-sim check"):
         load_transformer(tmp_path / "none")
-    with pytest.raises(ConfigError, match="no .metadata"):
+    with pytest.raises(ConfigError, match=r"no \.metadata"):
         load_transformer(tmp_path)
 
 
@@ -132,7 +132,7 @@ def test_what_a_file_says_is_never_executed(tmp_path, capsys, name):
 
 def test_a_name_with_and_without_its_prefix_is_refused(tmp_path, state):
     torch.save(state | {"net.head.head.bias": torch.zeros(64)}, tmp_path / "model.pth")
-    with pytest.raises(ConfigError, match="twice: head.head.bias"):
+    with pytest.raises(ConfigError, match=r"twice: head\.head\.bias"):
         load_transformer(tmp_path / "model.pth", sizes=SIZES)
 
 
