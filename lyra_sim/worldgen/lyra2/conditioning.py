@@ -224,12 +224,14 @@ def _buffer(
 ) -> Tensor:
     """(256 S, T, h, w)."""
     size, device, slots = known.last_depth.shape, known.latents.device, packing.spatial_slots
+    out = torch.zeros(CHANNELS * slots, len(packing.kinds), *known.latents.shape[2:], device=device)
+    if not slots:
+        return out
+    places = [i for i, kind in enumerate(packing.kinds) if kind == "s"]
+    out[:, places] = of_slots(geometry, slots, (size[0], size[1]), device)
     frames = list(ids)
     depth = np.stack([known.depth(i) for i in frames]) if frames else np.empty((0, *size))
     cameras = (known.w2c[frames], known.K[frames], *_targets(known, packing))
-    out = torch.zeros(CHANNELS * slots, len(packing.kinds), *known.latents.shape[2:], device=device)
-    remembered = [i for i, kind in enumerate(packing.kinds) if kind == "s"]
-    out[:, remembered] = of_slots(geometry, slots, (size[0], size[1]), device)
     new = out[:, -packing.new_latents :]
     fill_targets(new, geometry, depth, *cameras, together=together, chunk=chunk)
     return out
