@@ -1,9 +1,9 @@
 """The generator that dreams: one step of Lyra 2.0 per segment, on a past that it keeps itself.
 
-Retrieve and condition, sample, decode, estimate the depth of the new frames; once the segment is committed it is encoded
-again from its pixels and remembered. Source of the loop: nv-tlabs/lyra, inference/lyra2_ar_inference.py, as described
-publicly. Other than there, pixels are rounded to 8 bits before they are encoded again, so that a walk that goes on from
-files is the same as one that was never interrupted.
+Retrieve and condition, sample, decode, estimate the depth of the new frames; once the segment is committed it is
+encoded again from its pixels and remembered. Source of the loop: nv-tlabs/lyra, inference/lyra2_ar_inference.py, as
+described publicly. Other than there, pixels are rounded to 8 bits before they are encoded again, so that a walk that
+goes on from files is the same as one that was never interrupted.
 """
 
 import time
@@ -126,8 +126,7 @@ class Lyra2:
         device, dtype = torch.device(self.config.device), torch_dtype(self.config)
         last = pixels_of(self.past.image(self.past.frames - 1))
         fixed = [
-            x.to(device, dtype)
-            for x in (text_MC[None], self.network.images.encode(last)[None], given.y, given.buffer)
+            x.to(device, dtype) for x in (text_MC[None], self.network.images.encode(last)[None], given.y, given.buffer)
         ]
 
         def velocity(window_BCTHW: Tensor, timestep_B: Tensor) -> Tensor:
