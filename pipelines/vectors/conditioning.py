@@ -70,7 +70,7 @@ def _compare(
     vectors: Vectors, case: str, label: str, known: Known, packing: Packing, made: Conditioning
 ) -> Iterator[Figure]:
     def wanted(name: str) -> np.ndarray:
-        if f"{case}/out/{name}" not in vectors and name == "buffer_spatial":  # equal to that of `five`, not repeated
+        if name == "buffer_spatial" and f"{case}/out/{name}" not in vectors:  # equal to that of `five`, not repeated
             return vectors[f"five/out/{name}"]
         return vectors[f"{case}/out/{name}"]
 

@@ -24,7 +24,7 @@ _FAR = 1.0
 
 
 class Geometry(Protocol):
-    """Where warps are computed: the module `memory.warp` (numpy) or a `memory.twin.Twin` (torch), with its arguments."""
+    """Where warps are computed: module `memory.warp` (numpy) or a `memory.twin.Twin` (torch), with its arguments."""
 
     def forward_warp(self, *args: Any, **settings: Any) -> Any: ...
     def ray_maps(self, *args: Any, **settings: Any) -> Any: ...
