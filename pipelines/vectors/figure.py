@@ -31,6 +31,9 @@ class Vectors(Mapping[str, np.ndarray]):
     def __getitem__(self, name: str) -> np.ndarray:
         return self._file.get_tensor(name)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._names  # the file's own lookup raises no KeyError, so the inherited one would not do
+
     def __iter__(self):
         return iter(self._names)
 
