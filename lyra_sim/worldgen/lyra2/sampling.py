@@ -64,7 +64,7 @@ def guided(conditional: Velocity, unconditional: Velocity, guidance: float = GUI
     return velocity
 
 
-def denoised(x: Tensor, sigma: float, velocity: Tensor) -> Tensor:
+def denoised(x: Tensor, sigma: float | Tensor, velocity: Tensor) -> Tensor:
     """The clean latents that a velocity points to, float32; computed in float64."""
     return (x.double() - sigma * velocity.double()).float()
 
