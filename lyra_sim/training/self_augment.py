@@ -20,15 +20,27 @@ MOST_NOISE = 500
 """Predictions start at most at this time (of 1000)."""
 
 
-class Autoencoder(Protocol):
-    """A causal video autoencoder: latent i depends on no later frame than 4 i."""
+class Stream(Protocol):
+    """Where a clip has got to in a causal video autoencoder: one frame makes the first latent, four each other one."""
 
-    def encode(self, frames_BCTHW: Tensor, /) -> Tensor:
-        """Normalised latents (1, 16, 1 + n/4, H/8, W/8) of 1 + n frames with values in [-1, 1]."""
+    def encode(self, frames_TCHW: Tensor, /) -> Tensor:
+        """Normalised latents (C, T, H, W), float32, of the next frames, values in [-1, 1]."""
         ...
 
-    def decode(self, latents_BCTHW: Tensor, /) -> Tensor:
-        """Frames (1, 3, 1 + 4 (T - 1), 8 H, 8 W) in [-1, 1]."""
+    def decode(self, latents_CTHW: Tensor, /) -> Tensor:
+        """The next frames, (T, 3, H, W) in [-1, 1]."""
+        ...
+
+    def copy(self) -> "Stream":
+        """The same place in the clip, going on by itself from here."""
+        ...
+
+
+class Autoencoder(Protocol):
+    """A causal video autoencoder."""
+
+    def stream(self) -> Stream:
+        """At the beginning of a clip."""
         ...
 
 
@@ -67,25 +79,26 @@ def predict_once(
 
 
 @torch.no_grad()
-def decode_window(autoencoder: Autoencoder, past_BCTHW: Tensor, prediction_BCTHW: Tensor, repeats: int) -> np.ndarray:
+def decode_window(stream: Stream, past_CTHW: Tensor, prediction_CTHW: Tensor, repeats: int) -> np.ndarray:
     """Frames (T, H, W, 3) uint8 of a time line with the prediction at its end, from frame 0 on.
 
     All of the window is decoded and takes the place of the clip's frames: the past looks as it does when it has been
     generated, once through the autoencoder.
 
     Args:
-        past_BCTHW: latents of the time line so far, which begins with `repeats` times frame 0 (`Packing.repeats`).
+        stream: at the beginning of a clip.
+        past_CTHW: latents of the time line so far, which begins with `repeats` times frame 0 (`Packing.repeats`).
     """
-    frames = autoencoder.decode(torch.cat([past_BCTHW, prediction_BCTHW.to(past_BCTHW)], 2))[0, :, repeats - 1 :]
-    return to_pixels(frames)
+    past = to_pixels(stream.decode(past_CTHW)[repeats - 1 :])
+    return np.concatenate([past, to_pixels(stream.decode(prediction_CTHW.to(past_CTHW)))])
 
 
-def to_pixels(frames_CTHW: Tensor) -> np.ndarray:
+def to_pixels(frames_TCHW: Tensor) -> np.ndarray:
     """(T, H, W, 3) uint8 of values in [-1, 1]."""
-    scaled = (frames_CTHW.float().clamp(-1, 1) + 1) * 127.5
-    return scaled.round().to(torch.uint8).permute(1, 2, 3, 0).cpu().numpy()
+    scaled = (frames_TCHW.float().clamp(-1, 1) + 1) * 127.5
+    return scaled.round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
 
 
-def to_values(frames_THWC: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
-    """(1, 3, T, H, W) float32 in [-1, 1] of uint8 pixels."""
-    return torch.tensor(frames_THWC, device=device).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
+def to_values(frames_THWC: np.ndarray) -> Tensor:
+    """(T, 3, H, W) float32 in [-1, 1] of uint8 pixels."""
+    return torch.tensor(frames_THWC).permute(0, 3, 1, 2).float() / 127.5 - 1
