@@ -122,10 +122,8 @@ class Trainer:
                 line = {"step": self.done, "kind": kind, "loss": loss, "lr": self.pace.get_last_lr()[0]}
                 with (self.out / "log.jsonl").open("a") as log:
                     log.write(json.dumps({**line, "seconds": round(recent[-1][1], 3)}) + "\n")
-                left = _time(seconds * (steps - self.done))
-                say(
-                    f"{self.done}/{steps}  {kind:9}  loss {loss:.4f} (mean {mean:.4f})  {seconds:.1f} s/step  {left} left"
-                )
+                pace = f"{seconds:.1f} s/step  {_time(seconds * (steps - self.done))} left"
+                say(f"{self.done}/{steps}  {kind:9}  loss {loss:.4f} (mean {mean:.4f})  {pace}")
             if self.done % save_every == 0 and self.done < steps:
                 self.save()
         self.save()
