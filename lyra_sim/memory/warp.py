@@ -7,8 +7,8 @@ border. Geometry and accumulation are float64, so the result does not depend on 
 """
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Float64
-from numba import njit
+from jaxtyping import Bool, Float, Float32, Float64, Int
+from numba import njit, prange
 from scipy.ndimage import correlate1d, maximum_filter, minimum_filter
 
 from lyra_sim.core.record import record
@@ -16,7 +16,8 @@ from lyra_sim.core.records import Intrinsics
 
 CHUNK = 16
 """Frames warped together: the z-test is scaled by the largest depth of a chunk, so results depend on it."""
-_FAR = 1e4
+FAR_M = 1e4
+"""Depth of what is very far. Scene units."""
 
 
 @record
@@ -63,6 +64,7 @@ def forward_warp(
     *,
     size: tuple[int, int] | None = None,
     source_mask: Bool[np.ndarray, "S H W"] | None = None,
+    together: bool = False,
     chunk: int = CHUNK,
 ) -> Warped:
     """Splat source pixels into target cameras, nearer ones winning softly.
@@ -75,74 +77,112 @@ def forward_warp(
         size: height and width of the targets; those of the sources where not given.
         source_mask: pixels allowed to move; the 5x5 continuity mask where not given. Masked pixels are put at the
             world origin with weight zero: they take part in the depth range of their chunk only.
+        together: all sources, any number, go into every target as one cloud.
         chunk: targets per chunk.
     """
-    depth = np.clip(np.nan_to_num(np.asarray(depth, np.float64), nan=_FAR, posinf=_FAR, neginf=0.0), 0.0, _FAR)
+    depth = known_depth(depth)
     keep = (depth > 0) & (continuity_mask(depth) if source_mask is None else source_mask)
-    n, sources = len(target_w2c), len(images)
-    assert sources in (1, n), "one source per target, or one for all"
-    height, width = size or (images.shape[2], images.shape[3])
+    n, height, width = len(target_w2c), *(size or images.shape[2:])
     out = np.full((n, images.shape[1], height, width), -1.0, np.float32)
     out_mask = np.zeros((n, height, width), np.bool_)
     out_depth = np.zeros((n, height, width), np.float32)
     values = np.ascontiguousarray(np.moveaxis(np.asarray(images, np.float32), 1, -1))
+    sources = sources_of(len(images), n, together)
+    paths = source_to_target(source_w2c, source_K, target_w2c, target_K, sources)
+    origin_z = np.array(target_w2c, np.float64)[:, 2, 3]
     for begin in range(0, n, chunk):
-        landed, top = [], 0.0
-        for i in range(begin, min(begin + chunk, n)):
-            s = i if sources == n else 0
-            matrix, shift = _source_to_target(source_w2c[s], source_K[s], target_w2c[i], target_K[i])
-            origin = np.asarray(target_w2c[i], np.float64)[:3, 3]
-            points, far = _project(depth[s], keep[s], matrix, shift, origin[2])
-            landed.append((i, s, points))
-            top = max(top, far)
-        for i, s, points in landed:
-            _splat(values[s], keep[s], points, top + 1e-7, out[i], out_mask[i], out_depth[i])
+        part = slice(begin, begin + chunk)
+        given = (depth, keep, sources[part], paths[part])
+        far = np.log1p(_farthest(*given, origin_z[part]).max()) + 1e-7
+        _splat(values, *given, far, out[part], out_mask[part], out_depth[part])
     return Warped(images=out, mask=out_mask, depth=out_depth)
 
 
-def _source_to_target(
-    source_w2c: np.ndarray, source_K: np.ndarray, target_w2c: np.ndarray, target_K: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """3x3 and 3-vector that take (u, v, 1) * depth to homogeneous target pixels (u' z', v' z', z')."""
-    relative = np.asarray(target_w2c, np.float64) @ np.linalg.inv(np.asarray(source_w2c, np.float64))
-    K = np.asarray(target_K, np.float64)
-    return K @ relative[:3, :3] @ np.linalg.inv(np.asarray(source_K, np.float64)), K @ relative[:3, 3]
+def known_depth(depth: Float[np.ndarray, "..."]) -> Float64[np.ndarray, "..."]:
+    """Depth from 0 (unknown) to 1e4; NaN and infinity count as very far."""
+    depth = np.nan_to_num(np.asarray(depth, np.float64), nan=FAR_M, posinf=FAR_M, neginf=0.0)
+    return np.clip(depth, 0.0, FAR_M)
+
+
+def sources_of(sources: int, targets: int, together: bool) -> Int[np.ndarray, "N k"]:
+    """Which sources go into each target."""
+    if together:
+        return np.tile(np.arange(sources), (targets, 1))
+    assert sources in (1, targets), "one source per target, or one for all"
+    return np.arange(targets)[:, None] if sources == targets else np.zeros((targets, 1), int)
+
+
+def source_to_target(
+    source_w2c: Float[np.ndarray, "S 4 4"],
+    source_K: Float[np.ndarray, "S 3 3"],
+    target_w2c: Float[np.ndarray, "N 4 4"],
+    target_K: Float[np.ndarray, "N 3 3"],
+    sources: Int[np.ndarray, "N k"],
+) -> Float64[np.ndarray, "N k 3 4"]:
+    """For each target and each of its sources [R | t]: R takes (u, v, 1) * depth, plus t, to (u' z', v' z', z')."""
+    out = np.empty((*sources.shape, 3, 4))
+    for i, k in np.ndindex(*sources.shape):
+        s = sources[i, k]
+        relative = np.asarray(target_w2c[i], np.float64) @ np.linalg.inv(np.asarray(source_w2c[s], np.float64))
+        K = np.asarray(target_K[i], np.float64)
+        out[i, k, :, :3] = K @ relative[:3, :3] @ np.linalg.inv(np.asarray(source_K[s], np.float64))
+        out[i, k, :, 3] = K @ relative[:3, 3]
+    return out
+
+
+@njit(cache=True, parallel=True)
+def _farthest(depth, keep, sources, paths, origin_z):
+    """Largest depth in each target, 0 where everything is behind it."""
+    out = np.zeros(len(sources))
+    for i in prange(len(sources)):
+        top = 0.0
+        for k in range(sources.shape[1]):
+            s, P = sources[i, k], paths[i, k]
+            for v in range(depth.shape[1]):
+                for u in range(depth.shape[2]):
+                    z = origin_z[i]
+                    if keep[s, v, u]:
+                        z = (P[2, 0] * u + P[2, 1] * v + P[2, 2]) * depth[s, v, u] + P[2, 3]
+                    top = max(top, z)
+        out[i] = top
+    return out
+
+
+@njit(cache=True, parallel=True)
+def _splat(values, depth, keep, sources, paths, far, out, out_mask, out_depth):
+    """Each target by one thread, so that sums do not depend on how many there are."""
+    for i in prange(len(sources)):
+        channels, height, width = out.shape[1:]
+        total = np.zeros((height, width, channels + 2))
+        for k in range(sources.shape[1]):
+            s = sources[i, k]
+            _scatter(values[s], depth[s], keep[s], paths[i, k], far, total)
+        for y in range(height):
+            for x in range(width):
+                weight = total[y, x, channels + 1]
+                if weight > 0.0:
+                    out_mask[i, y, x] = True
+                    out_depth[i, y, x] = total[y, x, channels] / weight
+                    for c in range(channels):
+                        out[i, c, y, x] = min(max(total[y, x, c] / weight, -1.0), 1.0)
 
 
 @njit(cache=True)
-def _project(depth, keep, matrix, shift, origin_z):
-    """Target pixel x, y and depth of every source pixel, and the largest log1p(depth) of all of them."""
-    height, width = depth.shape
-    points = np.empty((height, width, 3))
-    far = 0.0
-    for v in range(height):
-        for u in range(width):
-            if keep[v, u]:
-                d = depth[v, u]
-                z = (matrix[2, 0] * u + matrix[2, 1] * v + matrix[2, 2]) * d + shift[2]
-                x = (matrix[0, 0] * u + matrix[0, 1] * v + matrix[0, 2]) * d + shift[0]
-                y = (matrix[1, 0] * u + matrix[1, 1] * v + matrix[1, 2]) * d + shift[1]
-                points[v, u, 0] = x / (z + 1e-7)
-                points[v, u, 1] = y / (z + 1e-7)
-                points[v, u, 2] = z
-            else:
-                z = origin_z
-            far = max(far, np.log1p(max(z, 0.0)))
-    return points, far
-
-
-@njit(cache=True)
-def _splat(values, keep, points, far, out, out_mask, out_depth):
-    """Bilinear splat with soft z-test. On an exact pixel centre floor and ceil agree and that axis counts twice."""
-    channels, height, width = out.shape
-    total = np.zeros((height, width, channels + 1))
-    weight = np.zeros((height, width))
+def _scatter(values, depth, keep, P, far, total):
+    """Bilinear splat with soft z-test, adding to [values, depth, weight] of every target pixel. On an exact pixel
+    centre floor and ceil agree and that axis counts twice."""
+    height, width, channels = total.shape[0], total.shape[1], values.shape[2]
     for v in range(keep.shape[0]):
         for u in range(keep.shape[1]):
             if not keep[v, u]:
                 continue
-            x, y, z = points[v, u]
-            if not (z > 0.0 and -1.0 < x < width and -1.0 < y < height):
+            d = depth[v, u]
+            z = (P[2, 0] * u + P[2, 1] * v + P[2, 2]) * d + P[2, 3]
+            if z <= 0.0:
+                continue
+            x = ((P[0, 0] * u + P[0, 1] * v + P[0, 2]) * d + P[0, 3]) / (z + 1e-7)
+            y = ((P[1, 0] * u + P[1, 1] * v + P[1, 2]) * d + P[1, 3]) / (z + 1e-7)
+            if not (-1.0 < x < width and -1.0 < y < height):
                 continue
             near = 1.0 / (np.exp(min(50.0 * np.log1p(z) / far, 80.0)) + 1e-7)
             x0, x1, y0, y1 = np.floor(x), np.ceil(x), np.floor(y), np.ceil(y)
@@ -151,17 +191,10 @@ def _splat(values, keep, points, far, out, out_mask, out_depth):
                     if 0 <= xx < width and 0 <= yy < height:
                         w = wx * wy * near
                         j, i = int(yy), int(xx)
-                        weight[j, i] += w
                         for c in range(channels):
                             total[j, i, c] += w * values[v, u, c]
                         total[j, i, channels] += w * z
-    for j in range(height):
-        for i in range(width):
-            if weight[j, i] > 0.0:
-                out_mask[j, i] = True
-                out_depth[j, i] = total[j, i, channels] / weight[j, i]
-                for c in range(channels):
-                    out[c, j, i] = min(max(total[j, i, c] / weight[j, i], -1.0), 1.0)
+                        total[j, i, channels + 1] += w
 
 
 def canonical_coords(height: int, width: int, slots: int) -> Float32[np.ndarray, "S 3 H W"]:

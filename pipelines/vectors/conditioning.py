@@ -1,0 +1,110 @@
+"""Everything that one autoregressive step hands to the network, by the numpy reference and by its torch twin."""
+
+import json
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lyra_sim.memory import warp
+from lyra_sim.memory.packing import Packing
+from lyra_sim.memory.spatial import SpatialMemory
+from lyra_sim.memory.twin import Twin
+from lyra_sim.worldgen.lyra2.conditioning import Conditioning, Encode, Known, condition, time_line
+from pipelines.vectors.figure import Figure, Vectors, differing, largest
+
+BAR = 1e-4
+
+
+def stand_in(weights: np.ndarray) -> Encode:
+    """The file's stand-in for the VAE: colours mixed by `weights`, means of 8 x 8 pixels and of frames 1, 4, 4, ..."""
+
+    def encode(frames_T3HW: Tensor) -> Tensor:
+        x = torch.einsum("cr,trhw->cthw", torch.tensor(weights, dtype=torch.float64), frames_T3HW.double())
+        c, t, height, width = x.shape
+        x = x.reshape(c, t, height // 8, 8, width // 8, 8).mean((3, 5))
+        rest = x[:, 1:].reshape(c, (t - 1) // 4, 4, height // 8, width // 8).mean(2)
+        return torch.cat([x[:, :1], rest], 1).float()
+
+    return encode
+
+
+def known_of(vectors: Vectors, case: str, downsample: int) -> Known:
+    """What is known before the step of this case."""
+    w2c, K, frames = (vectors[f"{case}/in/{name}"] for name in ("w2c", "K", "frames_u8"))
+    depths = dict(zip(vectors[f"{case}/in/cache_ids"].tolist(), vectors[f"{case}/in/cache_depth"], strict=True))
+    memory = SpatialMemory(downsample=downsample)
+    for frame_id, depth in depths.items():
+        memory.add(frame_id, depth, w2c[frame_id], K[frame_id])
+    return Known(
+        frames=len(frames),
+        pixels=lambda frame_id: frames[frame_id].astype(np.float32) / np.float32(127.5) - 1,
+        latents=torch.tensor(vectors[f"{case}/in/history_latents"][0]),
+        w2c=w2c,
+        K=K,
+        last_depth=vectors[f"{case}/in/last_depth"],
+        memory=memory,
+        depth=depths.__getitem__,
+    )
+
+
+def figures(vectors: Vectors) -> Iterator[Figure]:
+    """Every case of the file, every output."""
+    encode = stand_in(vectors["vae_weights"])
+    for case in sorted({name.split("/")[0] for name in vectors if "/" in name}):
+        meta = json.loads(vectors.metadata[case])
+        known, packing = (
+            known_of(vectors, case, int(vectors.metadata["cache_downsample"])),
+            Packing.parse(meta["packing"]),
+        )
+        settings = {"views": meta["num_retrieval_views"], "chunk": meta["warp_chunk_size"]}
+        for name, geometry in (("numpy", warp), ("twin", Twin())):
+            made = condition(known, packing, encode, geometry, **settings)
+            yield from _compare(vectors, case, f"{case}, {name}: ", known, packing, made)
+
+
+def _compare(
+    vectors: Vectors, case: str, label: str, known: Known, packing: Packing, made: Conditioning
+) -> Iterator[Figure]:
+    def wanted(name: str) -> np.ndarray:
+        if f"{case}/out/{name}" not in vectors and name == "buffer_spatial":  # equal to that of `five`, not repeated
+            return vectors[f"five/out/{name}"]
+        return vectors[f"{case}/out/{name}"]
+
+    line = time_line(packing, known.frames + 4 * packing.new_latents)
+    yield differing(label + "retrieved ids", np.array(made.retrieved), wanted("retrieved_ids"))
+    yield differing(label + "frames of the slots", np.array(made.slots), wanted("spatial_image_ids"))
+    yield differing(label + "time line", np.array(line), wanted("video_indices"))
+    yield differing(label + "packed kind", made.kinds, wanted("packed_kind"))
+    yield differing(label + "packed index", made.index, wanted("packed_index"))
+    rays = 6 * 64
+    channels = made.y.shape[1] - rays
+    parts = {
+        "history_latents_packed": made.latents,
+        "mask": made.y[:, :4],
+        "cond_latent": made.y[:, 4:channels],
+        "rays": made.y[:, channels:],
+        "buffer_spatial": made.buffer[:, :, np.flatnonzero(made.kinds == 1)],
+        "buffer_generated": made.buffer[:, :, made.kinds == 2],
+        "warped_last_frame": made.warped,
+    }
+    for name, part in parts.items():
+        yield largest(label + name, *_stable(vectors, case, name, part.numpy(), wanted(name)), BAR)
+    history = made.buffer[:, :, made.kinds == 0].numpy()
+    yield differing(label + "correspondences of history", history, np.zeros_like(history))
+    mask, unstable = wanted("warped_last_mask").astype(bool), np.zeros(made.warped.shape, bool)
+    unstable.ravel()[vectors[f"{case}/unstable/warped_last_frame"]] = True
+    moves = unstable.any(1)
+    yield differing(label + "warped_last_mask", made.warped_mask.numpy() | moves, mask | moves)
+
+
+def _stable(
+    vectors: Vectors, case: str, name: str, made: np.ndarray, wanted: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Both without the values that a rounding error moves."""
+    if f"{case}/unstable/{name}" not in vectors or made.shape != wanted.shape:
+        return made, wanted
+    stable = np.ones(made.size, bool)
+    stable[vectors[f"{case}/unstable/{name}"]] = False
+    return made.ravel()[stable], wanted.ravel()[stable]
