@@ -109,6 +109,20 @@ def example(folder: Annotated[Path, typer.Argument(help="a new folder", metavar=
     print(folder)
 
 
+@app.command("convert-weights")
+def convert_weights(
+    source: Annotated[Path, typer.Argument(help="a checkpoint of the Lyra 2.0 transformer", metavar="SOURCE")],
+    out: Annotated[Path, typer.Argument(help="a new folder", metavar="OUT")],
+    config: ConfigName = "lyra2",
+    set_: Sets = None,
+) -> None:
+    """Write a released checkpoint of the video generator as safetensors, with a manifest of hashes."""
+    from lyra_sim.config.load import load_config
+    from pipelines.weights import convert
+
+    convert(source, out, load_config(config, set_))
+
+
 @app.command()
 def vectors(files: Annotated[list[Path], typer.Argument(help="reference vectors", metavar="FILE...")]) -> None:
     """Compare the generator, its geometry, sampler and training with numbers of the published code."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 
+from lyra_sim.config.lyra2 import Lyra2Config
 from lyra_sim.config.world import WorldConfig
 
 _PACKAGES = {
@@ -20,6 +21,7 @@ _PACKAGES = {
     "newton": "the drop test",
     "imageio_ffmpeg": "walk.mp4",
 }
+"""They come with `pip install lyra-sim`."""
 _NEED_GB, _NEED_DISK_GB = 4.0, 5.0
 
 
@@ -30,11 +32,17 @@ def check_machine(config: WorldConfig) -> int:
     disk = shutil.disk_usage(Path.cwd()).free / 2**30
     rows.append((f"memory: {memory:.1f} GiB free", memory >= _NEED_GB, f"{_NEED_GB:.0f} GiB per worker"))
     rows.append((f"disk: {disk:.0f} GiB free here", disk >= _NEED_DISK_GB, "about 0.2 GiB per world"))
+    generator = config.explore.generator
+    if isinstance(generator, Lyra2Config):
+        from lyra_sim.worldgen.lyra2.requirements import requirements
+
+        rows += [(row.what, row.ok, row.why) for row in requirements(generator)]
     for what, ok, why in rows:
         print(f"{'ok     ' if ok else 'MISSING'}  {what}  ({why})")
-    backends = f"{config.observe.photo.backend}, {config.explore.generator.backend}, {config.reconstruct.backend}"
-    print(f"python {sys.version.split()[0]}, {os.cpu_count()} cores; backends: {backends}; no weights, no GPU needed")
+    backends = f"{config.observe.photo.backend}, {generator.backend}, {config.reconstruct.backend}"
+    needs = "" if isinstance(generator, Lyra2Config) else "; no weights, no GPU needed"
+    print(f"python {sys.version.split()[0]}, {os.cpu_count()} cores; backends: {backends}{needs}")
     missing = [what for what, ok, _ in rows if not ok]
     if missing:
-        print(f"not ready: {', '.join(missing)}. Packages come with `pip install lyra-sim`.", file=sys.stderr)
+        print(f"not ready: {', '.join(missing)}. How to get each stands in its line.", file=sys.stderr)
     return 5 if missing else 0

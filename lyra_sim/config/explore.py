@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from lyra_sim.config.lyra2 import Lyra2Config
 from lyra_sim.config.model import Config
 
 
@@ -23,7 +24,7 @@ class TruthConfig(Config):
     """Depth beyond this is not geometry."""
 
 
-GeneratorConfig = Annotated[ReprojectConfig | TruthConfig, Field(discriminator="backend")]
+GeneratorConfig = Annotated[ReprojectConfig | TruthConfig | Lyra2Config, Field(discriminator="backend")]
 
 
 class ExploreConfig(Config):

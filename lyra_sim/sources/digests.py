@@ -45,7 +45,7 @@ class Digests:
         """Write what was learned, if there is anything new and somewhere to write it."""
         if self._memory is not None and self._changed:
             self._memory.parent.mkdir(parents=True, exist_ok=True)
-            beside = self._memory.with_suffix(".new")
+            beside = self._memory.with_suffix(f".{os.getpid()}.new")  # workers may save at the same time
             beside.write_text(json.dumps(self._known))
             beside.replace(self._memory)
             self._changed = False

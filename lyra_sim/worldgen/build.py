@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from lyra_sim.config.explore import GeneratorConfig, ReprojectConfig
+from lyra_sim.config.explore import GeneratorConfig, ReprojectConfig, TruthConfig
 from lyra_sim.worldgen.request import Generator
 
 
@@ -25,6 +25,7 @@ def build(
         from lyra_sim.worldgen.reproject import Reproject
 
         return Reproject(config)
+    assert isinstance(config, TruthConfig), f"{config.backend} has a loop of its own"
     from lyra_sim.worldgen.truth import Truth
 
     return Truth(config, source, np.eye(4) if T_world_source is None else T_world_source)

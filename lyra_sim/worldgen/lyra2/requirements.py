@@ -1,0 +1,171 @@
+"""What Lyra 2.0 needs of a machine, part by part: packages, weights and their licence, disk, memory, GPU.
+
+Loads no network. Memory is computed from parameter counts (constants here, which a test compares with the network) and
+the tokens of the configured packing and size; `benchmarks/gpu` measures it where there is a GPU.
+"""
+
+import dataclasses
+import importlib.util
+import shutil
+from pathlib import Path
+
+import psutil
+
+from lyra_sim.config.lyra2 import LICENCE, LICENCE_URL, Lyra2Config
+from lyra_sim.core.errors import ConfigError
+from lyra_sim.memory.packing import Packing
+
+PARAMETERS = {
+    "transformer": 17_029_871_424, "block": 418_256_384, "text_encoder": 5_680_910_336, "vae": 126_892_531,
+    "image_encoder": 630_766_080,
+}  # fmt: skip
+PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "peft", "safetensors", "tokenizers", "ftfy")
+RELEASE, WAN = "nvidia/Lyra-2.0", "Wan-AI/Wan2.1-I2V-14B-480P-Diffusers"
+_GB = 1e9
+_DOWNLOAD_GB = {
+    "transformer": 68.2, "vae": 0.5, "text_encoder": 11.4, "tokenizer": 0.02, "image_encoder": 4.8,
+    "negative_embedding": 0.01, "lora": 0.7,
+}  # fmt: skip
+"""Sizes of the released files (the transformer's are float32); of what is not listed publicly, a bound."""
+_TOKEN_BYTES = 27 * 5120 + 4 * (1536 + 5120)
+"""Live at one token at the peak of a block, in bytes: input, place, q, k, v in 16 bits and their float32 twins."""
+_VAE_BYTES_PER_PIXEL = 8_000
+"""The decoder's last stage on four frames: 192 channels in float32 and 16 bits, and what its convolutions keep."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Requirement:
+    """One line of `lyra-sim check`."""
+
+    what: str
+    ok: bool
+    why: str
+    """Where it is not met, also how to get it."""
+
+
+def requirements(config: Lyra2Config) -> list[Requirement]:
+    """All lines, met or not."""
+    rows = [
+        Requirement(f"package {name}", importlib.util.find_spec(name) is not None, "pip install 'lyra-sim[networks]'")
+        for name in PACKAGES
+    ]
+    if not all(row.ok for row in rows):
+        return rows  # without torch nothing more can be asked
+    if config.random_weights is not None:
+        why = "for tests: what it draws means nothing"
+        return [*rows, Requirement("random weights", True, why), _device(config, 0.0)]
+    need = device_bytes(config)
+    return [*rows, _licence(config), *_weights(config), *_machine(config, need)]
+
+
+def device_bytes(config: Lyra2Config) -> dict[str, float]:
+    """Memory mode -> bytes on the device at the peak."""
+    item = 4 if config.dtype == "float32" else 2
+    count = PARAMETERS
+    outside = count["transformer"] - 40 * count["block"]
+    beside = item * count["vae"] + 4 * count["image_encoder"]
+    pixels = config.height_px * config.width_px
+    peak = max(
+        tokens(config) * _TOKEN_BYTES,  # a block
+        item * count["text_encoder"],  # never at the same time: the prompts are encoded first
+        pixels * _VAE_BYTES_PER_PIXEL,
+    )
+    weights = {
+        "plain": item * count["transformer"],
+        "offload": item * (outside + 2 * count["block"]),  # one computes, the next is on its way
+        "offload_fp8": item * (outside + count["block"]) + 2 * count["block"],
+    }
+    return {mode: size + beside + peak for mode, size in weights.items()}
+
+
+def tokens(config: Lyra2Config) -> int:
+    """Length of the sequence of one window."""
+    from lyra_sim.worldgen.lyra2.tokens import token_count
+
+    sides = (config.height_px // 8, config.width_px // 8)
+    return sum(token_count(run, sides) for run in Packing.parse(config.packing).runs)
+
+
+def _licence(config: Lyra2Config) -> Requirement:
+    return Requirement(
+        f"licence of the weights accepted: {LICENCE}",
+        config.accept_licence == LICENCE,
+        f"internal research and development only, no redistribution, no production; read {LICENCE_URL} and write its "
+        "name into explore.generator.accept_licence",
+    )
+
+
+def _weights(config: Lyra2Config) -> list[Requirement]:
+    needed = ["transformer", "vae", "text_encoder", "tokenizer", "image_encoder"]
+    if config.weights.file("negative_embedding") is not None:
+        needed.append("negative_embedding")
+    files = [(part, config.weights.file(part)) for part in needed]
+    files += [("lora", path) for path, _ in config.lora_files()]
+    rows, missing_gb = [], 0.0
+    for part, path in files:
+        there = path is not None and path.expanduser().exists()
+        size = _DOWNLOAD_GB[part]
+        missing_gb += 0 if there else size
+        where = path if path is not None else f"explore.generator.weights.{part} not set"
+        rows.append(Requirement(f"weights {part}: {where}", there, f"{size:g} GB; {_how(part, config)}"))
+    place = (config.weights.release or Path()).expanduser().absolute()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free / _GB
+    rows.append(
+        Requirement(
+            f"disk for what is missing: {missing_gb:.0f} GB needed, {free:.0f} GB free at {place}",
+            free >= missing_gb,
+            "a bf16 copy by `lyra-sim convert-weights` takes 34 GB more and loads faster",
+        )
+    )
+    return rows
+
+
+def _how(part: str, config: Lyra2Config) -> str:
+    release = config.weights.release or Path("weights/Lyra-2.0")
+    if part == "tokenizer" or (config.weights.wan is not None and part != "transformer"):
+        wan = config.weights.wan or Path("weights") / WAN.partition("/")[2]
+        return f'hf download {WAN} --include "{part}/*" --local-dir {wan} (Apache-2.0)'
+    if part == "lora":
+        return f'hf download {RELEASE} --include "checkpoints/lora/*" --local-dir {release} ({LICENCE})'
+    folder = {"transformer": "model", "negative_embedding": "text_encoder"}.get(part, part)
+    return f'hf download {RELEASE} --include "checkpoints/{folder}/*" --local-dir {release} ({LICENCE})'
+
+
+def _machine(config: Lyra2Config, need: dict[str, float]) -> list[Requirement]:
+    kept = PARAMETERS["transformer"] * (1 if config.memory == "offload_fp8" else 2)
+    main = kept * (config.memory != "plain") + 4 * _GB
+    free = psutil.virtual_memory().available
+    modes = ", ".join(f"{mode} {size / 2**30:.0f} GiB" for mode, size in need.items())
+    how = (
+        f"computed: {PARAMETERS['transformer'] / 1e9:.2f} B parameters in {config.dtype} (offload: two of 40 blocks "
+        "and what lies outside them; fp8: blocks in 8 bits), VAE, image encoder, and the larger of "
+        f"{tokens(config)} tokens in a block and the text encoder"
+    )
+    return [
+        Requirement(f"memory: {free / 2**30:.0f} GiB free, {main / 2**30:.0f} GiB needed", free >= main, config.memory),
+        Requirement(f"device memory for each memory mode: {modes}", True, how),
+        _device(config, need[config.memory]),
+    ]
+
+
+def _device(config: Lyra2Config, need: float) -> Requirement:
+    import torch
+
+    try:
+        kind = torch.device(config.device).type
+    except RuntimeError as error:
+        raise ConfigError(
+            "explore.generator.device", expected="a device of torch", got=repr(config.device), todo="cuda, cuda:1, cpu"
+        ) from error
+    build = f"torch {torch.__version__}, CUDA {torch.version.cuda or 'not built in'}"
+    wanted = f"{need / 2**30:.0f} GiB for memory mode {config.memory}"
+    if kind != "cuda":
+        free = psutil.virtual_memory().available
+        return Requirement(f"device {config.device} ({build})", kind == "cpu" and free >= need, wanted)
+    if not torch.cuda.is_available():
+        return Requirement(f"a CUDA device ({build}, none found)", False, f"{wanted}; an NVIDIA GPU and its driver")
+    card = torch.cuda.get_device_properties(torch.device(config.device))
+    what = f"{card.name} with {card.total_memory / 2**30:.0f} GiB ({build})"
+    return Requirement(what, card.total_memory >= need, f"{wanted}; choose another explore.generator.memory")
