@@ -1,4 +1,4 @@
-"""How the video generator is trained: which weights learn, how fast, from which start, what each step is trained on.
+"""How the video generator is trained: which weights learn, how fast, what each step is trained on.
 
 Source: the published recipe of Lyra 2.0 (nv-tlabs/lyra, configs/experiment.py, as described publicly).
 """
@@ -9,10 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import torch
 from torch import nn
-
-from lyra_sim.worldgen.lyra2.transformer import PATCH, LyraTransformer3DModel
 
 LEARNS = re.compile(
     r"^(clean_patch_embeddings|patch_embedding)\.|^blocks\.\d+\.(self_attn|cam_encoder|buffer_encoder)\."
@@ -81,17 +78,3 @@ def learning(net: nn.Module) -> Iterator[nn.Parameter]:
         parameter.requires_grad_(LEARNS.match(name) is not None)
         if parameter.requires_grad:
             yield parameter
-
-
-@torch.no_grad()
-def start_clean_embeddings(net: LyraTransformer3DModel) -> None:
-    """Patch embeddings of the history from that of new latents: each of its weights repeated over the larger patch and
-    divided by how often, so that a history that is constant over every such block is embedded alike."""
-    base = net.patch_embedding
-    for run, embedding in zip(net.packing.history, net.clean_patch_embeddings, strict=True):
-        assert isinstance(embedding, nn.Linear)
-        weight = base.weight.reshape(len(base.weight), -1, *PATCH)
-        for axis, times in enumerate(run.stretch):
-            weight = weight.repeat_interleave(times, 2 + axis) / times
-        embedding.weight.copy_(weight.flatten(1))
-        embedding.bias.copy_(base.bias)

@@ -7,7 +7,6 @@ Shapes: B batch, C channels, T latents or frames, H W rows and columns.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,33 +14,10 @@ from torch import Tensor
 
 from lyra_sim.training.flow import FlowTable, noised
 from lyra_sim.worldgen.lyra2.sampling import Velocity, denoised
+from lyra_sim.worldgen.lyra2.vae import VaeStream
 
 MOST_NOISE = 500
 """Predictions start at most at this time (of 1000)."""
-
-
-class Stream(Protocol):
-    """Where a clip has got to in a causal video autoencoder: one frame makes the first latent, four each other one."""
-
-    def encode(self, frames_TCHW: Tensor, /) -> Tensor:
-        """Normalised latents (C, T, H, W), float32, of the next frames, values in [-1, 1]."""
-        ...
-
-    def decode(self, latents_CTHW: Tensor, /) -> Tensor:
-        """The next frames, (T, 3, H, W) in [-1, 1]."""
-        ...
-
-    def copy(self) -> "Stream":
-        """The same place in the clip, going on by itself from here."""
-        ...
-
-
-class Autoencoder(Protocol):
-    """A causal video autoencoder."""
-
-    def stream(self) -> Stream:
-        """At the beginning of a clip."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -79,7 +55,7 @@ def predict_once(
 
 
 @torch.no_grad()
-def decode_window(stream: Stream, past_CTHW: Tensor, prediction_CTHW: Tensor, repeats: int) -> np.ndarray:
+def decode_window(stream: VaeStream, past_CTHW: Tensor, prediction_CTHW: Tensor, repeats: int) -> np.ndarray:
     """Frames (T, H, W, 3) uint8 of a time line with the prediction at its end, from frame 0 on.
 
     All of the window is decoded and takes the place of the clip's frames: the past looks as it does when it has been
