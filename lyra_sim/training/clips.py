@@ -149,6 +149,10 @@ class WalkClips:
         whole = self._whole(self.sources[index])
         return whole.taken(window(len(whole.frames), self.frames, self.stride, rng))
 
+    def texts(self) -> list[str]:
+        """All captions, each once."""
+        return sorted({text for source in self.sources for text in _captions(source.path / CAPTIONS).values()})
+
     def _read(self, source: Source) -> Clip:
         capture = read_walk(source, CaptureConfig(rgbd_max_frames=5000, rgbd_max_side_px=max(128, *self.size)))
         return replace(fitted(capture, self.size), captions=_captions(source.path / CAPTIONS))

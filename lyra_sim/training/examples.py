@@ -9,21 +9,19 @@ Shapes: B batch (1), C channels, T latents or frames, H W rows and columns, M co
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from types import ModuleType
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lyra_sim.memory import warp
 from lyra_sim.memory.packing import FRAMES_PER_LATENT, Packing
 from lyra_sim.memory.spatial import SpatialMemory, excluded_in_training
+from lyra_sim.memory.twin import Twin
 from lyra_sim.training.clips import Clip
 from lyra_sim.training.flow import FlowTable
 from lyra_sim.training.memory_noise import memory_sigmas, with_noise
 from lyra_sim.training.self_augment import decode_window, lowered, predict_once, to_values
 from lyra_sim.worldgen.lyra2.conditioning import MASK_CHANNELS, Known, condition
-from lyra_sim.worldgen.lyra2.correspondence import Geometry
 from lyra_sim.worldgen.lyra2.network import Lyra2Network
 from lyra_sim.worldgen.lyra2.sampling import Velocity
 from lyra_sim.worldgen.lyra2.vae import VaeStream
@@ -67,14 +65,12 @@ class ExampleMaker:
 
     Args:
         network: its VAE and encoders are used.
-        device: where examples go.
-        geometry: where warps are computed.
+        device: where examples go and warps are computed.
     """
 
     network: Lyra2Network
     table: FlowTable
     device: torch.device | str = "cpu"
-    geometry: Geometry | ModuleType = warp
     text_dropout: float = TEXT_DROPOUT
 
     @property
@@ -160,7 +156,7 @@ class ExampleMaker:
             depth=lambda i: clip.depth_m[i],
         )
         retrieved = [frame_id for _, frame_id in found]
-        made = condition(known, self.packing, self.network.vae.encode, self.geometry, retrieved=retrieved)
+        made = condition(known, self.packing, self.network.vae.encode, Twin(self.device), retrieved=retrieved)
         history, y = self._with_memory_noise(made.latents, made.y, rng)
         text = "" if rng.random() < self.text_dropout else clip.caption(begin)
         image = self.network.images.encode(to_values(clip.frames[begin - 1 : begin])[0])

@@ -26,8 +26,6 @@ from torch import Tensor
 from lyra_sim.config.load import load_config
 from lyra_sim.config.lyra2 import Lyra2Config
 from lyra_sim.core.errors import ConfigError, LyraError
-from lyra_sim.memory import warp
-from lyra_sim.memory.twin import Twin
 from lyra_sim.training.clips import Clips, WalkClips
 from lyra_sim.training.examples import Example, ExampleMaker, normal
 from lyra_sim.training.flow import FlowTable, flow_loss, noised
@@ -129,12 +127,12 @@ class Trainer:
         recent: deque[tuple[float, float]] = deque(maxlen=_MEAN_OVER)
         self.out.mkdir(parents=True, exist_ok=True)
         while self.done < steps:
-            begin = time.monotonic()
+            begin, rate = time.monotonic(), self.pace.get_last_lr()[0]
             kind, loss = self.step()
             recent.append((loss, time.monotonic() - begin))
             if main:
                 mean, seconds = np.mean(recent, 0)
-                line = {"step": self.done, "kind": kind, "loss": loss, "lr": self.pace.get_last_lr()[0]}
+                line = {"step": self.done, "kind": kind, "loss": loss, "lr": rate}
                 with (self.out / "log.jsonl").open("a") as log:
                     log.write(json.dumps({**line, "seconds": round(recent[-1][1], 3)}) + "\n")
                 pace = f"{seconds:.1f} s/step  {_time(seconds * (steps - self.done))} left"
@@ -193,12 +191,8 @@ def trainer(args: argparse.Namespace) -> Trainer:
     accelerator = Accelerator()
     device = accelerator.device
     network = build_network(config.model_copy(update={"device": str(device), "memory": "plain"}))
-    maker = ExampleMaker(
-        network,
-        FlowTable.build(config.shift),
-        device=device,
-        geometry=Twin(device) if device.type == "cuda" else warp,
-    )
+    network.texts(["", *clips.texts()])  # all at once: the text encoder need not be loaded again
+    maker = ExampleMaker(network, FlowTable.build(config.shift), device)
     recipe = Recipe(lr=args.lr, accumulate=args.accumulate, seed=args.seed)
     return Trainer(maker, clips, recipe, args.out, accelerator=accelerator, checkpointing=not args.keep_activations)
 

@@ -67,7 +67,9 @@ def test_smaller_clips_see_the_same(walk):
 
 
 def test_captions_hold_until_the_next(walk):
-    clip = WalkClips([walk[0]], frames=6, size=(64, 96)).clip(0, np.random.default_rng(0))
+    clips = WalkClips([walk[0]], frames=6, size=(64, 96))
+    clip = clips.clip(0, np.random.default_rng(0))
+    assert clips.texts() == ["a room", "its door"]
     assert [clip.caption(i) for i in range(6)] == ["a room"] * 3 + ["its door"] * 3
     back = clip.taken(np.array([5, 4, 3, 2, 1, 0]))
     assert [back.caption(i) for i in range(6)] == ["its door"] * 3 + ["a room"] * 3
