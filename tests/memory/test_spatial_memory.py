@@ -5,8 +5,11 @@ import time
 import numpy as np
 import pytest
 
+from benchmarks.retrieval import FRAMES, remember, retrieve_plainly, walk
+from benchmarks.retrieval import SIZE as ROOM_SIZE
+from benchmarks.retrieval import K as ROOM_K
 from lyra_sim.memory.packing import Packing
-from lyra_sim.memory.spatial import SpatialMemory
+from lyra_sim.memory.spatial import SpatialMemory, excluded_in_training
 
 
 def _scene(seed: int, entries: int, height: int, width: int):
@@ -98,12 +101,69 @@ def test_temporal_slots_follow_the_packing_string():
     assert Packing.parse("f1k1f4s2f1s1f4k4f2k2f1k1_g5").temporal(30) == [0, *range(23, 30)]
 
 
-def test_large_memory_answers_in_time():
-    depth, w2c, K = _scene(4, 25, 480, 832)
+def test_thousand_frames_in_time_and_as_the_plain_reference():
+    w2c = walk(FRAMES)
+    memory = remember(w2c)
+    for targets in (w2c[[250]], w2c[[186, 202, 250]]):
+        target = (targets, np.tile(ROOM_K, (len(targets), 1, 1)), ROOM_SIZE)
+        memory.retrieve(*target)
+        begin = time.process_time()
+        got = memory.retrieve(*target)
+        assert time.process_time() - begin < 0.4
+        wanted = retrieve_plainly(memory, targets)
+        assert [frame_id for _, frame_id in got] == wanted
+        assert len(wanted) == 5
+
+
+def _scores(memory: SpatialMemory, entries: list[int], w2c, K, size) -> np.ndarray:
+    """How many pixels' nearest point is each entry's, by a loop over pixels."""
+    nearest: dict = {}
+    for rank, entry in enumerate(entries):
+        for p in memory.points[entry]:
+            cam = (w2c @ [*p.astype(np.float64), 1])[:3]
+            u, v = np.rint((np.diag([0.25, 0.25, 1]) @ K @ cam)[:2] / (cam[2] + 1e-7))
+            inside = cam[2] > 0 and 0 <= u < -(-size[1] // 4) and 0 <= v < -(-size[0] // 4)
+            if inside and cam[2] < nearest.get((u, v), (np.inf, 0))[0]:
+                nearest[u, v] = (cam[2], rank)
+    return np.bincount([rank for _, rank in nearest.values()], minlength=len(entries))
+
+
+def test_training_draws_by_score():
+    depth, w2c, K = _scene(5, 9, 40, 56)
     memory = SpatialMemory()
-    for i in range(125):
-        memory.add(8 * i, depth[i % 25], w2c[i % 25], K)
-    memory.retrieve(w2c[:1], K[None], (480, 832))
-    begin = time.process_time()
-    memory.retrieve(w2c[3:4], K[None], (480, 832))
-    assert time.process_time() - begin < 0.4
+    for i in range(8):
+        memory.add(8 * i, depth[i], w2c[i], K)
+    memory.add(64, depth[0], w2c[0], K)  # the same as entry 0 and later, so it owns nothing
+    target = (w2c[8:], K[None], (40, 56))
+    scores = _scores(memory, list(range(9)), w2c[8], K, (40, 56))
+    assert scores[8] == 0 < scores[0]
+    weights = scores + 0.02 * scores.max()
+    rng = np.random.default_rng(0)
+    first = [memory.sample(*target, rng, count=1, drop_rate=0)[0][1] // 8 for _ in range(4000)]
+    expected = 4000 * weights / weights.sum()
+    assert (np.abs(np.bincount(first, minlength=9) - expected) < 5 * np.sqrt(expected) + 3).all()
+    five = [[i // 8 for _, i in memory.sample(*target, rng, drop_rate=0)] for _ in range(50)]
+    assert all(len(set(ids)) == 5 and list(scores[ids]) == sorted(scores[ids]) for ids in five)
+    assert len({tuple(ids) for ids in five}) > 5
+
+
+def test_training_leaves_out_and_drops():
+    depth, w2c, K = _scene(6, 8, 24, 32)
+    memory = SpatialMemory()
+    for i in range(7):
+        memory.add(8 * i, depth[i], w2c[i], K)
+    target, rng = (w2c[7:], K[None], (24, 32)), np.random.default_rng(1)
+    left_out = excluded_in_training(40, 48)
+    assert left_out == {0, *range(24, 64)}
+    drawn = {i for _ in range(20) for _, i in memory.sample(*target, rng, exclude=left_out, drop_rate=0)}
+    assert drawn == {8, 16}
+    assert memory.sample(*target, rng, exclude=range(0, 64)) == []
+    kept = [len(memory.sample(*target, rng, drop_rate=1.0)) for _ in range(300)]
+    assert set(kept) == {0, 1, 2, 3, 4}
+    assert 0.8 < np.mean([len(memory.sample(*target, rng)) == 5 for _ in range(300)]) < 0.97
+    back = w2c[7:] @ np.diag([-1.0, 1, -1, 1])
+    behind = np.diag([1.0, 1, -1, 1])[None]
+    assert SpatialMemory().sample(back, K[None], (24, 32), rng) == []
+    alone = SpatialMemory()
+    alone.add(0, depth[0], np.eye(4), K)
+    assert alone.sample(behind, K[None], (24, 32), rng) == []

@@ -1,5 +1,9 @@
 """The forward warp against answers known without it: shifts, homographies, a slow loop."""
 
+import os
+import subprocess
+import sys
+
 import cv2
 import numpy as np
 import pytest
@@ -113,6 +117,43 @@ def test_chunks_decide_the_depth_range():
     assert np.array_equal(together.mask, alone.mask)
     assert np.array_equal(together.images[1], alone.images[1])
     assert not np.array_equal(together.images[0], alone.images[0])
+
+
+def test_pieces_of_a_view_together_are_the_view():
+    rng = np.random.default_rng(7)
+    depth = 2 + cv2.GaussianBlur(rng.uniform(-1, 1, (20, 30)), (0, 0), 4)
+    image, keep = rng.uniform(-1, 1, (1, 2, 20, 30)), continuity_mask(depth[None])
+    left = np.arange(30) < 15
+    pieces = np.concatenate([keep & left, keep & ~left])
+    K, targets = np.repeat(_matrix(20, 30, 25.0)[None], 2, 0), np.stack([_pose((0.2, 0, 0)), _pose((0, 0, -0.5))])
+    whole = forward_warp(image, depth[None], np.eye(4)[None], K[:1], targets, K, source_mask=keep)
+    both = [np.repeat(x, 2, 0) for x in (image, depth[None], np.eye(4)[None])]
+    made = forward_warp(*both, K, targets, K, source_mask=pieces, together=True)
+    assert 0.3 < whole.mask.mean() < 1
+    assert np.array_equal(made.mask, whole.mask)
+    assert np.abs(made.images - whole.images).max() < 1e-6
+    assert np.abs(made.depth - whole.depth).max() < 1e-6
+
+
+def test_same_bytes_for_any_number_of_threads():
+    code = (
+        "import hashlib, numpy as np; from lyra_sim.memory.warp import forward_warp; r = np.random.default_rng(0);"
+        "K = np.diag([20.0, 20, 1])[None]; T = np.tile(np.eye(4), (9, 1, 1)); T[:, 0, 3] = np.arange(9) / 10;"
+        "m = forward_warp(r.random((1, 3, 24, 32)), 2 + r.random((1, 24, 32)) / 20, T[:1], K, T, np.repeat(K, 9, 0));"
+        "print(hashlib.sha256(m.images.tobytes() + m.depth.tobytes()).hexdigest(), m.mask.any())"
+    )
+    prints = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"NUMBA_NUM_THREADS": threads},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for threads in ("1", "2")
+    }
+    assert len(prints) == 1
+    assert "True" in prints.pop()
 
 
 def test_continuity_counts_zeros_beyond_the_border_in_its_mean_only():

@@ -10,6 +10,7 @@ H W pixels, h w rows and columns of a latent (8 x 8 pixels).
 """
 
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Literal
 
 import numpy as np
@@ -21,18 +22,28 @@ from lyra_sim.core.record import record
 from lyra_sim.memory.packing import FRAMES_PER_LATENT, Packing
 from lyra_sim.memory.spatial import SpatialMemory
 from lyra_sim.memory.warp import CHUNK
-from lyra_sim.worldgen.lyra2.correspondence import BLOCK, Geometry, of_slots, of_targets, space_to_depth, to_torch
+from lyra_sim.worldgen.lyra2.correspondence import (
+    BLOCK,
+    CHANNELS,
+    Geometry,
+    fill_targets,
+    of_slots,
+    space_to_depth,
+    to_torch,
+)
 
 MASK_CHANNELS = 4
+RAY_CHANNELS = 6 * BLOCK * BLOCK
 Encode = Callable[[Tensor], Tensor]
 """Frames (1 + 4 k, 3, H, W) in [-1, 1], encoded on their own, to latents (C, 1 + k, h, w)."""
 Way = Literal["memory", "hard_warp", "global_cloud", "none"]
 """How the past reaches the generator.
 
 memory: remembered views beside the history, correspondences to each (Lyra 2.0).
-hard_warp: remembered views fill the holes of the warped last frame, nearest pixels only; no correspondences and no
-    images of them (as in GEN3C, Ren et al. 2025).
-global_cloud: as `memory`, but the retrieved views are one cloud with one z-test.
+hard_warp: pixels only (as in GEN3C, Ren et al. 2025): remembered views, warped by their depth, fill the holes of the
+    warped last frame, the best first; no correspondences, and the memory slots hold frame 0.
+global_cloud: as `memory`, but the retrieved views are one cloud with one z-test, so that a target pixel corresponds to
+    one view only.
 none: the last frame and the recent history only.
 """
 
@@ -127,12 +138,13 @@ def condition(
     latents = _history(known, encode, kinds, index)
     tail = encode(torch.cat([warped[:1], warped]))[:, 1:]
     cond = torch.cat([latents, tail.to(latents)], 1)
-    shared = (known, packing, geometry)
-    y = torch.cat([torch.ones_like(cond[:MASK_CHANNELS]), cond, _rays(known, packing, geometry, kinds, index)])
+    y = latents.new_ones(MASK_CHANNELS + len(cond) + RAY_CHANNELS, *cond.shape[1:])
+    y[MASK_CHANNELS:-RAY_CHANNELS] = cond
+    _draw_rays(y[-RAY_CHANNELS:], known, packing, geometry, kinds, index)
     return Conditioning(
         latents=latents[None],
         y=y[None],
-        buffer=_buffer(*shared, matched, way == "global_cloud", chunk)[None],
+        buffer=_buffer(known, packing, geometry, matched, way == "global_cloud", chunk)[None],
         retrieved=ids,
         slots=slots,
         kinds=kinds,
@@ -150,9 +162,15 @@ def _check(known: Known, packing: Packing) -> None:
     assert known.last_depth.shape == tuple(BLOCK * side for side in known.latents.shape[2:])
 
 
+def _targets(known: Known, packing: Packing) -> tuple[np.ndarray, np.ndarray]:
+    """w2c and K of the frames to generate."""
+    targets = slice(known.frames, known.frames + FRAMES_PER_LATENT * packing.new_latents)
+    return known.w2c[targets], known.K[targets]
+
+
 def _window(packing: Packing, latents: int, slots: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """`kinds` and `index` of `Conditioning`."""
-    sources = {"k": iter(packing.temporal(latents)), "s": iter(slots), "g": iter(range(latents, 10**9))}
+    sources = {"k": iter(packing.temporal(latents)), "s": iter(slots), "g": count(latents)}
     index = [next(sources[kind]) for kind in packing.kinds]
     return np.array(["ksg".index(kind) for kind in packing.kinds]), np.array(index)
 
@@ -174,38 +192,31 @@ def _warped(
     known: Known, packing: Packing, geometry: Geometry, fill: tuple[int, ...], chunk: int
 ) -> tuple[Tensor, Tensor]:
     """The last frame seen from every target, and where it has pixels; in its holes views of `fill`, best first."""
-    device, last = known.latents.device, known.frames - 1
-    targets = slice(known.frames, known.frames + FRAMES_PER_LATENT * packing.new_latents)
-    out, known_here = None, None
-    for frame_id in (last, *reversed(fill)):
-        depth = known.last_depth if frame_id == last else known.depth(frame_id)
-        made = geometry.forward_warp(
-            known.pixels(frame_id)[None], depth[None], known.w2c[[frame_id]], known.K[[frame_id]],
-            known.w2c[targets], known.K[targets], chunk=chunk,
-        )  # fmt: skip
-        images, mask = to_torch(made.images, device), to_torch(made.mask, device) > 0
-        if out is None or known_here is None:
-            out, known_here = images, mask
-        else:
-            out = torch.where(known_here[:, None], out, images)
-            known_here = known_here | mask
-    assert out is not None and known_here is not None
-    return out, known_here
+    device = known.latents.device
+
+    def show(frame_id: int, depth: np.ndarray) -> tuple[Tensor, Tensor]:
+        source = (known.pixels(frame_id)[None], depth[None], known.w2c[[frame_id]], known.K[[frame_id]])
+        made = geometry.forward_warp(*source, *_targets(known, packing), chunk=chunk)
+        return to_torch(made.images, device), to_torch(made.mask, device) > 0
+
+    images, mask = show(known.frames - 1, known.last_depth)
+    for frame_id in reversed(fill):
+        behind, more = show(frame_id, known.depth(frame_id))
+        images, mask = torch.where(mask[:, None], images, behind), mask | more
+    return images, mask
 
 
-def _rays(known: Known, packing: Packing, geometry: Geometry, kinds: np.ndarray, index: np.ndarray) -> Tensor:
-    """(384, T, h, w): rays of every latent's camera, relative to the last frame."""
-    new = FRAMES_PER_LATENT * packing.new_latents
-    line = time_line(packing, known.frames + new)
+def _draw_rays(
+    out_CThw: Tensor, known: Known, packing: Packing, geometry: Geometry, kinds: np.ndarray, index: np.ndarray
+) -> None:
+    """Rays of every latent's camera, relative to the last frame."""
+    line = time_line(packing, known.frames + FRAMES_PER_LATENT * packing.new_latents)
     reference = np.asarray(known.w2c[known.frames - 1], np.float64)
-    height, width = known.last_depth.shape
-    maps = []
-    for kind, i in zip(kinds, index, strict=True):
+    for place, (kind, i) in enumerate(zip(kinds, index, strict=True)):
         camera = i if kind == 1 else line[FRAMES_PER_LATENT * i]
         relative = reference @ np.linalg.inv(np.asarray(known.w2c[camera], np.float64))
-        rays_NHWC = geometry.ray_maps(relative[None], known.K[[camera]], height, width)
-        maps.append(space_to_depth(to_torch(rays_NHWC, known.latents.device).permute(0, 3, 1, 2)))
-    return torch.cat(maps, 1)
+        rays_NHWC = geometry.ray_maps(relative[None], known.K[[camera]], *known.last_depth.shape)
+        out_CThw[:, [place]] = space_to_depth(to_torch(rays_NHWC, out_CThw.device).permute(0, 3, 1, 2))
 
 
 def _buffer(
@@ -213,14 +224,14 @@ def _buffer(
 ) -> Tensor:
     """(256 S, T, h, w)."""
     size, device, slots = known.last_depth.shape, known.latents.device, packing.spatial_slots
-    targets = slice(known.frames, known.frames + FRAMES_PER_LATENT * packing.new_latents)
+    out = torch.zeros(CHANNELS * slots, len(packing.kinds), *known.latents.shape[2:], device=device)
+    if not slots:
+        return out
+    places = [i for i, kind in enumerate(packing.kinds) if kind == "s"]
+    out[:, places] = of_slots(geometry, slots, (size[0], size[1]), device)
     frames = list(ids)
     depth = np.stack([known.depth(i) for i in frames]) if frames else np.empty((0, *size))
-    cameras = (known.w2c[frames], known.K[frames], known.w2c[targets], known.K[targets])
-    out = torch.zeros(4 * BLOCK * BLOCK * slots, len(packing.kinds), *known.latents.shape[2:], device=device)
-    remembered = [i for i, kind in enumerate(packing.kinds) if kind == "s"]
-    out[:, remembered] = of_slots(geometry, slots, (size[0], size[1]), device)
-    out[:, -packing.new_latents :] = of_targets(
-        geometry, slots, depth, *cameras, together=together, chunk=chunk, device=device
-    )
+    cameras = (known.w2c[frames], known.K[frames], *_targets(known, packing))
+    new = out[:, -packing.new_latents :]
+    fill_targets(new, geometry, depth, *cameras, together=together, chunk=chunk)
     return out

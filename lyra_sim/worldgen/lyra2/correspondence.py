@@ -17,16 +17,18 @@ from lyra_sim.memory.packing import FRAMES_PER_LATENT
 
 BLOCK = 8
 """Pixels along each side of a latent pixel."""
+CHANNELS = 4 * BLOCK * BLOCK
+"""Of one memory slot."""
 _NONE = -1.0
 _FAR = 1.0
 
 
 class Geometry(Protocol):
-    """Where warps are computed: the module `memory.warp` (numpy), or a `memory.twin.Twin` (torch)."""
+    """Where warps are computed: module `memory.warp` (numpy) or a `memory.twin.Twin` (torch), with its arguments."""
 
-    def forward_warp(self, *cameras: Any, together: bool = ..., chunk: int = ...) -> Any: ...
-    def ray_maps(self, relative_c2w: Any, K: Any, height: int, width: int) -> Any: ...
-    def canonical_coords(self, height: int, width: int, slots: int) -> Any: ...
+    def forward_warp(self, *args: Any, **settings: Any) -> Any: ...
+    def ray_maps(self, *args: Any, **settings: Any) -> Any: ...
+    def canonical_coords(self, *args: Any, **settings: Any) -> Any: ...
 
 
 def to_torch(numbers: np.ndarray | Tensor, device: torch.device | str) -> Tensor:
@@ -50,9 +52,9 @@ def of_slots(geometry: Geometry, slots: int, size: tuple[int, int], device: torc
     return torch.cat([space_to_depth(group) for group in groups])
 
 
-def of_targets(
+def fill_targets(
+    out_XThw: Tensor,
     geometry: Geometry,
-    slots: int,
     depth_RHW: np.ndarray,
     source_w2c_R44: np.ndarray,
     source_K_R33: np.ndarray,
@@ -61,21 +63,21 @@ def of_targets(
     *,
     together: bool,
     chunk: int,
-    device: torch.device | str,
-) -> Tensor:
-    """(256 S, F / 4, h, w) at the places to generate: what of each retrieved view lands in the last frame of every
-    latent. Depths of all views and frames, holes (0) among them, are mapped jointly to [-1, 1].
+) -> None:
+    """At the places to generate: what of each retrieved view lands in the last frame of every latent. Depths of all
+    views and frames, holes (0) among them, are mapped jointly to [-1, 1].
 
     Args:
+        out_XThw: (256 S, F / 4, h, w), written here: it is large.
         together: the views are one cloud with one z-test; then only the first group of channels says anything.
     """
     views, height, width = depth_RHW.shape
+    slots, device = len(out_XThw) // CHANNELS, out_XThw.device
     assert views <= slots, "at most one view per slot"
-    latents, grid = len(target_w2c_F44) // FRAMES_PER_LATENT, (height // BLOCK, width // BLOCK)
-    out = torch.full((slots, 4, BLOCK * BLOCK, latents, *grid), _NONE, device=device)
-    out[:, 3] = _FAR
+    out = out_XThw.unflatten(0, (slots, 4, -1))
+    out[:, :3], out[:, 3] = _NONE, _FAR
     if not views:
-        return out.flatten(0, 2)
+        return
     coords = geometry.canonical_coords(height, width, slots)[slots - views :]
     groups = [slice(None)] if together else [slice(j, j + 1) for j in reversed(range(views))]
     low, high = float("inf"), 0.0
@@ -88,4 +90,3 @@ def of_targets(
         out[group] = space_to_depth(torch.cat(shown, 1)).unflatten(0, (4, -1))
     depths = out[: len(groups), 3]
     depths.sub_(low).mul_(2.0 / max(high - low, 1e-6)).sub_(1.0)
-    return out.flatten(0, 2)
