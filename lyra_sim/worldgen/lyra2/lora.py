@@ -7,6 +7,7 @@ Accepted: `diffusion_model.` or `net.` before a name, or kohya's flat names (`lo
 """
 
 import dataclasses
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -46,18 +47,21 @@ def load_loras(net: LyraTransformer3DModel, loras: Sequence[tuple[Path, float]])
         ResourceError: a file is not there.
         ConfigError: it holds what is no adapter of this network; says the names.
     """
-    names = []
-    for k, (path, weight) in enumerate(loras):
-        adapter = read_lora(net, path)
+    adapters = [read_lora(net, path) for path, _ in loras]  # all at first: PEFT renames what it adapts
+    weights = {f"lora_{k}": weight for k, (_, weight) in enumerate(loras)}
+    for adapter, weight in zip(adapters, weights.values(), strict=True):
         with torch.no_grad():
             for name, change in adapter.added.items():
                 parameter = net.get_parameter(name)
                 parameter.add_(change.to(parameter) * weight)
+    for name, adapter in zip(list(weights), adapters, strict=True):
         if adapter.low_rank:
-            net.load_lora_adapter(adapter.low_rank, prefix=None, adapter_name=f"lora_{k}")
-            names.append((f"lora_{k}", weight))
-    if names:
-        net.set_adapters([name for name, _ in names], [weight for _, weight in names])
+            with warnings.catch_warnings(action="ignore", category=UserWarning):  # that there are several is meant
+                net.load_lora_adapter(adapter.low_rank, prefix=None, adapter_name=name)  # pyright: ignore[reportArgumentType]
+        else:
+            del weights[name]
+    if weights:
+        net.set_adapters(list(weights), list(weights.values()))
 
 
 def read_lora(net: LyraTransformer3DModel, path: Path) -> Adapter:
@@ -80,7 +84,8 @@ def read_lora(net: LyraTransformer3DModel, path: Path) -> Adapter:
                 added[f"{module}.{name}"] = given[part]
         if "B" in given:
             a, b = given["A"], given["B"]
-            _same_shape(path, module, (b[:, :1] @ a[:1]) if b.ndim == a.ndim == 2 else b, base.get("weight"))
+            fits = b.ndim == a.ndim == 2 and b.shape[1] == len(a)
+            _same_shape(path, f"{module}.lora", b @ a if fits else b, base.get("weight"))
             scale = float(given["alpha"]) / len(a) if "alpha" in given else 1.0
             low_rank |= {f"{module}.lora_A.weight": a, f"{module}.lora_B.weight": b * scale}
     return Adapter(_with_biases(low_rank), added)

@@ -73,7 +73,7 @@ def device_bytes(config: Lyra2Config) -> dict[str, float]:
     weights = {
         "plain": item * count["transformer"],
         "offload": item * (outside + 2 * count["block"]),  # one computes, the next is on its way
-        "offload_fp8": item * (outside + count["block"]) + 2 * count["block"],
+        "offload_fp8": item * (outside + 5120 * 13824) + 2 * count["block"],  # one layer at a time is cast back
     }
     return {mode: size + beside + peak for mode, size in weights.items()}
 

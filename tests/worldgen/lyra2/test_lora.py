@@ -1,0 +1,139 @@
+"""LoRAs in every accepted spelling act as W + weight * (alpha / rank) * B @ A, computed here by hand."""
+
+import copy
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from lyra_sim.core.errors import ConfigError, ResourceError
+from lyra_sim.worldgen.lyra2.lora import NEGLIGIBLE, load_loras
+from lyra_sim.worldgen.lyra2.transformer import LyraTransformer3DModel
+from tests.worldgen.lyra2.tiny import network, velocity
+
+MODULES = {  # with the rank of each: ranks may differ within a file
+    "blocks.0.self_attn.q": 2, "blocks.1.self_attn.o": 3, "blocks.0.cross_attn.k_img": 2, "blocks.1.ffn.0": 4,
+    "blocks.1.ffn.2": 2, "time_projection.1": 1, "head.head": 2,
+}  # fmt: skip
+
+
+def _factors(net: LyraTransformer3DModel, seed: int) -> dict[str, tuple[Tensor, Tensor]]:
+    random = torch.Generator().manual_seed(seed)
+    out = {}
+    for name, rank in MODULES.items():
+        rows, columns = net.get_parameter(f"{name}.weight").shape
+        out[name] = tuple(torch.randn(s, generator=random) / 4 for s in ((rank, columns), (rows, rank)))
+    return out
+
+
+def _spelled(factors: dict[str, tuple[Tensor, Tensor]], spelling: str) -> dict[str, Tensor]:
+    state = {}
+    for name, (a, b) in factors.items():
+        if spelling == "musubi":
+            plain, down, up = "lora_unet_" + name.replace(".", "_"), "lora_down", "lora_up"
+            state[f"{plain}.alpha"] = torch.tensor(3.0)
+        else:
+            prefix, down, up = {
+                "comfy": ("diffusion_model.", "lora_A", "lora_B"),
+                "net": ("net.", "lora_down", "lora_up"),
+                "plain": ("", "lora_A", "lora_B"),
+            }[spelling]
+            plain = prefix + name
+        state |= {f"{plain}.{down}.weight": a.contiguous(), f"{plain}.{up}.weight": b.contiguous()}
+    return state
+
+
+def _by_hand(changes: dict[str, Tensor]) -> Tensor:
+    net = network()
+    with torch.no_grad():
+        for name, change in changes.items():
+            net.get_parameter(name).add_(change)
+    return velocity(net)
+
+
+@pytest.mark.parametrize("spelling", ["comfy", "net", "plain", "musubi"])
+def test_every_spelling_adds_the_product(tmp_path, spelling):
+    net = network()
+    factors = _factors(net, 2)
+    save_file(_spelled(factors, spelling), tmp_path / "lora.safetensors")
+    load_loras(net, [(tmp_path / "lora.safetensors", 0.6)])
+    scale = {name: 3.0 / rank if spelling == "musubi" else 1.0 for name, rank in MODULES.items()}
+    expected = _by_hand({f"{name}.weight": 0.6 * scale[name] * b @ a for name, (a, b) in factors.items()})
+    assert torch.allclose(velocity(net), expected, atol=2e-5)
+    assert not torch.allclose(velocity(network()), expected, atol=1e-2)
+
+
+def test_several_are_added_by_weight_and_can_be_weighted_anew(tmp_path):
+    net = network()
+    first, second = _factors(net, 2), _factors(net, 3)
+    del second["head.head"]
+    for name, factors in (("a", first), ("b", second)):
+        save_file(_spelled(factors, "comfy"), tmp_path / f"{name}.safetensors")
+    load_loras(net, [(tmp_path / "a.safetensors", 0.4), (tmp_path / "b.safetensors", -0.7)])
+
+    def expected(one: float, two: float) -> Tensor:
+        changes = {f"{name}.weight": one * b @ a for name, (a, b) in first.items()}
+        for name, (a, b) in second.items():
+            changes[f"{name}.weight"] = changes[f"{name}.weight"] + two * b @ a
+        return _by_hand(changes)
+
+    assert torch.allclose(velocity(net), expected(0.4, -0.7), atol=2e-5)
+    net.set_adapters(["lora_0", "lora_1"], [1.0, 0.0])
+    assert torch.allclose(velocity(net), expected(1.0, 0.0), atol=2e-5)
+
+
+def test_differences_of_biases_and_weights(tmp_path):
+    """`diff_b` beside factors and alone; a `diff` counts from the threshold of the release on."""
+    net = network()
+    factors = _factors(net, 2)
+    random = torch.Generator().manual_seed(5)
+
+    def drawn(name: str, largest: float) -> Tensor:
+        values = torch.randn(net.get_parameter(name).shape, generator=random)
+        return values * largest / values.abs().max()
+
+    beside, alone = drawn("blocks.0.self_attn.q.bias", 0.5), drawn("blocks.0.self_attn.v.bias", 0.3)
+    kept, dropped = drawn("blocks.1.norm3.weight", 1.01 * NEGLIGIBLE), drawn("blocks.0.norm3.weight", 0.99 * NEGLIGIBLE)
+    state = _spelled(factors, "comfy") | {
+        "diffusion_model.blocks.0.self_attn.q.diff_b": beside,
+        "diffusion_model.blocks.0.self_attn.v.diff_b": alone,
+        "diffusion_model.blocks.1.norm3.diff": kept,
+        "diffusion_model.blocks.0.norm3.diff": dropped,
+    }
+    save_file(state, tmp_path / "lora.safetensors")
+    load_loras(net, [(tmp_path / "lora.safetensors", 0.8)])
+    changes = {f"{name}.weight": 0.8 * b @ a for name, (a, b) in factors.items()} | {
+        "blocks.0.self_attn.q.bias": 0.8 * beside,
+        "blocks.0.self_attn.v.bias": 0.8 * alone,
+        "blocks.1.norm3.weight": 0.8 * kept,
+    }
+    assert torch.allclose(velocity(net), _by_hand(changes), atol=2e-5)
+
+
+@pytest.mark.parametrize("fault", ["unknown", "half", "shape", "suffix", "rank"])
+def test_what_adapts_nothing_here_is_an_error_by_name(tmp_path, fault):
+    net = network()
+    state = _spelled(_factors(net, 2), "comfy")
+    name = "diffusion_model.blocks.0.self_attn.q.lora_A.weight"
+    match fault:
+        case "unknown":
+            state["diffusion_model.blocks.7.self_attn.q.lora_A.weight"] = state.pop(name)
+        case "half":
+            del state[name]
+        case "shape":
+            state[name] = torch.zeros(2, 99)
+        case "suffix":
+            state["diffusion_model.blocks.0.self_attn.q.dora_scale"] = torch.zeros(2)
+        case "rank":
+            state[name] = state[name][:1].clone()
+    save_file(state, tmp_path / "lora.safetensors")
+    before = copy.deepcopy(net.state_dict())
+    with pytest.raises(ConfigError, match=r"blocks\.[07]\.self_attn\.q"):
+        load_loras(net, [(tmp_path / "lora.safetensors", 1.0)])
+    assert before.keys() == net.state_dict().keys()
+
+
+def test_a_file_that_is_not_there_is_a_missing_resource(tmp_path):
+    with pytest.raises(ResourceError):
+        load_loras(network(), [(tmp_path / "none.safetensors", 1.0)])
