@@ -108,7 +108,8 @@ def place(net: LyraTransformer3DModel, config: Lyra2Config) -> LyraTransformer3D
         ) from error  # fmt: skip
     device = torch.device(config.device)
     if config.memory == "plain":
-        return net.to(device)  # pyright: ignore[reportReturnType]
+        nn.Module.to(net, device)
+        return net
     if config.memory == "offload_fp8":
         net.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=torch_dtype(config))
     net.enable_group_offload(
@@ -162,12 +163,14 @@ def _random(config: Lyra2Config, sizes: RandomWeights) -> Lyra2Network:
         encoder, clip = UMT5EncoderModel(text), CLIPVisionModel(image)
     for name, parameter in net.named_parameters():
         parameter.data = parameter.data.to(kept_dtype(name, dtype))
-    texts = Texts(lambda: TextEncoder(encoder.to(device, dtype).eval(), tokenizer))
+    for module, kind in ((vae, dtype), (encoder, dtype), (clip, torch.float32)):
+        nn.Module.to(module.eval(), device, kind)
+    texts = Texts(lambda: TextEncoder(encoder, tokenizer))
     return Lyra2Network(
         transformer=place(net.eval(), config),
-        vae=_vae(WanVae(nn.Module.to(vae, device, dtype).eval()), config),
+        vae=_vae(WanVae(vae), config),
         texts=texts,
-        images=ImageEncoder(clip.to(device).eval()),
+        images=ImageEncoder(clip),
         negative=texts([config.negative_prompt])[0],
         licences=licences(config),
         manifest=manifest(config),

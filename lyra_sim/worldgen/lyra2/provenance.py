@@ -10,7 +10,7 @@ from lyra_sim.sources.digests import Digests
 
 RANDOM = Licence(
     subject="weights of the video generator",
-    name="CC0-1.0",
+    name="none applies: random numbers",
     holder="none",
     source="random weights (explore.generator.random_weights): what was generated means nothing",
 )

@@ -31,13 +31,13 @@ def load_vae(source: Path, *, dtype: torch.dtype = torch.bfloat16, device: torch
     source = source.expanduser()
     if source.is_dir() or not source.exists():
         weights = open_weights(source)
-        config = AutoencoderKLWan.load_config(str(source), local_files_only=True)
+        config: Any = AutoencoderKLWan.load_config(str(source), local_files_only=True)
     else:
         weights = of_tensors(source, convert_wan_vae_to_diffusers(read_torch(source)))
         first = weights.shapes.get("encoder.conv_in.weight")
         config = {"base_dim": first[0]} if first else {}
     with init_empty_weights():
-        model = AutoencoderKLWan.from_config(config)
+        model: Any = AutoencoderKLWan.from_config(config)
     fill(model, weights, lambda _name: dtype, device)
     return WanVae(model.eval())
 

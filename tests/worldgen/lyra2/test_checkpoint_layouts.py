@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch.distributed import checkpoint as dcp
 
@@ -18,6 +20,7 @@ from lyra_sim.memory.packing import RELEASED
 from lyra_sim.worldgen.lyra2.checkpoint import COUNTERS, convert_transformer, empty_transformer, load_transformer
 from lyra_sim.worldgen.lyra2.requirements import PARAMETERS
 from lyra_sim.worldgen.lyra2.transformer import LyraTransformer3DModel
+from lyra_sim.worldgen.lyra2.weights import batches
 from tests.data import shared_data
 from tests.worldgen.lyra2.tiny import SIZES, network, velocity
 
@@ -134,6 +137,15 @@ def test_a_name_with_and_without_its_prefix_is_refused(tmp_path, state):
     torch.save(state | {"net.head.head.bias": torch.zeros(64)}, tmp_path / "model.pth")
     with pytest.raises(ConfigError, match=r"twice: head\.head\.bias"):
         load_transformer(tmp_path / "model.pth", sizes=SIZES)
+
+
+@given(st.lists(st.integers(1, 60), max_size=12), st.integers(1, 400))
+def test_batches_hold_everything_in_order_within_the_limit(sizes, limit):
+    shapes = {f"t{k}": (2, size) for k, size in enumerate(sizes)}
+    made = list(batches(shapes, limit, 2))
+    assert [name for names in made for name in names] == list(shapes) and all(made)
+    for names in made:
+        assert len(names) == 1 or sum(4 * shapes[name][1] for name in names) <= limit
 
 
 def test_time_and_modulation_stay_float32(tmp_path, state):
