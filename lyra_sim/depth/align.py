@@ -98,7 +98,7 @@ def fit_centres(given: Float[np.ndarray, "V 4 4"], predicted: Float[np.ndarray, 
     apart = np.linalg.norm(whole.sim3.apply(source)[:, None] - target[None], axis=2)
     limit = float(np.median(apart.min(1)))
     rng = np.random.default_rng(SEED)
-    best, best_score = everything, (-1, -math.inf)
+    best, best_score, agreeing = whole, (-1, -math.inf), everything[:0]
     for _ in range(SUBSETS):
         chosen = rng.choice(len(source), max(3, (len(source) + 1) // 2), replace=False)
         fit = _fit(source, target, chosen)
@@ -108,8 +108,8 @@ def fit_centres(given: Float[np.ndarray, "V 4 4"], predicted: Float[np.ndarray, 
         inside = np.flatnonzero(error <= limit)
         score = (len(inside), -float(error[inside].mean()) if len(inside) else -math.inf)
         if score > best_score:
-            best, best_score = inside, score
-    return _fit(source, target, best) if len(best) >= 3 else whole
+            best, best_score, agreeing = fit, score, inside
+    return _fit(source, target, agreeing) if len(agreeing) >= 3 else best
 
 
 def judge(fit: CentreFit | None, given: np.ndarray, predicted: np.ndarray, depth: np.ndarray) -> Verdict:
