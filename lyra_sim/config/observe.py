@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from lyra_sim.config.depth_network import Da3Config, DepthAnythingConfig, TinyDepthConfig
 from lyra_sim.config.model import Config
 
 
@@ -39,7 +40,9 @@ class GroundConfig(Config):
     """Depth beyond this belongs to the backdrop."""
 
 
-DepthConfig = Annotated[SensorConfig | GroundConfig, Field(discriminator="backend")]
+DepthConfig = Annotated[
+    SensorConfig | GroundConfig | DepthAnythingConfig | Da3Config | TinyDepthConfig, Field(discriminator="backend")
+]
 
 
 class ObserveConfig(Config):

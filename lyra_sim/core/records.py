@@ -96,7 +96,7 @@ class Capture:
 class WorldFrame:
     """How the world frame was found and how sure that is."""
 
-    metric: Literal["sensor", "camera_height_given", "camera_height_seen", "camera_height_prior"]
+    metric: Literal["sensor", "camera_height_given", "camera_height_seen", "camera_height_prior", "network"]
     gravity: Literal["planes", "lines", "prior"]
     gravity_sigma_rad: float
     scale_sigma: float
