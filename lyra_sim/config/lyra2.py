@@ -5,6 +5,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from lyra_sim.config.depth_network import Da3Config, DepthNetworkConfig
 from lyra_sim.config.model import Config
 
 LICENCE = "NVIDIA Internal Scientific Research and Development Model License"
@@ -142,6 +143,8 @@ class Lyra2Config(Config):
     """Height of generated frames."""
     width_px: int = Field(default=832, ge=32, multiple_of=16)
     """Width of generated frames."""
+    depth: DepthNetworkConfig = Da3Config(device="cuda")
+    """Network that tells the depth of new frames."""
     vae_tiling: bool = False
     """Whole clips go through the VAE in tiles; a stream never does."""
 
