@@ -13,6 +13,7 @@ from lyra_sim.core.errors import ConfigError
 from lyra_sim.sources.digests import Digests
 from lyra_sim.sources.discover import discover, world_name
 from pipelines.engine import Engine, Outcome
+from pipelines.graph import stages_for
 from pipelines.inputs import plain_source
 from pipelines.progress import Progress
 from pipelines.publish import publish
@@ -21,6 +22,7 @@ from pipelines.scheduler import Scheduler, WorldRun
 from pipelines.stage import digest
 from pipelines.store import Store, write_atomic
 from pipelines.summary import write_summary
+from pipelines.weights import weights_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +58,7 @@ def run(paths: list[Path], out: Path, config: WorldConfig, options: RunOptions) 
                 got=f"none; {len(found.skipped)} other files",
                 todo="Check the path; `lyra-sim example DIR` writes some inputs.",
             )
-        plain_config = config.model_dump(mode="json")
+        plain_config, weights = config.model_dump(mode="json"), weights_of(config)
         worlds = [
             WorldRun(
                 name=world_name(source),
@@ -75,7 +77,14 @@ def run(paths: list[Path], out: Path, config: WorldConfig, options: RunOptions) 
                 progress.changed(world, outcome)
 
             scheduler = Scheduler(
-                store, lambda: _engine(options, workers), plain_config, worlds, changed, progress.waiting
+                store,
+                lambda: _engine(options, workers),
+                plain_config,
+                worlds,
+                changed,
+                progress.waiting,
+                stages_for(plain_config),
+                weights,
             )
             progress.scheduler = scheduler
             scheduler.run()

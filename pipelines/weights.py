@@ -1,11 +1,15 @@
-"""What `lyra-sim convert-weights` does: one checkpoint in, safetensors and their hashes out; the licence is shown."""
+"""Weights as the command line sees them: converted into safetensors with their hashes, and what a run depends on."""
 
 import sys
 from pathlib import Path
+from typing import Any
 
+from lyra_sim.config.depth_network import SCENES, Da3Config, DepthAnythingConfig, LearnedDepth, TinyDepthConfig
 from lyra_sim.config.lyra2 import LICENCE, LICENCE_URL, Lyra2Config
 from lyra_sim.config.world import WorldConfig
-from lyra_sim.core.errors import ConfigError
+from lyra_sim.core.errors import ConfigError, ResourceError
+from lyra_sim.sources.digests import Digests
+from pipelines.stage import digest
 
 
 def convert(source: Path, out: Path, config: WorldConfig) -> None:
@@ -23,12 +27,69 @@ def convert(source: Path, out: Path, config: WorldConfig) -> None:
     from lyra_sim.worldgen.lyra2.network import torch_dtype, transformer_sizes
 
     print(f"the released weights stay under the {LICENCE}: {LICENCE_URL}", file=sys.stderr)
-    digests = convert_transformer(
+    hashes = convert_transformer(
         source,
         out,
         sizes=transformer_sizes(generator),
         dtype=torch_dtype(generator),
         progress=lambda share, what: print(f"{share:4.0%}  {what}", file=sys.stderr, flush=True),
     )
-    for name, digest in digests.items():
-        print(f"{digest}  {name}")
+    for name, made in hashes.items():
+        print(f"{made}  {name}")
+
+
+def weights_of(config: WorldConfig) -> dict[str, str]:
+    """Hash of what the networks of each stage are made of, by stage name; nothing for stages without networks.
+
+    Raises:
+        ConfigError: the licence of the weights is not accepted.
+        ResourceError: weights, a package or a device that the configuration asks for are not there.
+    """
+    found: dict[str, Any] = {}
+    generator = config.explore.generator
+    if isinstance(generator, Lyra2Config):
+        found["explore"] = [_generator_weights(generator), depth_weights(generator.depth, "explore.generator.depth")]
+    for kind in ("rgbd", "photo"):
+        backend = getattr(config.observe, kind)
+        if isinstance(backend, LearnedDepth):
+            found.setdefault("observe", []).append(depth_weights(backend, f"observe.{kind}"))
+    return {stage: digest(parts) for stage, parts in found.items()}
+
+
+def _generator_weights(generator: Lyra2Config) -> dict[str, str]:
+    from lyra_sim.worldgen.lyra2.provenance import accept, manifest
+    from lyra_sim.worldgen.lyra2.requirements import requirements
+
+    accept(generator)
+    missing = [row.what for row in requirements(generator) if not row.ok]
+    if missing:
+        raise ResourceError(
+            "explore.generator",
+            expected="everything that Lyra 2.0 needs",
+            got=f"missing: {'; '.join(missing)}",
+            todo="`lyra-sim check` with the same --config says how to get each.",
+        )
+    return manifest(generator)
+
+
+def depth_weights(backend: LearnedDepth, setting: str) -> dict[str, str]:
+    """File -> sha256 of a depth network's weights.
+
+    Raises:
+        ResourceError: they are not on this machine.
+    """
+    if isinstance(backend, TinyDepthConfig):
+        return {"random": f"seed {backend.seed}"}
+    from lyra_sim.depth.networks.weights import locate
+
+    if isinstance(backend, DepthAnythingConfig):
+        names = [backend.weights(s) for s in SCENES if backend.scene in ("auto", s)]
+    else:
+        assert isinstance(backend, Da3Config)
+        names = [backend.weights]
+    digests, made = Digests.of_user(), {}
+    for name in names:
+        folder = locate(name, (), setting=setting)
+        made |= {f"{name}/{file.name}": digests.of(file) for file in sorted(folder.iterdir()) if file.is_file()}
+    digests.save()
+    return made

@@ -6,6 +6,8 @@ from pydantic import Field
 
 from lyra_sim.config.model import Config
 
+SCENES: tuple[Literal["indoor", "outdoor"], ...] = ("indoor", "outdoor")
+
 
 class LearnedDepth(Config):
     """What all depth networks are asked."""

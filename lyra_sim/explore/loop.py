@@ -21,8 +21,6 @@ from lyra_sim.trajectory.planner import Pace, Walk, plan
 from lyra_sim.worldgen import build
 from lyra_sim.worldgen.request import Request, View, view_of
 
-LEAST_FRAMES = 81
-"""A walk has this many frames even where nothing can be gained, unless fewer were asked for."""
 _GROUP = 8
 """Target frames that share one retrieval."""
 
@@ -100,7 +98,7 @@ def _plan(past: "_Past", config: ExploreConfig, frames: int) -> np.ndarray:
         home=past.home,
         trail=np.concatenate([np.zeros((0, 4, 4)), *past.trail]),
         frames_left=frames - past.generated,
-        frames_wanted=max(0, min(frames, LEAST_FRAMES) - past.generated),
+        frames_wanted=max(0, min(frames, config.least_frames) - past.generated),
     )
     pace = Pace(
         robot_height_m=config.robot_height_m,

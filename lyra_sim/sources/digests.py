@@ -21,6 +21,12 @@ class Digests:
             except ValueError:  # only a cache: a damaged one is made anew
                 self._known = {}
 
+    @classmethod
+    def of_user(cls) -> "Digests":
+        """Remembered in the user's cache folder: for weights, which many runs share."""
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        return cls(cache / "lyra-sim" / "digests.json")
+
     def of(self, path: Path) -> str:
         """SHA-256 (hex) of a file; one that cannot be read counts as its path and error.
 

@@ -166,7 +166,25 @@ class Lyra2:
                 sharp = clean_depth(made.depth_m[k], made.valid[k], config.edge_ratio)
                 valid[i - begin] = sharp & (made.depth_m[k] <= config.max_range_m)
                 depth_m[i - begin] = np.where(valid[i - begin], made.depth_m[k], np.float32(0))
-        return depth_m, valid, made.notes
+        return depth_m, valid, {**made.notes, **self._agreement(depth_m, valid, known)}
+
+    def _agreement(self, depth_m: np.ndarray, valid: np.ndarray, known: Known) -> dict[str, float | None]:
+        """How far new depth is from what start frames saw there: the loop's only contact with anything measured."""
+        begin, off = self.past.frames, []
+        seen = [frame for _, frame in self.past.memory.ids if frame <= 0]
+        for t in np.flatnonzero(valid.any((1, 2))):
+            for frame in seen:
+                w2c, K = known.w2c[[begin + t]], known.K[[0]]
+                shown = warp.forward_warp(
+                    known.pixels(frame)[None], known.depth(frame)[None], known.w2c[[frame]], known.K[[frame]], w2c, K
+                )  # fmt: skip
+                both = shown.mask[0] & valid[t]
+                off.append(np.abs(depth_m[t] - shown.depth[0])[both] / shown.depth[0][both])
+        both = np.concatenate(off) if off else np.zeros(0)
+        return {
+            "compared_with_start_px": float(len(both)),
+            "off_from_start_median": round(float(np.median(both)), 4) if len(both) else None,
+        }
 
     def _stepper(self) -> Callable[[int, int], None]:
         start = time.monotonic()

@@ -1,6 +1,5 @@
 """Whose weights a configuration uses: files, hashes, licences and whether those are accepted. Loads nothing."""
 
-import os
 from pathlib import Path
 
 from lyra_sim.config.lyra2 import LICENCE, LICENCE_URL, Lyra2Config
@@ -74,8 +73,7 @@ def manifest(config: Lyra2Config) -> dict[str, str]:
     """`<part>/<file>` -> sha256 of every file that is read; hashes are remembered by size and time of change."""
     if config.random_weights is not None:
         return {"random": f"seed {config.random_weights.seed}"}
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    digests = Digests(cache / "lyra-sim" / "digests.json")
+    digests = Digests.of_user()
     parts = weight_files(config) | {f"lora_{k}": path for k, (path, _) in enumerate(config.lora_files())}
     out = {}
     for part, path in sorted(parts.items()):

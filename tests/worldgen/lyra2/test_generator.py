@@ -1,11 +1,17 @@
 """The generator on its own past: deterministic, resumable, each way of memory, with what it tells of it."""
 
+import gc
+from types import SimpleNamespace
+
 import numpy as np
+import psutil
 import pytest
 
 from lyra_sim.config.load import load_config
 from lyra_sim.config.lyra2 import Lyra2Config
 from lyra_sim.core.records import Frames, PixelOrigin, PosedFrames, Segment
+from lyra_sim.depth.networks.prediction import DepthPrediction
+from lyra_sim.depth.new_frames import DepthUpdate
 from lyra_sim.worldgen.lyra2 import generator as module
 from lyra_sim.worldgen.lyra2.generator import Lyra2, open_network
 from lyra_sim.worldgen.request import Drawn, Request
@@ -109,6 +115,47 @@ def test_a_scale_that_cameras_do_not_determine_is_refused_and_told(start, monkey
     notes = drawer.generate(request).notes["depth"]
     assert notes["from_cameras"] is False and notes["why"] and notes["scale"] == 1.0
     assert drawer.generate(request).notes["prompt_source"].startswith("default for")
+
+
+def test_depth_that_contradicts_the_start_is_told(start, monkeypatch):
+    """Drawn from where the start was: true depth agrees with it, that of a random network does not."""
+    pose = start.frames.cam_to_world[-1]
+    found = {}
+    for name in ("random", "true"):
+        drawer = Lyra2(config_of(), open_network(config_of()))
+        drawer.begin(start, {}, lambda _line: None)
+        camera = drawer.camera(start.frames.intrinsics, 0)
+        if name == "true":
+            exact = room_frames(pose[None], camera).depth_m
+            told = DepthPrediction(depth=exact, valid=np.ones_like(exact, bool))
+            drawer._depth = DepthUpdate(saying(drawer._depth.network, told), most=1)
+        poses = np.repeat(pose[None], 8, 0)
+        request = Request(cam_to_world=poses, intrinsics=camera, views=(), chosen=((),) * 8, seed=1)
+        found[name] = drawer.generate(request).notes["depth"]
+    assert found["true"]["compared_with_start_px"] > 200
+    assert found["true"]["off_from_start_median"] < 0.02 < 0.1 < found["random"]["off_from_start_median"]
+
+
+def saying(network, told: DepthPrediction):
+    return SimpleNamespace(name=network.name, metric=True, licences=(), hashes={}, predict=lambda *_given: told)
+
+
+def test_memory_grows_by_what_is_remembered(start):
+    """48 x 32 pixels: a segment's picture, depth and latents are 14 kB, all its frames in float 150 kB."""
+    process, sizes = psutil.Process(), []
+    drawer = Lyra2(config_of(), open_network(config_of()))
+    drawer.begin(start, {}, lambda _line: None)
+    camera = drawer.camera(start.frames.intrinsics, 0)
+    for index in range(24):
+        poses = np.stack([pose_at(0.5 + 0.01 * (8 * index + t), 0.3, 1.3) for t in range(8)])
+        request = Request(cam_to_world=poses, intrinsics=camera, views=(), chosen=((),) * 8, seed=index)
+        drawn = drawer.generate(request)
+        drawer.remember(Segment(index=index, frames=drawn.frames, latents=drawn.latents, notes=drawn.notes))
+        gc.collect()
+        sizes.append(process.memory_info().rss / 1e6)
+    kept = sum(image.nbytes for image in drawer.past._images.values())
+    assert len(drawer.past._images) == 2 + 24 and kept == 26 * 32 * 48 * 3
+    assert np.polyfit(range(12), sizes[12:], 1)[0] < 0.3, "MB per segment"
 
 
 def test_one_network_is_loaded_per_configuration(monkeypatch):
