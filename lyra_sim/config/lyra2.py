@@ -5,6 +5,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from lyra_sim.config.depth_network import Da3Config, DepthNetworkConfig
 from lyra_sim.config.model import Config
 
 LICENCE = "NVIDIA Internal Scientific Research and Development Model License"
@@ -77,18 +78,24 @@ class RandomWeights(Config):
     """Attention heads."""
     num_layers: int = Field(default=2, ge=1)
     """Blocks."""
-    freq_dim: int = Field(default=32, ge=2)
+    freq_dim: int = Field(default=32, ge=2, multiple_of=2)
     """Sines and cosines of the time."""
     text_dim: int = Field(default=24, ge=8)
     """Channels of text tokens."""
-    image_dim: int = Field(default=16, ge=8)
+    image_dim: int = Field(default=16, ge=8, multiple_of=2)
     """Channels of image tokens."""
-    image_px: int = Field(default=28, ge=14)
+    image_px: int = Field(default=28, ge=14, multiple_of=14)
     """Side of the image that the image encoder sees."""
     buffer_mlp_squeeze_dim: int = Field(default=8, ge=1)
     """Narrow side of the correspondence encoder."""
     vae_dim: int = Field(default=4, ge=2)
     """Channels of the VAE's first layer."""
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> Self:
+        if self.dim % (2 * self.num_heads):
+            raise ValueError("dim has to be a multiple of 2 num_heads")
+        return self
 
 
 class Lyra2Config(Config):
@@ -136,6 +143,8 @@ class Lyra2Config(Config):
     """Height of generated frames."""
     width_px: int = Field(default=832, ge=32, multiple_of=16)
     """Width of generated frames."""
+    depth: DepthNetworkConfig = Da3Config(device="cuda")
+    """Network that tells the depth of new frames."""
     vae_tiling: bool = False
     """Whole clips go through the VAE in tiles; a stream never does."""
 

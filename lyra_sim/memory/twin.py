@@ -52,9 +52,9 @@ class Twin:
     def continuity_mask(self, depth: Numbers, window: int = 5, ratio: float = 0.05) -> Tensor:
         """See `warp.continuity_mask`; (N, H, W), bool."""
         d = self.tensor(depth)[:, None]
-        pool = {"kernel_size": window, "stride": 1, "padding": window // 2}
-        top, low = functional.max_pool2d(d, **pool), -functional.max_pool2d(-d, **pool)
-        mean = functional.avg_pool2d(d, **pool)  # zeros beyond the border count
+        pool = (window, 1, window // 2)
+        top, low = functional.max_pool2d(d, *pool), -functional.max_pool2d(-d, *pool)
+        mean = functional.avg_pool2d(d, *pool)  # zeros beyond the border count
         return ((top - low) / (mean + 1e-6) < ratio)[:, 0]
 
     def forward_warp(

@@ -1,5 +1,7 @@
-"""Recipes of the small networks that lyra-sim ships: data from the procedural places, losses, export of the weights.
+"""Recipes: the video generator of Lyra 2.0 on posed clips, and the small networks that lyra-sim ships.
 
-Owns: `height` (camera height from one levelled photo). Needs the `train` extra (torch); nothing else imports this
-package. Does not own: the networks' use (`lyra_sim.depth`), which needs numpy only.
-Start reading at `height.py`."""
+Owns: data, losses and training loops. `lyra2` trains the generator: `clips` (data), `examples` and `self_augment` (what
+a step sees), `flow` (loss), `recipe` (what learns, how fast), `start` (from Wan 2.1). `height` trains the camera height
+network. Needs torch; nothing else imports this package.
+Does not own: the networks and their use (`lyra_sim.worldgen.lyra2`, `lyra_sim.depth`).
+Start reading at `lyra2.py` or `height.py`."""

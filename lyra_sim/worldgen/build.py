@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from lyra_sim.config.explore import GeneratorConfig, ReprojectConfig, TruthConfig
+from lyra_sim.config.explore import GeneratorConfig, ReprojectConfig
+from lyra_sim.config.lyra2 import Lyra2Config
 from lyra_sim.worldgen.request import Generator
 
 
@@ -20,12 +21,16 @@ def build(
 
     Raises:
         ConfigError: this backend cannot work on this input.
+        ResourceError: its weights or its device are missing.
     """
     if isinstance(config, ReprojectConfig):
         from lyra_sim.worldgen.reproject import Reproject
 
         return Reproject(config)
-    assert isinstance(config, TruthConfig), f"{config.backend} has a loop of its own"
+    if isinstance(config, Lyra2Config):
+        from lyra_sim.worldgen.lyra2.generator import Lyra2, open_network
+
+        return Lyra2(config, open_network(config))
     from lyra_sim.worldgen.truth import Truth
 
     return Truth(config, source, np.eye(4) if T_world_source is None else T_world_source)

@@ -12,6 +12,7 @@ from lyra_sim.memory.packing import Packing
 from lyra_sim.memory.spatial import SpatialMemory
 from lyra_sim.memory.twin import Twin
 from lyra_sim.worldgen.lyra2.conditioning import Conditioning, Encode, Known, condition, time_line
+from lyra_sim.worldgen.lyra2.correspondence import Geometry
 from pipelines.vectors.figure import Figure, Vectors, differing, largest
 
 BAR = 1e-4
@@ -59,7 +60,8 @@ def figures(vectors: Vectors) -> Iterator[Figure]:
             Packing.parse(meta["packing"]),
         )
         settings = {"views": meta["num_retrieval_views"], "chunk": meta["warp_chunk_size"]}
-        for name, geometry in (("numpy", warp), ("twin", Twin())):
+        geometries: dict[str, Geometry] = {"numpy": warp, "twin": Twin()}
+        for name, geometry in geometries.items():
             made = condition(known, packing, encode, geometry, **settings)
             yield from _compare(vectors, case, f"{case}, {name}: ", known, packing, made)
 
@@ -68,7 +70,7 @@ def _compare(
     vectors: Vectors, case: str, label: str, known: Known, packing: Packing, made: Conditioning
 ) -> Iterator[Figure]:
     def wanted(name: str) -> np.ndarray:
-        if f"{case}/out/{name}" not in vectors and name == "buffer_spatial":  # equal to that of `five`, not repeated
+        if name == "buffer_spatial" and f"{case}/out/{name}" not in vectors:  # equal to that of `five`, not repeated
             return vectors[f"five/out/{name}"]
         return vectors[f"{case}/out/{name}"]
 

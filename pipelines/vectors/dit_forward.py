@@ -1,5 +1,6 @@
 """One forward pass of the transformer, from the weights in the file."""
 
+import functools
 import inspect
 import json
 from collections.abc import Iterator
@@ -32,7 +33,7 @@ def figures(vectors: Vectors) -> Iterator[Figure]:
     x, y = given["in/x_B_C_T_H_W"], given["in/y_B_C_T_H_W"]
     seen: dict[str, torch.Tensor] = {}
     for i, block in enumerate(net.blocks):
-        block.register_forward_hook(lambda _block, _given, out, i=i: seen.update({f"out/block{i}": out}))
+        block.register_forward_hook(functools.partial(_keep, seen, f"out/block{i}"))
     velocity = net(
         x,
         given["in/timesteps_B_T"][:, 0],
@@ -50,3 +51,7 @@ def figures(vectors: Vectors) -> Iterator[Figure]:
     for name, out in seen.items():
         yield largest(name.removeprefix("out/"), out.numpy(), vectors[name], 2e-5)
     yield largest("velocity", velocity.numpy(), vectors["out/velocity"], 2e-5)
+
+
+def _keep(seen: dict[str, torch.Tensor], name: str, _block: torch.nn.Module, _given: object, out: torch.Tensor) -> None:
+    seen[name] = out

@@ -2,10 +2,12 @@
 
 import time
 
-import cv2
 import numpy as np
 import pytest
 
+from benchmarks.retrieval import FRAMES, remember, retrieve_plainly, walk
+from benchmarks.retrieval import SIZE as ROOM_SIZE
+from benchmarks.retrieval import K as ROOM_K
 from lyra_sim.memory.packing import Packing
 from lyra_sim.memory.spatial import SpatialMemory, excluded_in_training
 
@@ -99,41 +101,18 @@ def test_temporal_slots_follow_the_packing_string():
     assert Packing.parse("f1k1f4s2f1s1f4k4f2k2f1k1_g5").temporal(30) == [0, *range(23, 30)]
 
 
-def _seen_plainly(points: list[np.ndarray], w2c: np.ndarray, K: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(entries, pixels) by whole-array numpy."""
-    height, width = -(-size[0] // 4), -(-size[1] // 4)
-    keys, depths = [], []
-    for cloud in points:
-        cam = cloud.astype(np.float64) @ w2c[:3, :3].T + w2c[:3, 3]
-        uv = np.rint(cam @ (np.diag([0.25, 0.25, 1]) @ K).T[:, :2] / (cam[:, 2:] + 1e-7))
-        inside = (cam[:, 2] > 0) & (uv >= 0).all(1) & (uv < [width, height]).all(1)
-        keys.append((uv[inside, 1] * width + uv[inside, 0]).astype(int))
-        depths.append(cam[inside, 2])
-    nearest = np.full(height * width, np.inf)
-    np.minimum.at(nearest, np.concatenate(keys), np.concatenate(depths))
-    seen = np.zeros((len(points), height * width), bool)
-    for row, key, z in zip(seen, keys, depths, strict=True):
-        row[key[z <= nearest[key] + 0.1]] = True
-    return seen
-
-
 def test_thousand_frames_in_time_and_as_the_plain_reference():
-    depth, w2c, K = _scene(4, 126, 240, 416)
-    memory = SpatialMemory()
-    for i in range(125):
-        memory.add(8 * i, cv2.resize(depth[i], (832, 480)), w2c[i], np.diag([2.0, 2, 1]) @ K)
-    target = (w2c[125:], (np.diag([2.0, 2, 1]) @ K)[None], (480, 832))
-    memory.retrieve(*target)
-    begin = time.process_time()
-    got = memory.retrieve(*target)
-    assert time.process_time() - begin < 0.4
-    seen = _seen_plainly(memory.points, w2c[125], np.diag([2.0, 2, 1]) @ K, (480, 832))
-    left, wanted = ~seen[124], []
-    for _ in range(5):
-        gains = (seen & left).sum(1)
-        wanted.append(8 * int(gains.argmax()))
-        left &= ~seen[gains.argmax()]
-    assert [frame_id for _, frame_id in got] == wanted[::-1]
+    w2c = walk(FRAMES)
+    memory = remember(w2c)
+    for targets in (w2c[[250]], w2c[[186, 202, 250]]):
+        target = (targets, np.tile(ROOM_K, (len(targets), 1, 1)), ROOM_SIZE)
+        memory.retrieve(*target)
+        begin = time.process_time()
+        got = memory.retrieve(*target)
+        assert time.process_time() - begin < 0.4
+        wanted = retrieve_plainly(memory, targets)
+        assert [frame_id for _, frame_id in got] == wanted
+        assert len(wanted) == 5
 
 
 def _scores(memory: SpatialMemory, entries: list[int], w2c, K, size) -> np.ndarray:

@@ -34,9 +34,7 @@ class DepthAnything3:
         ResourceError: the package or the weights are not on this machine.
     """
 
-    def __init__(
-        self, weights: str, *, side_px: int = 504, device: str = "cuda", setting: str = "weights"
-    ) -> None:
+    def __init__(self, weights: str, *, side_px: int = 504, device: str = "cuda", setting: str = "weights") -> None:
         folder = locate(weights, FILES, setting=setting)
         self._net: Any = _package().from_pretrained(str(folder)).to(device).eval()
         self.name, self.licences, self.hashes = weights, (licence_of(weights),), file_hashes(folder, FILES)

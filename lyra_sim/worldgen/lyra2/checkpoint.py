@@ -86,6 +86,12 @@ def _sizes_at(source: Path, sizes: Mapping[str, Any] | None) -> dict[str, Any]:
         raise ConfigError(
             file, expected="the sizes of a LyraTransformer3DModel", got=str(error), todo="Convert the weights again."
         ) from error
+    other = {name: config.get(name, size) for name, size in (sizes or {}).items() if config.get(name, size) != size}
+    if other:
+        raise ConfigError(
+            file, expected=f"what is configured: { {name: (sizes or {})[name] for name in other} }", got=str(other),
+            todo="Configure the packing that the weights were trained with.",
+        )  # fmt: skip
     return config
 
 

@@ -4,16 +4,17 @@ Networks: transformers' UMT5EncoderModel and CLIPVisionModel, from a diffusers f
 under Wan's original names, as the Lyra 2.0 release has them. Source of cleaning, lengths and layer: Wan 2.1.
 """
 
+import html
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import ftfy
 import torch
 from accelerate import init_empty_weights
-from diffusers.pipelines.wan.pipeline_wan import prompt_clean
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from transformers import (
     AutoTokenizer,
@@ -40,6 +41,11 @@ CLIP_VIT_H = CLIPVisionConfig(
 )  # fmt: skip
 
 
+def cleaned(text: str) -> str:
+    """Broken encodings and HTML entities repaired, every run of white space one blank; as Wan cleans prompts."""
+    return " ".join(html.unescape(html.unescape(ftfy.fix_text(text))).split())
+
+
 class TextEncoder:
     """Prompts to tokens."""
 
@@ -50,7 +56,7 @@ class TextEncoder:
     def encode(self, text: str) -> Tensor:
         """(512, channels): zero after the last token of the text, in the type of the network."""
         given = self.tokenizer(
-            prompt_clean(text), max_length=TEXT_TOKENS, truncation=True, return_tensors="pt", padding="max_length"
+            cleaned(text), max_length=TEXT_TOKENS, truncation=True, return_tensors="pt", padding="max_length"
         ).to(self.model.device)
         tokens = self.model(given["input_ids"], given["attention_mask"]).last_hidden_state[0]
         return tokens * given["attention_mask"][0, :, None].to(tokens.dtype)
@@ -88,7 +94,8 @@ class ImageEncoder:
     @torch.no_grad()
     def encode(self, frame_CHW: Tensor) -> Tensor:
         """(257, 1280) float32 of a frame in -1..1; squeezed to 224 x 224, bicubic, no smoothing, as Wan does."""
-        side = int(self.model.config.image_size)
+        side = self.model.config.image_size
+        assert isinstance(side, int)
         x = frame_CHW[None].to(self.model.device, torch.float32)
         x = functional.interpolate(x, (side, side), mode="bicubic", align_corners=False) / 2 + 0.5
         mean, std = (torch.tensor(v, device=x.device).view(1, 3, 1, 1) for v in (_CLIP_MEAN, _CLIP_STD))
@@ -123,7 +130,7 @@ def load_text_encoder(
         weights = open_weights(source).without(lambda name: name == "encoder.embed_tokens.weight")
     model.set_input_embeddings(model.shared)  # one table under two names
     fill(model, weights, lambda _name: dtype, device)
-    return TextEncoder(model.eval().to(device), load_tokenizer(tokenizer))
+    return TextEncoder(model.eval(), load_tokenizer(tokenizer))
 
 
 def load_image_encoder(
@@ -144,7 +151,8 @@ def load_image_encoder(
         weights = open_weights(source).without(lambda n: n == "visual_projection.weight" or n.endswith("position_ids"))
         weights = weights.stripped("vision_model.")  # versions of transformers differ in it
     fill(dict(model.named_children()).get("vision_model", model), weights, lambda _name: torch.float32, device)
-    return ImageEncoder(model.eval().to(device))
+    nn.Module.to(model, device)  # the buffer of positions
+    return ImageEncoder(model.eval())
 
 
 def load_tokenizer(folder: Path) -> Any:

@@ -1,15 +1,16 @@
 """The generator that dreams: one step of Lyra 2.0 per segment, on a past that it keeps itself.
 
-Retrieve and condition, sample, decode, estimate the depth of the new frames; once the segment is committed it is encoded
-again from its pixels and remembered. Source of the loop: nv-tlabs/lyra, inference/lyra2_ar_inference.py, as described
-publicly. Other than there, pixels are rounded to 8 bits before they are encoded again, so that a walk that goes on from
-files is the same as one that was never interrupted.
+Retrieve and condition, sample, decode, estimate the depth of the new frames; once the segment is committed it is
+encoded again from its pixels and remembered. Source of the loop: nv-tlabs/lyra, inference/lyra2_ar_inference.py, as
+described publicly. Other than there, pixels are rounded to 8 bits before they are encoded again, so that a walk that
+goes on from files is the same as one that was never interrupted.
 """
 
+import functools
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,13 +18,15 @@ from torch import Tensor
 
 from lyra_sim.config.lyra2 import Lyra2Config
 from lyra_sim.core.records import Frames, Intrinsics, Label, PixelOrigin, PosedFrames, Segment
+from lyra_sim.depth.networks.build import build_network as build_depth
 from lyra_sim.depth.new_frames import DepthUpdate
+from lyra_sim.depth.sensor import clean_depth
 from lyra_sim.memory import warp
 from lyra_sim.memory.packing import FRAMES_PER_LATENT, Packing
 from lyra_sim.memory.twin import Twin
-from lyra_sim.worldgen.lyra2.conditioning import Conditioning, condition
+from lyra_sim.worldgen.lyra2.conditioning import Conditioning, Known, condition
 from lyra_sim.worldgen.lyra2.framing import framed_camera
-from lyra_sim.worldgen.lyra2.network import Lyra2Network, torch_dtype
+from lyra_sim.worldgen.lyra2.network import Lyra2Network, build_network, torch_dtype
 from lyra_sim.worldgen.lyra2.past import Past, pixels_of
 from lyra_sim.worldgen.lyra2.prompts import prompt_for
 from lyra_sim.worldgen.lyra2.sampling import (
@@ -37,20 +40,32 @@ from lyra_sim.worldgen.lyra2.sampling import (
 from lyra_sim.worldgen.request import Drawn, Request
 
 
-class Lyra2:
-    """See `worldgen.request.Generator`.
+def open_network(config: Lyra2Config) -> Lyra2Network:
+    """The loaded networks; a worker keeps them for its next world."""
+    return _open_network(config.model_dump_json())
 
-    Args:
-        depth: estimates the depth of new frames.
-    """
+
+@functools.lru_cache(maxsize=1)
+def _open_network(config: str) -> Lyra2Network:
+    return build_network(Lyra2Config.model_validate_json(config))
+
+
+@functools.lru_cache(maxsize=1)
+def _open_depth(config: str, scene: Literal["indoor", "outdoor"]) -> DepthUpdate:
+    chosen = Lyra2Config.model_validate_json(config).depth
+    return DepthUpdate(build_depth(chosen, scene, setting="explore.generator.depth"))
+
+
+class Lyra2:
+    """See `worldgen.request.Generator`."""
 
     views = 0
 
-    def __init__(self, config: Lyra2Config, network: Lyra2Network, depth: DepthUpdate) -> None:
-        self.config, self.network, self.depth = config, network, depth
+    def __init__(self, config: Lyra2Config, network: Lyra2Network) -> None:
+        self.config, self.network = config, network
         self.packing = Packing.parse(config.packing)
         self.frames: int | None = FRAMES_PER_LATENT * self.packing.new_latents
-        self.licences = (*network.licences, *depth.network.licences)
+        self.licences = network.licences
         self.seconds: dict[str, float] = {}
         """Time spent on each part of the work so far."""
         self._geometry: Any = warp if config.geometry == "numpy" else Twin(config.device, torch.float32)
@@ -62,6 +77,8 @@ class Lyra2:
     def begin(self, start: PosedFrames, captions: Mapping[int, str], progress: Callable[[str], None]) -> None:
         """See `Generator.begin`. Seeds the past with the last start frame; earlier ones are remembered views."""
         self._environment, self._captions, self._progress = start.environment, captions, progress
+        self._depth, self._trusted_scale = _open_depth(self.config.model_dump_json(), start.environment), None
+        self.licences = (*self.network.licences, *self._depth.network.licences)
         with self._timed("encode"):
             camera = self.camera(start.frames.intrinsics, 0)
             self.past = Past(start.frames, camera, self.packing, self.network.vae)
@@ -70,14 +87,15 @@ class Lyra2:
         """See `Generator.remember`."""
         with self._timed("encode"):
             self.past.add(segment)
+        self._trusted_scale: float | None = segment.notes["depth"]["trusted_scale"]
 
     def generate(self, request: Request) -> Drawn:
         """See `Generator.generate`. Depth is known for every 8th frame and the last; elsewhere it is not valid."""
-        begin = self.past.frames
+        begin, known = self.past.frames, self.past.known(request.cam_to_world)
         text, source = prompt_for(begin, self.config.prompt, self._captions, self._environment)
         with self._timed("condition"):
             given = condition(
-                self.past.known(request.cam_to_world), self.packing, self.network.vae.encode, self._geometry,
+                known, self.packing, self.network.vae.encode, self._geometry,
                 way=self.config.way, views=self.config.retrieval_views,
             )  # fmt: skip
         with self._timed("sample"):
@@ -85,7 +103,7 @@ class Lyra2:
         with self._timed("decode"):
             images = self.past.decode(latents_CTHW)
         with self._timed("depth"):
-            depth_m, valid, told = self._depth_of(images, request)
+            depth_m, valid, told = self._depth_of(images, known)
         notes = {
             "frames": [begin, begin + len(images) - 1],
             "retrieved": list(given.retrieved),
@@ -126,8 +144,7 @@ class Lyra2:
         device, dtype = torch.device(self.config.device), torch_dtype(self.config)
         last = pixels_of(self.past.image(self.past.frames - 1))
         fixed = [
-            x.to(device, dtype)
-            for x in (text_MC[None], self.network.images.encode(last)[None], given.y, given.buffer)
+            x.to(device, dtype) for x in (text_MC[None], self.network.images.encode(last)[None], given.y, given.buffer)
         ]
 
         def velocity(window_BCTHW: Tensor, timestep_B: Tensor) -> Tensor:
@@ -135,8 +152,21 @@ class Lyra2:
 
         return velocity
 
-    def _depth_of(self, images: np.ndarray, request: Request) -> tuple[np.ndarray, np.ndarray, Any]:
-        raise NotImplementedError
+    def _depth_of(self, images: np.ndarray, known: Known) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+        """Depth and valid pixels of the new frames, and what is to be told of them."""
+        begin, config = self.past.frames, self.config.depth
+        chosen = [i for i in self._depth.choose(begin + len(images) - 1) if i >= begin or self.past.kept(i)]
+        shown = np.stack([images[i - begin] if i >= begin else self.past.image(i) for i in chosen])
+        made = self._depth.estimate(
+            chosen, shown, known.w2c[chosen], known.K[chosen], trusted_scale=self._trusted_scale
+        )  # fmt: skip
+        depth_m, valid = np.zeros(images.shape[:3], np.float32), np.zeros(images.shape[:3], bool)
+        for k, i in enumerate(chosen):
+            if i >= begin:
+                sharp = clean_depth(made.depth_m[k], made.valid[k], config.edge_ratio)
+                valid[i - begin] = sharp & (made.depth_m[k] <= config.max_range_m)
+                depth_m[i - begin] = np.where(valid[i - begin], made.depth_m[k], np.float32(0))
+        return depth_m, valid, made.notes
 
     def _stepper(self) -> Callable[[int, int], None]:
         start = time.monotonic()

@@ -57,7 +57,7 @@ def load_loras(net: LyraTransformer3DModel, loras: Sequence[tuple[Path, float]])
     for name, adapter in zip(list(weights), adapters, strict=True):
         if adapter.low_rank:
             with warnings.catch_warnings(action="ignore", category=UserWarning):  # that there are several is meant
-                net.load_lora_adapter(adapter.low_rank, prefix=None, adapter_name=name)
+                net.load_lora_adapter(adapter.low_rank, prefix=None, adapter_name=name)  # pyright: ignore[reportArgumentType]
         else:
             del weights[name]
     if weights:

@@ -4,8 +4,6 @@ Start reading at `build_network`.
 """
 
 import dataclasses
-import os
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,11 +11,10 @@ from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
 from torch import Tensor, nn
 from transformers import CLIPVisionConfig, CLIPVisionModel, UMT5Config, UMT5EncoderModel
 
-from lyra_sim.config.lyra2 import LICENCE, LICENCE_URL, Lyra2Config, RandomWeights
-from lyra_sim.core.errors import ConfigError
+from lyra_sim.config.lyra2 import Lyra2Config, RandomWeights
+from lyra_sim.core.errors import ConfigError, ResourceError
 from lyra_sim.core.licence import Licence
 from lyra_sim.memory.packing import Packing
-from lyra_sim.sources.digests import Digests
 from lyra_sim.worldgen.lyra2.checkpoint import kept_dtype, load_transformer
 from lyra_sim.worldgen.lyra2.encoders import (
     ImageEncoder,
@@ -29,6 +26,7 @@ from lyra_sim.worldgen.lyra2.encoders import (
     read_embedding,
 )
 from lyra_sim.worldgen.lyra2.lora import load_loras
+from lyra_sim.worldgen.lyra2.provenance import accept, licences, manifest, weight_files
 from lyra_sim.worldgen.lyra2.transformer import LyraTransformer3DModel
 from lyra_sim.worldgen.lyra2.vae import WanVae, load_vae
 
@@ -37,12 +35,6 @@ _RANDOM_SIZES = (
 )  # fmt: skip
 BUFFER_CHANNELS = 256
 """Correspondence channels of one memory slot on the latent grid."""
-RANDOM = Licence(
-    subject="weights of the video generator",
-    name="CC0-1.0",
-    holder="none",
-    source="random weights (explore.generator.random_weights): what was generated means nothing",
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +59,13 @@ def build_network(config: Lyra2Config) -> Lyra2Network:
         ConfigError: the licence is not accepted, a part is not named, or a file is not what it should be.
         ResourceError: a file is not there, or the device is not.
     """
+    if torch.device(config.device).type == "cuda" and not torch.cuda.is_available():
+        raise ResourceError(
+            "explore.generator.device",
+            expected="an NVIDIA GPU and a torch with CUDA",
+            got=f"none found by torch {torch.__version__}",
+            todo="`lyra-sim check` says what is needed.",
+        )
     if config.random_weights is not None:
         return _random(config, config.random_weights)
     accept(config)
@@ -93,75 +92,6 @@ def build_network(config: Lyra2Config) -> Lyra2Network:
     )
 
 
-def accept(config: Lyra2Config) -> None:
-    """
-    Raises:
-        ConfigError: the licence of the weights is not accepted in the configuration.
-    """
-    if config.random_weights is None and config.accept_licence != LICENCE:
-        raise ConfigError(
-            "explore.generator.accept_licence",
-            expected=f"{LICENCE!r}, the licence of the released weights ({LICENCE_URL})",
-            got=repr(config.accept_licence),
-            todo="Read it; write its name there if you accept it: internal research and development only.",
-        )
-
-
-def weight_files(config: Lyra2Config) -> dict[str, Path]:
-    """Part -> where it lies, whether or not anything lies there.
-
-    Raises:
-        ConfigError: a part that is needed is named nowhere.
-    """
-    parts = ("transformer", "vae", "text_encoder", "tokenizer", "image_encoder", "negative_embedding")
-    files = {part: path for part in parts if (path := config.weights.file(part)) is not None}
-    for part in parts[:-1]:
-        if part not in files:
-            raise ConfigError(
-                f"explore.generator.weights.{part}",
-                expected="a path",
-                got="none",
-                todo="Name it, or `release`, or `wan`.",
-            )
-    return {part: path.expanduser() for part, path in files.items()}
-
-
-def licences(config: Lyra2Config) -> tuple[Licence, ...]:
-    """Who allows what, for every world made with these weights."""
-    if config.random_weights is not None:
-        return (RANDOM,)
-    adapters = [f", LoRA {path.stem} x {weight:g}" for path, weight in config.lora_files()]
-    return (
-        Licence(
-            subject="weights of the video generator: Lyra 2.0" + "".join(adapters),
-            name=LICENCE,
-            holder="NVIDIA CORPORATION & AFFILIATES",
-            source=f"accepted in the configuration; {LICENCE_URL}",
-        ),
-        Licence(
-            subject="weights of the video generator: VAE, text and image encoder of Wan 2.1",
-            name="Apache-2.0",
-            holder="Wan Team, Alibaba",
-            source="model card of Wan-AI/Wan2.1-I2V-14B-480P",
-        ),
-    )
-
-
-def manifest(config: Lyra2Config) -> dict[str, str]:
-    """`<part>/<file>` -> sha256 of every file that is read; hashes are remembered by size and time of change."""
-    if config.random_weights is not None:
-        return {"random": f"seed {config.random_weights.seed}"}
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    digests = Digests(cache / "lyra-sim" / "digests.json")
-    parts = weight_files(config) | {f"lora_{k}": path for k, (path, _) in enumerate(config.lora_files())}
-    out = {}
-    for part, path in sorted(parts.items()):
-        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-        out |= {f"{part}/{file.relative_to(path.parent).as_posix()}": digests.of(file) for file in files}
-    digests.save()
-    return out
-
-
 def place(net: LyraTransformer3DModel, config: Lyra2Config) -> LyraTransformer3DModel:
     """Put the transformer where `config.memory` says, with the attention that was asked for.
 
@@ -178,7 +108,8 @@ def place(net: LyraTransformer3DModel, config: Lyra2Config) -> LyraTransformer3D
         ) from error  # fmt: skip
     device = torch.device(config.device)
     if config.memory == "plain":
-        return net.to(device)  # pyright: ignore[reportReturnType]
+        nn.Module.to(net, device)
+        return net
     if config.memory == "offload_fp8":
         net.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=torch_dtype(config))
     net.enable_group_offload(
@@ -232,12 +163,14 @@ def _random(config: Lyra2Config, sizes: RandomWeights) -> Lyra2Network:
         encoder, clip = UMT5EncoderModel(text), CLIPVisionModel(image)
     for name, parameter in net.named_parameters():
         parameter.data = parameter.data.to(kept_dtype(name, dtype))
-    texts = Texts(lambda: TextEncoder(encoder.to(device, dtype).eval(), tokenizer))
+    for module, kind in ((vae, dtype), (encoder, dtype), (clip, torch.float32)):
+        nn.Module.to(module.eval(), device, kind)
+    texts = Texts(lambda: TextEncoder(encoder, tokenizer))
     return Lyra2Network(
         transformer=place(net.eval(), config),
-        vae=_vae(WanVae(nn.Module.to(vae, device, dtype).eval()), config),
+        vae=_vae(WanVae(vae), config),
         texts=texts,
-        images=ImageEncoder(clip.to(device).eval()),
+        images=ImageEncoder(clip),
         negative=texts([config.negative_prompt])[0],
         licences=licences(config),
         manifest=manifest(config),

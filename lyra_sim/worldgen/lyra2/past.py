@@ -63,13 +63,13 @@ class Past:
         """World-to-camera matrices (N, 4, 4) relative to frame 0."""
         return invert(self._T_home_world @ cam_to_world)
 
+    def kept(self, frame: int) -> bool:
+        """Whether the picture of this frame is still there."""
+        return frame in self._images
+
     def image(self, frame: int) -> np.ndarray:
         """A frame that is kept, (H, W, 3) uint8."""
         return self._images[frame]
-
-    def depth_of(self, frame: int) -> np.ndarray:
-        """Its depth, 0 where unknown."""
-        return self._depths[frame]
 
     def decode(self, latents_CTHW: Tensor) -> np.ndarray:
         """New frames, (T, H, W, 3) uint8; the stream goes on from them."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.loaders import PeftAdapterMixin
+from diffusers.loaders.peft import PeftAdapterMixin
 from diffusers.models.attention import AttentionMixin, AttentionModuleMixin
 from diffusers.models.attention_dispatch import dispatch_attention_fn
 from diffusers.models.modeling_utils import ModelMixin
@@ -54,7 +54,7 @@ class _Attention(nn.Module, AttentionModuleMixin):
         self.num_heads = num_heads
         self.q, self.k, self.v, self.o = (nn.Linear(dim, dim) for _ in range(4))
         self.norm_q, self.norm_k = nn.RMSNorm(dim, eps), nn.RMSNorm(dim, eps)
-        self.set_processor(_Attend())
+        self.processor: Any = _Attend()  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
 class SelfAttention(_Attention):
@@ -118,8 +118,8 @@ class LyraBlock(nn.Module):
         self.buffer_encoder = BufferEncoder(
             4 * config["buffer_in_dim"], config["buffer_sincos_multires"], config["buffer_mlp_squeeze_dim"], dim
         )
-        for linear in (self.cam_encoder, *self.buffer_encoder):
-            nn.init.trunc_normal_(linear.weight, std=dim**-0.5, a=-3 * dim**-0.5, b=3 * dim**-0.5)
+        for weight in (self.cam_encoder.weight, *self.buffer_encoder.parameters()):
+            nn.init.trunc_normal_(weight, std=dim**-0.5, a=-3 * dim**-0.5, b=3 * dim**-0.5)
 
     def forward(
         self,
@@ -246,7 +246,7 @@ class LyraTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, Attentio
         rate = torch.arange(half, dtype=torch.float64, device=timestep_B.device) / half
         angle = timestep_B.double()[:, None] * 10_000.0**-rate
         wave = torch.cat([angle.cos(), angle.sin()], 1)
-        e_BD = self.time_embedding(wave.to(self.time_embedding[0].weight.dtype))
+        e_BD = self.time_embedding(wave.to(next(self.time_embedding.parameters()).dtype))
         return e_BD.float(), self.time_projection(e_BD).unflatten(1, (6, -1)).float()
 
     def forward(
@@ -281,7 +281,7 @@ class LyraTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, Attentio
         )  # fmt: skip
         for block in self.blocks:
             if torch.is_grad_enabled() and self.gradient_checkpointing:
-                x = self._gradient_checkpointing_func(block, x, *given)
+                x = self._gradient_checkpointing_func(block, x, *given)  # pyright: ignore[reportOptionalCall]
             else:
                 x = block(x, *given)
         return unpatch(self.head(x[:, -math.prod(grid) :], e_BD), grid, PATCH, (rows, columns))

@@ -19,9 +19,10 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
-from torch.distributed import checkpoint as dcp
 from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.filesystem import FileSystemReader
 from torch.distributed.checkpoint.metadata import Metadata, StorageMeta, TensorStorageMetadata
+from torch.distributed.checkpoint.state_dict_loader import load as load_distributed
 
 from lyra_sim.core.errors import ConfigError, ResourceError
 
@@ -168,13 +169,13 @@ def _distributed(folder: Path) -> Weights:
     def read(names: Sequence[str], dtype_of: DtypeOf) -> dict[str, Tensor]:
         tensors = {name: torch.empty(shapes[name] or (), dtype=dtype_of(name)) for name in names}
         with warnings.catch_warnings(action="ignore"):  # that it reads in one process is meant
-            dcp.load(dict(tensors), storage_reader=reader, no_dist=True)
+            load_distributed(dict(tensors), storage_reader=reader, no_dist=True)
         return tensors
 
     return Weights(folder, shapes, read)
 
 
-class _Reader(dcp.FileSystemReader):
+class _Reader(FileSystemReader):
     """torch's reader, but for its index, which torch would unpickle whatever it holds."""
 
     def read_metadata(self, *args: Any, **kwargs: Any) -> Metadata:

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
+from torch import distributed
 from torch.distributed import checkpoint as dcp
 
 from lyra_sim.core.errors import ConfigError, ResourceError
@@ -18,6 +21,7 @@ from lyra_sim.memory.packing import RELEASED
 from lyra_sim.worldgen.lyra2.checkpoint import COUNTERS, convert_transformer, empty_transformer, load_transformer
 from lyra_sim.worldgen.lyra2.requirements import PARAMETERS
 from lyra_sim.worldgen.lyra2.transformer import LyraTransformer3DModel
+from lyra_sim.worldgen.lyra2.weights import batches
 from tests.data import shared_data
 from tests.worldgen.lyra2.tiny import SIZES, network, velocity
 
@@ -134,6 +138,35 @@ def test_a_name_with_and_without_its_prefix_is_refused(tmp_path, state):
     torch.save(state | {"net.head.head.bias": torch.zeros(64)}, tmp_path / "model.pth")
     with pytest.raises(ConfigError, match=r"twice: head\.head\.bias"):
         load_transformer(tmp_path / "model.pth", sizes=SIZES)
+
+
+def _save_shard(rank: int, folder: Path) -> None:
+    """One of two processes that save their halves, as sharded training does."""
+    from torch.distributed.tensor import Shard, distribute_tensor, init_device_mesh
+
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    mesh = init_device_mesh("cpu", (2,))
+    halves = {f"net.{k}": distribute_tensor(v, mesh, [Shard(0)]) for k, v in network().state_dict().items()}
+    dcp.save(halves | {f"net.{EXTRA_STATE}": torch.zeros(1)}, checkpoint_id=folder / "model")
+    distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_a_checkpoint_saved_in_halves_by_two_processes(tmp_path):
+    torch.multiprocessing.spawn(_save_shard, (tmp_path,), nprocs=2)
+    assert len(list((tmp_path / "model").glob("*.distcp"))) == 2
+    net = load_transformer(tmp_path / "model", sizes=SIZES, dtype=torch.float32)
+    assert torch.equal(velocity(net), velocity(network()))
+
+
+@given(st.lists(st.integers(1, 60), max_size=12), st.integers(1, 400))
+def test_batches_hold_everything_in_order_within_the_limit(sizes, limit):
+    shapes = {f"t{k}": (2, size) for k, size in enumerate(sizes)}
+    made = list(batches(shapes, limit, 2))
+    assert [name for names in made for name in names] == list(shapes) and all(made)
+    for names in made:
+        assert len(names) == 1 or sum(4 * shapes[name][1] for name in names) <= limit
 
 
 def test_time_and_modulation_stay_float32(tmp_path, state):

@@ -6,6 +6,8 @@ import weakref
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 from transformers import CLIPVisionConfig, CLIPVisionModel, UMT5Config, UMT5EncoderModel
@@ -16,6 +18,7 @@ from lyra_sim.worldgen.lyra2.encoders import (
     TextEncoder,
     Texts,
     byte_tokenizer,
+    cleaned,
     load_image_encoder,
     load_text_encoder,
     load_tokenizer,
@@ -75,6 +78,13 @@ def test_text_is_cleaned_first(text_folders):
     encoder = load_text_encoder(*text_folders, dtype=torch.float32)
     dirty = "  doors &amp;amp; windows\n\t of a  caf\u00c3\u00a9 "
     assert torch.equal(encoder.encode(dirty), encoder.encode("doors & windows of a café"))
+
+
+@given(st.text(alphabet=st.one_of(st.characters(codec="utf-8"), st.sampled_from(" \t\n&;<amp#39"))))
+def test_cleaning_is_that_of_diffusers_pipeline(text):
+    from diffusers.pipelines.wan.pipeline_wan import prompt_clean
+
+    assert cleaned(text) == prompt_clean(text)
 
 
 def _umt5_wan(model: UMT5EncoderModel) -> dict[str, Tensor]:

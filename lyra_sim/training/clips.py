@@ -1,0 +1,201 @@
+"""Posed clips that the video generator is trained on: frames, depth and cameras of one place.
+
+A dataset is anything that follows `Clips`. Here: RGB-D walks in this project's folder format, and walks through
+procedural places.
+"""
+
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+from jaxtyping import Float32, Float64, UInt8
+
+from lyra_sim.config.capture import CaptureConfig
+from lyra_sim.core.errors import InputError
+from lyra_sim.core.record import record
+from lyra_sim.core.records import Capture, Intrinsics
+from lyra_sim.geometry.camera import invert, scaled
+from lyra_sim.memory.warp import integer_matrix
+from lyra_sim.procedural.cameras import pinhole, walk_cameras
+from lyra_sim.procedural.flat import make_flat
+from lyra_sim.procedural.render import render
+from lyra_sim.procedural.street import make_street
+from lyra_sim.sources.discover import Source, discover
+from lyra_sim.sources.names import printable
+from lyra_sim.sources.walk import read_walk
+
+CAPTIONS = "captions.json"
+"""Beside a walk's poses: {"<first frame>": text, ...}, as Lyra 2.0 writes them."""
+_KEPT = 2
+
+
+@record
+class Clip:
+    """Consecutive frames of one place.
+
+    Matrices are those of `memory.warp`: world to camera, and pinhole matrices for integer pixel centres.
+    """
+
+    name: str
+    frames: UInt8[np.ndarray, "T H W 3"]
+    depth_m: Float32[np.ndarray, "T H W"]
+    """z-depth; 0 where it is not known."""
+    w2c: Float64[np.ndarray, "T 4 4"]
+    K: Float64[np.ndarray, "T 3 3"]
+    captions: Mapping[int, str]
+    """What is seen from a frame on until the next entry; without any, the empty text."""
+
+    def caption(self, frame: int) -> str:
+        """The text for new frames that begin with `frame`: that of the largest key not above it."""
+        below = [first for first in self.captions if first <= frame]
+        return self.captions[max(below)] if below else ""
+
+    def taken(self, index: np.ndarray) -> "Clip":
+        """The frames of the given indices as a clip of their own."""
+        texts = [self.caption(frame) for frame in index.tolist()]
+        captions = {i: text for i, text in enumerate(texts) if i == 0 or text != texts[i - 1]}
+        arrays = {name: getattr(self, name)[index] for name in ("frames", "depth_m", "w2c", "K")}
+        return replace(self, **arrays, captions=captions)
+
+
+class Clips(Protocol):
+    """A dataset of posed clips, all of the same size."""
+
+    @property
+    def frames(self) -> int:
+        """Of every clip."""
+        ...
+
+    def __len__(self) -> int:
+        """How many places there are."""
+        ...
+
+    def clip(self, index: int, rng: np.random.Generator) -> Clip:
+        """A clip of place `index`, drawn from `rng`."""
+        ...
+
+
+def window(length: int, frames: int, stride: int, rng: np.random.Generator) -> np.ndarray:
+    """Indices of `frames` of `length` frames, `stride` apart, from a random start; too short a clip is played to its
+    end, then backwards, and so on."""
+    span = (frames - 1) * stride + 1
+    start = int(rng.integers(max(length - span, 0) + 1))
+    index = start + stride * np.arange(frames)
+    if length == 1:
+        return np.zeros_like(index)
+    turn = 2 * (length - 1)
+    index %= turn
+    return np.where(index < length, index, turn - index)
+
+
+def fitted(capture: Capture, size: tuple[int, int]) -> Clip:
+    """A posed RGB-D capture at `size` (height, width): scaled until it covers that, and cut to its middle.
+
+    Colour is averaged over areas, depth takes the nearest pixel.
+    """
+    assert capture.depth_m is not None and capture.depth_valid is not None and capture.cam_to_world is not None
+    camera = capture.intrinsics
+    by = max(size[0] / camera.height, size[1] / camera.width)
+    height, width = max(round(camera.height * by), size[0]), max(round(camera.width * by), size[1])
+    top, left = (height - size[0]) // 2, (width - size[1]) // 2
+    cut = np.s_[top : top + size[0], left : left + size[1]]
+    how = cv2.INTER_AREA if by < 1 else cv2.INTER_LINEAR
+    depth = np.where(capture.depth_valid, capture.depth_m, np.float32(0))
+    frames = [cv2.resize(image, (width, height), interpolation=how)[cut] for image in capture.images]
+    depths = [cv2.resize(d, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)[cut] for d in depth]
+    seen = scaled(camera, width, height)
+    kept = Intrinsics(fx=seen.fx, fy=seen.fy, cx=seen.cx - left, cy=seen.cy - top, width=size[1], height=size[0])
+    return Clip(
+        name=capture.name,
+        frames=np.stack(frames),
+        depth_m=np.stack(depths),
+        w2c=invert(capture.cam_to_world),
+        K=np.repeat(integer_matrix(kept)[None], len(frames), 0),
+        captions={},
+    )
+
+
+class WalkClips:
+    """RGB-D walks (README, "Inputs") as training clips. The last few walks stay in memory, scaled.
+
+    Args:
+        folders: walks, or folders of walks.
+        frames: of a clip.
+        size: height and width, pixels, multiples of 16.
+        stride: every n-th frame of a walk is used.
+
+    Raises:
+        InputError: no walk is there; one cannot be read, when its clip is asked for.
+    """
+
+    def __init__(self, folders: Sequence[Path], *, frames: int, size: tuple[int, int], stride: int = 1) -> None:
+        self.sources = discover(folders, "rgbd").sources
+        if not self.sources:
+            where = ", ".join(printable(folder) for folder in folders)
+            raise InputError(where, expected="RGB-D walks", got="none", todo="See the README's section on inputs.")
+        self.frames, self.size, self.stride = frames, size, stride
+        self._whole = functools.lru_cache(_KEPT)(self._read)
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def clip(self, index: int, rng: np.random.Generator) -> Clip:
+        """See `Clips.clip`."""
+        whole = self._whole(self.sources[index])
+        return whole.taken(window(len(whole.frames), self.frames, self.stride, rng))
+
+    def texts(self) -> list[str]:
+        """All captions, each once."""
+        return sorted({text for source in self.sources for text in _captions(source.path / CAPTIONS).values()})
+
+    def _read(self, source: Source) -> Clip:
+        capture = read_walk(source, CaptureConfig(rgbd_max_frames=5000, rgbd_max_side_px=max(128, *self.size)))
+        return replace(fitted(capture, self.size), captions=_captions(source.path / CAPTIONS))
+
+
+def _captions(path: Path) -> dict[int, str]:
+    if not path.is_file():
+        return {}
+    try:
+        read = json.loads(path.read_text())
+        captions = {int(first): text for first, text in read.items()}
+        if not all(isinstance(text, str) for text in captions.values()):
+            raise ValueError("a caption that is no text")
+    except (ValueError, AttributeError, OSError) as error:
+        raise InputError(
+            printable(path),
+            expected='{"0": "text", "80": "text"}, numbers of frames with what is seen from there on',
+            got=str(error)[:120],
+            todo="Correct it, or remove it: frames without a caption are trained with the empty text.",
+        ) from error
+    return captions
+
+
+class ProceduralClips:
+    """Walks through procedural flats and streets with exact depth; rendered when asked for."""
+
+    def __init__(self, places: int, *, frames: int, size: tuple[int, int], seed: int = 0, hfov_deg: float = 78) -> None:
+        self.places, self.frames, self.size, self.seed, self.hfov_deg = places, frames, size, seed, hfov_deg
+
+    def __len__(self) -> int:
+        return self.places
+
+    def clip(self, index: int, rng: np.random.Generator) -> Clip:
+        """See `Clips.clip`. The walk is drawn from `rng`, the place from the seed and the index."""
+        scene = (make_street if index % 2 else make_flat)(self.seed + index)
+        camera = pinhole(self.size[1], self.size[0], self.hfov_deg)
+        cameras = walk_cameras(scene, int(rng.integers(2**31)), self.frames)
+        views = [render(scene, pose, camera, antialias=False) for pose in cameras]
+        return Clip(
+            name=f"{scene.kind}-{scene.seed}",
+            frames=np.stack([view.image for view in views]),
+            depth_m=np.stack([view.depth_m for view in views]),
+            w2c=invert(cameras),
+            K=np.repeat(integer_matrix(camera)[None], self.frames, 0),
+            captions={0: f"a walk through a {scene.kind}"},
+        )

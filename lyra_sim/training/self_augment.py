@@ -1,0 +1,80 @@
+"""Histories as the model itself makes them: a segment is predicted in one step, decoded, and trained on as the past.
+
+A generator that has only seen clean pasts drifts when it is fed its own frames. Method: self-augmentation of Lyra 2.0
+(nv-tlabs/lyra, models/lyra2_model.py) as described publicly.
+
+Shapes: B batch, C channels, T latents or frames, H W rows and columns.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lyra_sim.training.flow import FlowTable, noised
+from lyra_sim.worldgen.lyra2.sampling import Velocity, denoised
+from lyra_sim.worldgen.lyra2.vae import VaeStream
+
+MOST_NOISE = 500
+"""Predictions start at most at this time (of 1000)."""
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """From where a one-step prediction starts, (B,) each."""
+
+    timestep: Tensor
+    """0..`MOST_NOISE`, of an entry of the table."""
+    sigma: Tensor
+    net_timestep: Tensor
+    """The whole number that the network is given."""
+
+
+def lowered(table: FlowTable, entry_B: Tensor, most_noise: float = MOST_NOISE) -> Lowered:
+    """The times of drawn entries, scaled down from 0..1000 to 0..`most_noise`."""
+    wanted = torch.floor(table.timesteps[entry_B] * (most_noise / 1000)).clamp(min=1)
+    near = table.nearest(wanted)
+    sigma = table.sigmas[near]
+    return Lowered(table.timesteps[near], sigma, torch.floor(1000 * sigma))
+
+
+@torch.no_grad()
+def predict_once(
+    velocity: Velocity, history_BCTHW: Tensor, clean_BCTHW: Tensor, eps_BCTHW: Tensor, start: Lowered
+) -> Tensor:
+    """What the model makes of new latents that were noised to `start`, in one step, float32.
+
+    Args:
+        history_BCTHW: packed history, clean.
+        clean_BCTHW, eps_BCTHW: true new latents and the noise put on them.
+    """
+    x = noised(clean_BCTHW.float(), eps_BCTHW.float(), start.sigma)
+    v = velocity(torch.cat([history_BCTHW.float(), x], 2), start.net_timestep.to(x))
+    return denoised(x, start.sigma.to(x).reshape(-1, 1, 1, 1, 1), v)
+
+
+@torch.no_grad()
+def decode_window(stream: VaeStream, past_CTHW: Tensor, prediction_CTHW: Tensor, repeats: int) -> np.ndarray:
+    """Frames (T, H, W, 3) uint8 of a time line with the prediction at its end, from frame 0 on.
+
+    All of the window is decoded and takes the place of the clip's frames: the past looks as it does when it has been
+    generated, once through the autoencoder.
+
+    Args:
+        stream: at the beginning of a clip.
+        past_CTHW: latents of the time line so far, which begins with `repeats` times frame 0 (`Packing.repeats`).
+    """
+    past = to_pixels(stream.decode(past_CTHW)[repeats - 1 :])
+    return np.concatenate([past, to_pixels(stream.decode(prediction_CTHW.to(past_CTHW)))])
+
+
+def to_pixels(frames_TCHW: Tensor) -> np.ndarray:
+    """(T, H, W, 3) uint8 of values in [-1, 1]."""
+    scaled = (frames_TCHW.float().clamp(-1, 1) + 1) * 127.5
+    return scaled.round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+
+
+def to_values(frames_THWC: np.ndarray) -> Tensor:
+    """(T, 3, H, W) float32 in [-1, 1] of uint8 pixels."""
+    return torch.tensor(frames_THWC).permute(0, 3, 1, 2).float() / 127.5 - 1
