@@ -30,6 +30,9 @@ NOISE_FLOOR = 0.003
 """Error of predicted camera centres that is assumed at least, as a share of the median depth. A fit to few centres may
 leave no residual and still be wrong; networks place cameras no better than to some thousandths of the depth."""
 
+_MEDIAN_LENGTH = 1.538
+"""Median length of a vector whose three components have one sigma each."""
+
 
 @dataclass(frozen=True)
 class CentreFit:
@@ -39,7 +42,7 @@ class CentreFit:
     inliers: Int[np.ndarray, "M"]
     """Views that the fit was made with, in their order."""
     offsets_added: bool
-    """The centres determined no rotation; offsets that mean nothing were added to both sets."""
+    """The centres determined no rotation (one spot, one line); millionths of a unit were added to both sets."""
 
 
 @dataclass(frozen=True)
@@ -117,8 +120,10 @@ def judge(fit: CentreFit | None, given: np.ndarray, predicted: np.ndarray, depth
 
     The scale is the ratio of two spreads, so one sigma of its logarithm is the noise of a predicted centre over the
     spread of the given ones as the fit scales it: noise / (scale * sqrt(sum of squared distances from their mean)). The
-    noise is what the fit leaves over (7 degrees of freedom taken off), at least `NOISE_FLOOR` of the depth. Above
-    `MAX_SIGMA` the fit is refused; so is every fit that needed offsets.
+    noise is what the fit leaves over in its own views (7 degrees of freedom taken off), at least what the median over
+    all views says (few views may agree by chance), at least `NOISE_FLOOR` of the depth. Above
+    `MAX_SIGMA` the fit is refused; so are cameras in one spot. Cameras on a straight line need offsets for their
+    rotation, but their scale is as sure as that of others.
 
     Args:
         given: (V, 4, 4) w2c as the loop knows them, before `separate_centres`.
@@ -128,14 +133,14 @@ def judge(fit: CentreFit | None, given: np.ndarray, predicted: np.ndarray, depth
     if fit is None:
         return Verdict(False, math.inf, f"{len(given)} camera(s) determine no scale")
     spots = centres(np.asarray(given, np.float64))
-    if fit.offsets_added or spots.var(0).sum() < _COINCIDENT:
-        return Verdict(False, math.inf, "the cameras stand in one spot or on one line without extent")
-    source, target = spots[fit.inliers], centres(np.asarray(predicted, np.float64))[fit.inliers]
-    left = np.square(fit.sim3.apply(source) - target).sum()
+    if spots.var(0).sum() < _COINCIDENT:
+        return Verdict(False, math.inf, "the cameras stand in one spot")
+    error = np.linalg.norm(fit.sim3.apply(spots) - centres(np.asarray(predicted, np.float64)), axis=1)
+    source, left = spots[fit.inliers], np.square(error[fit.inliers]).sum()
     freedom = max(3 * len(source) - 7, 1)
     known = depth[np.isfinite(depth) & (depth > 0)]
     floor = NOISE_FLOOR * float(np.median(known)) if known.size else math.inf
-    noise = max(math.sqrt(left / freedom), floor)
+    noise = max(math.sqrt(left / freedom), float(np.median(error)) / _MEDIAN_LENGTH, floor)
     reach = fit.sim3.scale * math.sqrt(np.square(source - source.mean(0)).sum())
     sigma = noise / reach if reach > 0 else math.inf
     if sigma <= MAX_SIGMA:

@@ -1,8 +1,10 @@
 """Chooses the observe backend that a configuration names."""
 
+import functools
 from collections.abc import Callable
 from functools import partial
 
+from lyra_sim.config.depth_network import LearnedDepth
 from lyra_sim.config.observe import DepthConfig, GroundConfig, SensorConfig
 from lyra_sim.core.records import Capture, PosedFrames
 
@@ -11,7 +13,7 @@ def build(config: DepthConfig) -> Callable[[Capture], PosedFrames]:
     """The function that observes a capture with this backend.
 
     The function raises SceneError where no honest metric frame can be found, InputError where the capture lacks what
-    the backend needs.
+    the backend needs, and ResourceError where a network's weights or package are missing.
     """
     match config:
         case SensorConfig():
@@ -22,3 +24,9 @@ def build(config: DepthConfig) -> Callable[[Capture], PosedFrames]:
             from lyra_sim.depth.ground import observe_photo
 
             return partial(observe_photo, config=config)
+        case LearnedDepth():
+            from lyra_sim.depth.networks.build import build_network
+            from lyra_sim.depth.photo_network import observe_with_network
+
+            network_for = functools.cache(partial(build_network, config, setting="observe.photo"))
+            return partial(observe_with_network, config=config, network_for=network_for)

@@ -11,7 +11,7 @@ from lyra_sim.core.records import Intrinsics
 from lyra_sim.depth.height_net import HeightGuess, guess_height
 from lyra_sim.depth.levelled import level_view
 
-_GIVEN_SIGMA = 0.03
+GIVEN_SIGMA = 0.03
 """A stated camera height is a tape measure's or a mast's, not a survey's."""
 _LOG_GRID = np.linspace(math.log(0.2), math.log(3.0), 1084)
 """Steps of 0.25 %."""
@@ -42,7 +42,7 @@ def find_height(
 ) -> CameraHeight:
     """The height of the camera of one photo ((H, W, 3) uint8 sRGB, (H, W) bool), gravity known in camera axes."""
     if given_m is not None:
-        return CameraHeight(given_m, _GIVEN_SIGMA, "camera_height_given")
+        return CameraHeight(given_m, GIVEN_SIGMA, "camera_height_given")
     if not config.height_from_sizes:
         return CameraHeight(config.height_prior_m, config.height_prior_sigma, "camera_height_prior")
     guess = guess_height(*level_view(image, valid, camera, down_cam))

@@ -17,12 +17,10 @@ from lyra_sim.depth.floor_cues import edge_kinds, patch_cues
 from lyra_sim.depth.floor_patches import Patches, cut_patches
 from lyra_sim.depth.frame import place_origin
 from lyra_sim.depth.layout import Layout, cut_behind, make_cylinder, stand_up
-from lyra_sim.depth.lines import GravityVote, detect_segments, heading_axes, normalised, vote_gravity
-from lyra_sim.depth.photo_sky import find_sky
-from lyra_sim.geometry.camera import pixel_rays, scaled
+from lyra_sim.depth.lines import GravityVote, heading_axes, normalised
+from lyra_sim.depth.photo_view import view_photo
+from lyra_sim.geometry.camera import pixel_rays
 
-WORK_SIDE_PX = 320
-"""Longer side at which floor and sky are decided; edges finer than this are noise of lenses and codecs."""
 _CEILING_M = 2.5
 _MIN_CORE_INDOOR, _MIN_CORE_OUTDOOR = 0.025, 0.012
 _MIN_PLAUSIBLE = 3.5
@@ -71,30 +69,19 @@ def observe_photo(capture: Capture, config: GroundConfig) -> PosedFrames:
 
 def look(image: np.ndarray, image_valid: np.ndarray, camera: Intrinsics) -> Sight:
     """Gravity, sky and floor region of one photo ((H, W, 3) uint8 sRGB, (H, W) bool)."""
-    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    segments = detect_segments(gray, min_length_px=0.025 * max(gray.shape))
-    gravity = vote_gravity(segments, camera)
-    factor = min(1.0, WORK_SIDE_PX / max(gray.shape))
-    width, height = max(round(camera.width * factor), 16), max(round(camera.height * factor), 16)
-    small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-    valid = cv2.resize(image_valid.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST).astype(bool)
-    work = scaled(camera, width, height)
-    lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-    rays = pixel_rays(work)
-    elevation = -(rays @ gravity.down_cam) / np.linalg.norm(rays, axis=-1)
-    sky = find_sky(small, lab, elevation, valid)
-    lines, upright = _draw_lines(segments, camera, work, gravity.down_cam)
+    view = view_photo(image, image_valid, camera)
+    gravity, work, lab, rays, elevation = view.gravity, view.camera, view.lab, view.rays, view.elevation
+    lines, upright = _draw_lines(view.segments, camera, work, gravity.down_cam)
     patches = cut_patches(lab, elevation < -0.03, upright, lines, spacing_px=9)
-    outdoor = bool(sky.mean() > 0.02)
-    growth = grow(patches, outdoor=outdoor)
+    growth = grow(patches, outdoor=view.outdoor)
     ahead, left = heading_axes(gravity.down_cam)
     c, s = math.cos(gravity.yaw_rad), math.sin(gravity.yaw_rad)
     kinds = edge_kinds(lab, rays, gravity.down_cam, np.stack([c * ahead + s * left, c * left - s * ahead]))
     cues = patch_cues(patches, lab, kinds, elevation, growth.core, growth.cost, growth.rival)
-    region = decide(patches, growth, cues, valid & ~sky & (elevation < -0.02))
+    region = decide(patches, growth, cues, view.valid & ~view.sky & (elevation < -0.02))
     front = cut_behind(make_cylinder(work, gravity.down_cam), region.mask, region.core, gap_px=_GAP_PX)
     region = dataclasses.replace(region, mask=front)
-    return Sight(gravity=gravity, camera=work, sky=sky, region=region, patches=patches)
+    return Sight(gravity=gravity, camera=work, sky=view.sky, region=region, patches=patches)
 
 
 def _draw_lines(

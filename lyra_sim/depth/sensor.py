@@ -4,12 +4,12 @@ import dataclasses
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float, Float32, Float64
 from numba import njit
 
 from lyra_sim.config.observe import SensorConfig
 from lyra_sim.core.errors import InputError, SceneError
-from lyra_sim.core.records import Capture, Frames, Label, PixelOrigin, PosedFrames, WorldFrame
+from lyra_sim.core.records import Capture, Frames, Intrinsics, Label, PixelOrigin, PosedFrames, WorldFrame
 from lyra_sim.depth.frame import place_origin
 from lyra_sim.depth.gravity import Ground, find_ground
 from lyra_sim.geometry.camera import pixel_rays, transform
@@ -51,8 +51,8 @@ def observe_sensor(capture: Capture, config: SensorConfig) -> PosedFrames:
             todo="Check depth_scale in camera.json, and raise observe.rgbd.max_depth_m for far scenes.",
         )
     depth = np.where(valid, capture.depth_m, np.float32(0))
-    points, normals = _sample(depth, valid, capture)
     poses = capture.cam_to_world
+    points, normals = sample_surface(depth, valid, poses, capture.intrinsics, capture.name)
     ground = find_ground(points, normals, poses[:, :3, 3], -poses[:, :3, 1].mean(0))
     T_world_source = place_origin(points, ground.up, ground.floor_height_m, poses[0])
     origin = np.where(valid | capture.image_valid, PixelOrigin.MEASURED, PixelOrigin.NONE).astype(np.uint8)
@@ -127,21 +127,30 @@ def _bend(inverse, v, u, dv, du):
     return w
 
 
-def _sample(depth: np.ndarray, valid: np.ndarray, capture: Capture) -> tuple[np.ndarray, np.ndarray]:
-    """Points and camera-facing normals of an even grid of pixels of all frames, in the source frame."""
-    assert capture.cam_to_world is not None
+def sample_surface(
+    depth_m: Float32[np.ndarray, "T H W"],
+    valid: Bool[np.ndarray, "T H W"],
+    poses: Float64[np.ndarray, "T 4 4"],
+    camera: Intrinsics,
+    name: str,
+) -> tuple[Float[np.ndarray, "N 3"], Float[np.ndarray, "N 3"]]:
+    """Points and camera-facing normals of an even grid of pixels of all frames, in the frame that `poses` lead to.
+
+    Raises:
+        SceneError: hardly a pixel has a normal. `name` is the capture's, for the message.
+    """
     stride = max(1, int(np.ceil(np.sqrt(valid.size / _SAMPLES))))
-    rays = pixel_rays(capture.intrinsics)[::stride, ::stride]
+    rays = pixel_rays(camera)[::stride, ::stride]
     points, normals = [], []
-    for i, T_source_cam in enumerate(capture.cam_to_world):
-        direction = pixel_normals(depth[i], valid[i], capture.intrinsics, stride=stride)[::stride, ::stride]
+    for i, T_source_cam in enumerate(poses):
+        direction = pixel_normals(depth_m[i], valid[i], camera, stride=stride)[::stride, ::stride]
         chosen = valid[i, ::stride, ::stride] & (direction != 0).any(-1)
-        points.append(transform(T_source_cam, rays[chosen] * depth[i, ::stride, ::stride][chosen][:, None]))
+        points.append(transform(T_source_cam, rays[chosen] * depth_m[i, ::stride, ::stride][chosen][:, None]))
         normals.append(direction[chosen] @ T_source_cam[:3, :3].T)
     found, facing = np.concatenate(points), np.concatenate(normals)
     if len(found) < 100:
         raise SceneError(
-            capture.name,
+            name,
             expected="smooth surfaces in the depth images",
             got=f"{len(found)} pixels of them",
             todo="Check the depth images and depth_scale.",

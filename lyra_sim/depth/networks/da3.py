@@ -53,7 +53,8 @@ class DepthAnything3:
             list(images), *given, self._side, "upper_bound_resize", num_workers=1
         )
         batch = [None if x is None else x.to(self._device)[None].float() for x in (pixels, *cameras)]
-        made = self._net.output_processor(self._net.forward(batch[0], extrinsics=batch[1], intrinsics=batch[2]))
+        raw = self._net.forward(batch[0], extrinsics=batch[1], intrinsics=batch[2], export_feat_layers=[])
+        made = self._net.output_processor(raw)
         depth, (height, width) = np.asarray(made.depth, np.float32), images.shape[1:3]
         if self._by_focal:
             depth = depth * self._focal_factor(K, width, depth.shape[2])

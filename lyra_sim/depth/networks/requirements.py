@@ -1,0 +1,52 @@
+"""What a depth network needs of a machine: packages, weights and their licence, the device. Loads no network."""
+
+import importlib.util
+
+from lyra_sim.config.depth_network import Da3Config, DepthAnythingConfig, LearnedDepth
+from lyra_sim.core.errors import ResourceError
+from lyra_sim.depth.networks.weights import licence_of, locate
+
+_PACKAGES = {"depth_anything": ("torch", "transformers", "safetensors"), "da3": ("torch",), "tiny_depth": ("torch",)}
+
+
+def requirements(config: LearnedDepth, setting: str) -> list[tuple[str, bool, str]]:
+    """(what, met, why and how to get it), one for each line of `lyra-sim check`.
+
+    Args:
+        setting: where the user configured it.
+    """
+    backend = str(getattr(config, "backend", ""))
+    rows = [(f"package {name}", _there(name), "pip install 'lyra-sim[networks]'") for name in _PACKAGES[backend]]
+    if isinstance(config, Da3Config):
+        how = "pip install --no-deps depth-anything-3, and what it imports"
+        rows.append(("package depth_anything_3", _there("depth_anything_3"), how))
+        rows.append(_weights(config.weights, ("config.json", "model.safetensors"), setting))
+    if isinstance(config, DepthAnythingConfig):
+        scenes = ("indoor", "outdoor") if config.scene == "auto" else (config.scene,)
+        files = ("config.json", "model.safetensors", "preprocessor_config.json")
+        rows += [_weights(config.weights(scene), files, f"{setting}.{scene}") for scene in scenes]
+    if all(ok for what, ok, _ in rows if what.startswith("package torch")):
+        rows.append(_device(config.device, setting))
+    return rows
+
+
+def _there(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+def _weights(weights: str, files: tuple[str, ...], setting: str) -> tuple[str, bool, str]:
+    what = f"weights {weights}, licence {licence_of(weights).name}"
+    try:
+        locate(weights, files, setting=setting)
+    except ResourceError as error:
+        return what, False, f"{error.got}; {error.todo}"
+    except ImportError:
+        return what, False, "pip install 'lyra-sim[networks]' first"
+    return what, True, setting
+
+
+def _device(device: str, setting: str) -> tuple[str, bool, str]:
+    import torch
+
+    known = not device.startswith("cuda") or torch.cuda.is_available()
+    return f"device {device}", known, f"{setting}.device" if known else f"torch finds no GPU; or {setting}.device=cpu"
