@@ -1,4 +1,4 @@
-"""Speed and memory of the video transformer: one forward pass, every memory mode, whole segments.
+"""Speed and memory of the video generator: one forward pass, whole segments by part, every memory mode.
 
     python benchmarks/gpu/dit.py [--out FILE.json]          full size (17 B random bf16 weights, 480x832): an 80 GB GPU
     python benchmarks/gpu/dit.py --tiny                      the same path at tiny size on a CPU
@@ -18,16 +18,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from _segment import measure_segments
 from torch.utils.flop_counter import FlopCounterMode
 
 from lyra_sim.memory.packing import RELEASED, Packing
+from lyra_sim.worldgen.lyra2.checkpoint import empty_transformer, kept_dtype
 from lyra_sim.worldgen.lyra2.transformer import LyraTransformer3DModel
 
 TINY = {
     "dim": 96, "ffn_dim": 192, "num_heads": 4, "num_layers": 3, "freq_dim": 32, "text_dim": 64,
     "buffer_mlp_squeeze_dim": 16,
 }  # fmt: skip
-BARS = {"forward_s": 4.5, "share_of_matrix_peak": 0.6, "offload_fp8_peak_gib": 24.0, "offload_fp8_error": 0.03}
+BARS = {
+    "forward_s": 4.5, "share_of_matrix_peak": 0.6, "steps_4_beside_forwards_s": 14.0, "offload_fp8_peak_gib": 24.0,
+    "offload_fp8_error": 0.03,
+}  # fmt: skip
 GIB = 2**30
 
 
@@ -65,17 +70,17 @@ def matrix_tflops(device: torch.device, side: int) -> float:
 
 
 def random_network(sizes: dict[str, Any], device: torch.device) -> LyraTransformer3DModel:
-    """On the meta device first, then filled in bf16 where it shall live."""
-    with torch.device("meta"):
-        net = LyraTransformer3DModel(**sizes).to(torch.bfloat16)
-    net.to_empty(device=device)
+    """Filled where it shall live, in the types that a loaded checkpoint has."""
+    net = empty_transformer(sizes)
+    state = {}
     for name, parameter in net.named_parameters():
-        if name.endswith("bias"):
-            torch.nn.init.zeros_(parameter)
-        elif parameter.ndim == 1:
-            torch.nn.init.ones_(parameter)
+        made = torch.empty(parameter.shape, device=device, dtype=kept_dtype(name, torch.bfloat16))
+        if made.ndim == 1:
+            made.fill_(0.0 if name.endswith("bias") else 1.0)
         else:
-            torch.nn.init.normal_(parameter, std=0.7 * parameter.shape[-1] ** -0.5)
+            made.normal_(std=0.7 * made.shape[-1] ** -0.5)
+        state[name] = made
+    net.load_state_dict(state, assign=True)
     return net.eval().requires_grad_(requires_grad=False)
 
 
@@ -96,8 +101,7 @@ def random_inputs(net: LyraTransformer3DModel, size: tuple[int, int], device: to
 
 def count_flops(sizes: dict[str, Any], size: tuple[int, int]) -> float:
     """Of one forward pass."""
-    with torch.device("meta"):
-        net = LyraTransformer3DModel(**sizes).to(torch.bfloat16)
+    net = empty_transformer(sizes).to(torch.bfloat16)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         net(*random_inputs(net, size, "meta"))
     return float(counter.get_total_flops())
@@ -115,10 +119,12 @@ def measure_network(sizes: dict[str, Any], size: tuple[int, int], device: torch.
     figures["forward_s"] = timed(lambda: net(*given), device, 3)
     figures["tflops"] = figures["flops"] / figures["forward_s"] / 1e12
     figures["share_of_matrix_peak"] = figures["tflops"] / figures["matrix_tflops"]
-    state = {name: value.to("cpu") for name, value in net.state_dict().items()}
+    state = {name: value.to("cpu", copy=True) for name, value in net.state_dict().items()}
+    figures |= measure_segments(net.float() if tiny else net, size, device, tiny)
+    figures["steps_4_beside_forwards_s"] = figures["steps_4_s"] - 4 * figures["forward_s"]
     del net
     for name, cast in (("offload", False), ("offload_fp8", True)):
-        lean = LyraTransformer3DModel.from_config(sizes) if tiny else _empty(sizes)
+        lean = empty_transformer(sizes)
         lean.load_state_dict(state, assign=True)
         lean.eval().requires_grad_(requires_grad=False)
         if cast:
@@ -132,11 +138,6 @@ def measure_network(sizes: dict[str, Any], size: tuple[int, int], device: torch.
         figures[f"{name}_error"] = float(off)
         del lean
     return figures
-
-
-def _empty(sizes: dict[str, Any]) -> LyraTransformer3DModel:
-    with torch.device("meta"):
-        return LyraTransformer3DModel(**sizes)
 
 
 def main() -> int:
