@@ -49,7 +49,11 @@ def check_machine(config: WorldConfig) -> int:
     for what, ok, why in rows:
         print(f"{'ok     ' if ok else 'MISSING'}  {what}  ({why})")
     backends = f"{config.observe.photo.backend}, {generator.backend}, {config.reconstruct.backend}"
-    needs = "" if isinstance(generator, Lyra2Config) or isinstance(config.observe.photo, LearnedDepth) else "; no weights, no GPU needed"
+    needs = (
+        ""
+        if isinstance(generator, Lyra2Config) or isinstance(config.observe.photo, LearnedDepth)
+        else "; no weights, no GPU needed"
+    )
     print(f"python {sys.version.split()[0]}, {os.cpu_count()} cores; backends: {backends}{needs}")
     missing = [what for what, ok, _ in rows if not ok]
     if missing:

@@ -1,8 +1,8 @@
 """Depth of frames that were just generated: every 8th of them at once, with their known cameras, at the world's scale.
 
-Source: nv-tlabs/lyra, inference/lyra2_ar_inference.py (`_update_depth_cache`), as described publicly. Other than there a
-scale that the cameras do not determine is refused (`depth.align.judge`): then the scale of the last window that had one
-is kept, or the network's metres as they are; a network without metres stops with the reason.
+Source: nv-tlabs/lyra, inference/lyra2_ar_inference.py (`_update_depth_cache`), as described publicly. Other than there
+a scale that the cameras do not determine is refused (`depth.align.judge`): then the scale of the last window that had
+one is kept, or the network's metres as they are; a network without metres stops with the reason.
 """
 
 from collections.abc import Sequence

@@ -1,5 +1,5 @@
-"""One photo to metric depth by a network: gravity from lines, then from the floor of the predicted depth; sky, edges and
-what is far have no depth."""
+"""One photo to metric depth by a network: gravity from lines, then from the floor of the predicted depth; sky, edges
+and what is far have no depth."""
 
 import dataclasses
 import math
@@ -23,7 +23,7 @@ from lyra_sim.geometry.slopes import pixel_normals
 
 _MIN_VALID_SHARE = 0.05
 _DISAGREE_RAD = math.radians(15.0)
-"""Floor of the predicted depth against the lines: beyond this, and beyond three sigmas of the lines, it is distorted."""
+"""Floor of the predicted depth against the lines: beyond this and beyond three sigmas of theirs it is distorted."""
 _CLEAR_LINES = 8.0
 """Support of a gravity vote from which lines may contradict the depth."""
 _LEVEL, _FLOOR_M, _FLOOR_SHARE = math.cos(math.radians(35.0)), 0.04, 0.015

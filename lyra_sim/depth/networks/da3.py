@@ -56,9 +56,9 @@ class DepthAnything3:
         raw = self._net.forward(batch[0], extrinsics=batch[1], intrinsics=batch[2], export_feat_layers=[])
         made = self._net.output_processor(raw)
         depth, (height, width) = np.asarray(made.depth, np.float32), images.shape[1:3]
+        valid = np.isfinite(depth) & (depth > 0) & (depth < _NO_DEPTH)
         if self._by_focal:
             depth = depth * self._focal_factor(K, width, depth.shape[2])
-        valid = np.isfinite(depth) & (depth > 0) & (depth < _NO_DEPTH)
         if made.sky is not None:
             valid &= ~np.asarray(made.sky, bool).reshape(valid.shape)
         shown = _resized(valid.astype(np.float32), height, width) > 0.99  # no part of it from what is not valid

@@ -9,11 +9,12 @@ from lyra_sim.core.licence import Licence
 
 _NC = "CC-BY-NC-4.0"
 _DA2 = "Depth-Anything-V2-Metric-{}-{}-hf"
+_DA3_NC = ("DA3-LARGE", "DA3-GIANT", "DA3NESTED-GIANT-LARGE")
 LICENCES = {
     **{_DA2.format(scene, "Small"): "Apache-2.0" for scene in ("Indoor", "Outdoor")},
     **{_DA2.format(scene, size): _NC for scene in ("Indoor", "Outdoor") for size in ("Base", "Large")},
     **dict.fromkeys(("DA3-SMALL", "DA3-BASE", "DA3METRIC-LARGE", "DA3MONO-LARGE"), "Apache-2.0"),
-    **{f"{name}{version}": _NC for name in ("DA3-LARGE", "DA3-GIANT", "DA3NESTED-GIANT-LARGE") for version in ("", "-1.1")},
+    **{name + version: _NC for name in _DA3_NC for version in ("", "-1.1")},
 }  # fmt: skip
 """Released checkpoint -> licence, as the READMEs of DepthAnything/Depth-Anything-V2 and ByteDance-Seed/Depth-Anything-3
 state them by size. Model cards of fine-tuned checkpoints contradict each other; the stricter statement counts."""
