@@ -11,7 +11,7 @@ from typing import Any
 from lyra_sim.config.world import WorldConfig
 from lyra_sim.core.errors import ConfigError
 from lyra_sim.sources.digests import Digests
-from lyra_sim.sources.discover import discover, world_name
+from lyra_sim.sources.discover import Source, discover, world_name
 from pipelines.engine import Engine, Outcome
 from pipelines.graph import stages_for
 from pipelines.inputs import plain_source
@@ -59,14 +59,7 @@ def run(paths: list[Path], out: Path, config: WorldConfig, options: RunOptions) 
                 todo="Check the path; `lyra-sim example DIR` writes some inputs.",
             )
         plain_config, weights = config.model_dump(mode="json"), weights_of(config)
-        worlds = [
-            WorldRun(
-                name=world_name(source),
-                source=plain_source(source),
-                sources=[str(path) for path in (source.path, *source.also)],
-            )
-            for source in found.sources
-        ]
+        worlds = [_world_of(source) for source in found.sources]
         workers = options.workers or os.cpu_count() or 1
         reports: dict[str, dict[str, Any]] = {}
         with Progress(worlds, workers) as progress:
@@ -99,6 +92,11 @@ def run(paths: list[Path], out: Path, config: WorldConfig, options: RunOptions) 
         return _finish(out, scheduler, summary)
     finally:
         os.close(lock)
+
+
+def _world_of(source: Source) -> WorldRun:
+    sources = [str(path) for path in (source.path, *source.also)]
+    return WorldRun(name=world_name(source), source=plain_source(source), sources=sources)
 
 
 def _engine(options: RunOptions, workers: int) -> Engine:
