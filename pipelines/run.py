@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from lyra_sim.config.lyra2 import Lyra2Config
 from lyra_sim.config.world import WorldConfig
 from lyra_sim.core.errors import ConfigError
 from lyra_sim.sources.digests import Digests
@@ -32,7 +33,7 @@ class RunOptions:
     engine: str = "local"
     ray_address: str = "local"
     workers: int = 0
-    """0: one per CPU core."""
+    """0: one per CPU core, or one where the generator is on a GPU."""
     fresh: bool = False
     retry_quarantined: bool = False
 
@@ -60,7 +61,7 @@ def run(paths: list[Path], out: Path, config: WorldConfig, options: RunOptions) 
             )
         plain_config, weights = config.model_dump(mode="json"), weights_of(config)
         worlds = [_world_of(source) for source in found.sources]
-        workers = options.workers or os.cpu_count() or 1
+        workers = options.workers or _default_workers(config)
         reports: dict[str, dict[str, Any]] = {}
         with Progress(worlds, workers) as progress:
 
@@ -92,6 +93,13 @@ def run(paths: list[Path], out: Path, config: WorldConfig, options: RunOptions) 
         return _finish(out, scheduler, summary)
     finally:
         os.close(lock)
+
+
+def _default_workers(config: WorldConfig) -> int:
+    """One per core; one in all where the generator is on a GPU, since every worker would load its weights there."""
+    generator = config.explore.generator
+    on_gpu = isinstance(generator, Lyra2Config) and generator.device != "cpu"
+    return 1 if on_gpu else os.cpu_count() or 1
 
 
 def _world_of(source: Source) -> WorldRun:

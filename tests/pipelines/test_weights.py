@@ -1,11 +1,14 @@
 """What a run depends on beside its inputs: weights, hashed into keys, and refused early where they are not there."""
 
+import os
+
 import pytest
 
 from lyra_sim.config.load import load_config
 from lyra_sim.config.lyra2 import LICENCE
 from lyra_sim.core.errors import ConfigError, ResourceError
 from pipelines.graph import BY_NAME, STAGES, stages_for
+from pipelines.run import _default_workers
 from pipelines.stage import digest, key_fields
 from pipelines.weights import weights_of
 
@@ -64,3 +67,8 @@ def test_only_the_stage_that_generates_gets_more_time_and_memory():
     dreaming = stages_for(load_config("lyra2").model_dump(mode="json"))
     changed = [new.name for new, old in zip(dreaming, STAGES, strict=True) if new != old]
     assert changed == ["explore"] and dreaming[2].deadline_s > STAGES[2].deadline_s
+
+
+def test_a_generator_on_a_gpu_is_loaded_once():
+    assert _default_workers(load_config("lyra2")) == 1
+    assert _default_workers(load_config("lyra2_tiny")) == _default_workers(load_config("default")) == os.cpu_count()
