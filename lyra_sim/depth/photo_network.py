@@ -57,13 +57,7 @@ def observe_with_network(
     camera = capture.intrinsics
     view = view_photo(capture.images[0], capture.image_valid[0], camera)
     network = network_for("outdoor" if view.outdoor else "indoor")
-    if not network.metric and capture.camera_height_m is None:
-        raise ConfigError(
-            "observe.photo",
-            expected="a network that tells metres, or the camera's height",
-            got=network.name,
-            todo="Take a metric network, or state capture.camera_height_m.",
-        )
+    _insist_on_metres(network, capture)
     depth, ground = _depth_and_ground(capture, config, network, view)
     if capture.camera_height_m is not None:
         factor = capture.camera_height_m / -ground.floor_height_m
@@ -93,6 +87,16 @@ def observe_with_network(
         environment="outdoor" if view.outdoor else "indoor",
         provenance=_provenance(capture.provenance, str(getattr(config, "backend", "network")), network),
     )
+
+
+def _insist_on_metres(network: DepthNetwork, capture: Capture) -> None:
+    if not network.metric and capture.camera_height_m is None:
+        raise ConfigError(
+            "observe.photo",
+            expected="a network that tells metres, or the camera's height",
+            got=network.name,
+            todo="Take a metric network, or state capture.camera_height_m.",
+        )
 
 
 def _depth_and_ground(

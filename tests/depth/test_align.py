@@ -18,7 +18,7 @@ DEPTH = np.full((4, 6, 8), 5.0, np.float32)
 def cameras(centres: np.ndarray, seed: int = 0) -> np.ndarray:
     """w2c of cameras that stand there and look anywhere."""
     w2c = np.tile(np.eye(4), (len(centres), 1, 1))
-    w2c[:, :3, :3] = Rotation.random(len(centres), random_state=seed).as_matrix().reshape(-1, 3, 3)
+    w2c[:, :3, :3] = Rotation.random(len(centres), rng=np.random.default_rng(seed)).as_matrix().reshape(-1, 3, 3)
     w2c[:, :3, 3] = -np.einsum("nij,nj->ni", w2c[:, :3, :3], centres)
     return w2c
 
@@ -27,7 +27,7 @@ def walk(count: int, seed: int, noise: float = 0.0, scale: float = 2.0) -> tuple
     """Given and predicted centres of a walk of about a metre."""
     rng = np.random.default_rng(seed)
     centres = np.cumsum(rng.normal(0, 0.15, (count, 3)), 0)
-    turned = Rotation.random(random_state=seed).apply(centres)
+    turned = Rotation.random(rng=np.random.default_rng(seed)).apply(centres)
     return centres, scale * turned + [1, 2, 3] + rng.normal(0, noise, (count, 3))
 
 
@@ -92,7 +92,7 @@ def test_a_turn_on_the_spot_is_refused_with_its_reason(views: int, spread: float
 
 def test_a_straight_path_keeps_its_scale():
     centres = np.linspace(0, 1, 10)[:, None] * [1.0, 0.0, 0.0]
-    moved = 3.0 * centres @ Rotation.random(random_state=2).as_matrix().T
+    moved = 3.0 * centres @ Rotation.random(rng=np.random.default_rng(2)).as_matrix().T
     fit, verdict = fitted(cameras(centres), cameras(moved, 1))
     assert fit is not None
     assert fit.offsets_added

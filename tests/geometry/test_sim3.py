@@ -12,7 +12,8 @@ from lyra_sim.geometry.sim3 import Sim3, umeyama
 
 def _made(seed: int, count: int, scale: float) -> tuple[np.ndarray, Sim3]:
     rng = np.random.default_rng(seed)
-    return rng.normal(size=(count, 3)), Sim3(scale, Rotation.random(random_state=seed).as_matrix(), rng.normal(size=3))
+    turn = Rotation.random(rng=np.random.default_rng(seed)).as_matrix()
+    return rng.normal(size=(count, 3)), Sim3(scale, turn, rng.normal(size=3))
 
 
 @given(st.integers(0, 10_000), st.integers(3, 20), st.floats(0.05, 20))

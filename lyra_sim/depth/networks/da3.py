@@ -47,8 +47,9 @@ class DepthAnything3:
         self, images: np.ndarray, w2c: np.ndarray | None = None, K: np.ndarray | None = None
     ) -> DepthPrediction:
         """See `DepthNetwork.predict`. Cameras are taken into account where both `w2c` and `K` are given."""
-        posed = w2c is not None and K is not None and not self._by_focal
-        given = (normalise_cameras(separate_centres(w2c)), np.asarray(K, np.float32)) if posed else (None, None)
+        given = (None, None)
+        if w2c is not None and K is not None and not self._by_focal:
+            given = (normalise_cameras(separate_centres(w2c)), np.asarray(K, np.float32))
         pixels, *cameras = self._net.input_processor(
             list(images), *given, self._side, "upper_bound_resize", num_workers=1
         )

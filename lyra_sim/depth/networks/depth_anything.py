@@ -1,5 +1,7 @@
 """Depth Anything V2 (Yang et al. 2024) fine-tuned to metres, as transformers has it: one image at a time."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 import torch
@@ -41,7 +43,8 @@ class DepthAnything:
             )
         self.name, self.licences, self.hashes = weights, (licence_of(weights),), file_hashes(folder, FILES)
         self._device, self._far = device, float(net.config.max_depth)
-        self._net = net.to(device).eval()
+        self._net: Any = net.eval()
+        self._net.to(device)
         self._prepare = DPTImageProcessorPil.from_pretrained(folder, local_files_only=True)
 
     @torch.inference_mode()
