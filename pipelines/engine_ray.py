@@ -67,10 +67,11 @@ class _Runner:
 
 
 class RayEngine:
-    """`workers` actors on the cluster at `address` ("local" starts one on this machine); see `Engine` for the verbs."""
+    """`workers` actors on the cluster at `address` ("local" starts one on this machine), each with `gpus` of a host's
+    GPUs; see `Engine` for the verbs."""
 
-    def __init__(self, workers: int, address: str, temp_dir: Path | None = None) -> None:
-        self._count, self._address, self._temp_dir = workers, address, temp_dir
+    def __init__(self, workers: int, address: str, temp_dir: Path | None = None, *, gpus: float = 0.0) -> None:
+        self._count, self._address, self._temp_dir, self._gpus = workers, address, temp_dir, gpus
         self._actors: list[_Actor] = []
 
     def start(self) -> None:
@@ -101,7 +102,7 @@ class RayEngine:
         if actor is None:
             if len(self._actors) >= self._count:
                 return False
-            actor = _Actor(self._count)
+            actor = _Actor(self._count, self._gpus)
             self._actors.append(actor)
         actor.give(task)
         return True
@@ -135,8 +136,8 @@ class RayEngine:
 class _Actor:
     """One actor as the driver sees it."""
 
-    def __init__(self, workers: int) -> None:
-        options = {"max_restarts": 0, "max_task_retries": 0, "max_concurrency": 1, "num_cpus": 1}
+    def __init__(self, workers: int, gpus: float) -> None:
+        options = {"max_restarts": 0, "max_task_retries": 0, "max_concurrency": 1, "num_cpus": 1, "num_gpus": gpus}
         self._handle: Any = ray.remote(_Runner).options(**options).remote(workers)
         self.gone = False
         self.task: Task | None = None

@@ -24,12 +24,21 @@ STAGES: tuple[Stage, ...] = (
     ),
 )
 
+_DEPTH_NETWORKS = ("depth_anything", "da3", "tiny_depth")
 BY_NAME = {stage.name: stage for stage in STAGES}
 
 
 def stages_for(config: dict[str, Any]) -> tuple[Stage, ...]:
-    """The stages with the limits that the configured generator needs: weights of 34 GB, minutes per segment."""
-    if config["explore"]["generator"]["backend"] != "lyra2":
-        return STAGES
-    limits = {"deadline_s": 12 * 3600.0, "memory_mb": 160_000}
-    return tuple(dataclasses.replace(stage, **limits) if stage.name == "explore" else stage for stage in STAGES)
+    """The stages with the limits that the configured networks need.
+
+    A worker keeps its networks for the next world, so that with the video generator every stage has their memory; a
+    depth network is only a few gigabytes.
+    """
+    stages = {stage.name: stage for stage in STAGES}
+    if any(config["observe"][kind]["backend"] in _DEPTH_NETWORKS for kind in ("rgbd", "photo")):
+        stages = {name: dataclasses.replace(stage, memory_mb=24_000) for name, stage in stages.items()}
+        stages["observe"] = dataclasses.replace(stages["observe"], deadline_s=1800.0)
+    if config["explore"]["generator"]["backend"] == "lyra2":
+        stages = {name: dataclasses.replace(stage, memory_mb=200_000) for name, stage in stages.items()}
+        stages["explore"] = dataclasses.replace(stages["explore"], deadline_s=12 * 3600.0)
+    return tuple(stages.values())

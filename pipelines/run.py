@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lyra_sim.config.lyra2 import Lyra2Config
 from lyra_sim.config.world import WorldConfig
 from lyra_sim.core.errors import ConfigError
 from lyra_sim.sources.digests import Digests
@@ -23,7 +22,7 @@ from pipelines.scheduler import Scheduler, WorldRun
 from pipelines.stage import digest
 from pipelines.store import Store, write_atomic
 from pipelines.summary import write_summary
-from pipelines.weights import weights_of
+from pipelines.weights import on_gpu, weights_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +32,7 @@ class RunOptions:
     engine: str = "local"
     ray_address: str = "local"
     workers: int = 0
-    """0: one per CPU core, or one where the generator is on a GPU."""
+    """0: one per CPU core, or one where a network is on a GPU."""
     fresh: bool = False
     retry_quarantined: bool = False
 
@@ -72,7 +71,7 @@ def run(paths: list[Path], out: Path, config: WorldConfig, options: RunOptions) 
 
             scheduler = Scheduler(
                 store,
-                lambda: _engine(options, workers),
+                lambda: _engine(options, workers, 1.0 if on_gpu(config) else 0.0),
                 plain_config,
                 worlds,
                 changed,
@@ -96,10 +95,8 @@ def run(paths: list[Path], out: Path, config: WorldConfig, options: RunOptions) 
 
 
 def _default_workers(config: WorldConfig) -> int:
-    """One per core; one in all where the generator is on a GPU, since every worker would load its weights there."""
-    generator = config.explore.generator
-    on_gpu = isinstance(generator, Lyra2Config) and generator.device != "cpu"
-    return 1 if on_gpu else os.cpu_count() or 1
+    """One per core; one in all where a network is on a GPU, since every worker would load its weights there."""
+    return 1 if on_gpu(config) else os.cpu_count() or 1
 
 
 def _world_of(source: Source) -> WorldRun:
@@ -107,11 +104,11 @@ def _world_of(source: Source) -> WorldRun:
     return WorldRun(name=world_name(source), source=plain_source(source), sources=sources)
 
 
-def _engine(options: RunOptions, workers: int) -> Engine:
+def _engine(options: RunOptions, workers: int, gpus: float) -> Engine:
     if options.engine == "ray":
         from pipelines.engine_ray import RayEngine
 
-        return RayEngine(workers, options.ray_address)
+        return RayEngine(workers, options.ray_address, gpus=gpus)
     from pipelines.engine_local import LocalEngine
 
     return LocalEngine(workers)

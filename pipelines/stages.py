@@ -72,7 +72,7 @@ def explore(job: Job) -> None:
         beside.rename(final)
         job.piece_done(segment.index)
 
-    licences = run_loop(
+    licences, weights = run_loop(
         start,
         config.explore,
         seed=config.seed,
@@ -86,7 +86,7 @@ def explore(job: Job) -> None:
     if (job.partial / SEGMENTS).exists():  # linked, not moved: until the stage is committed they stay findable
         shutil.copytree(job.partial / SEGMENTS, job.out / SEGMENTS, copy_function=os.link, dirs_exist_ok=True)
     notes = {name.name: load_plain(name, "notes") for name in sorted((job.out / SEGMENTS).iterdir())}
-    made = {"licences": [dataclasses.asdict(line) for line in licences], "segments": notes}
+    made = {"licences": [dataclasses.asdict(line) for line in licences], "weights": weights, "segments": notes}
     (job.out / GENERATED).write_text(json.dumps(made, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
 

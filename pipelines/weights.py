@@ -8,6 +8,7 @@ from lyra_sim.config.depth_network import SCENES, Da3Config, DepthAnythingConfig
 from lyra_sim.config.lyra2 import LICENCE, LICENCE_URL, Lyra2Config
 from lyra_sim.config.world import WorldConfig
 from lyra_sim.core.errors import ConfigError, ResourceError
+from lyra_sim.memory.packing import Packing
 from lyra_sim.sources.digests import Digests
 from pipelines.stage import digest
 
@@ -56,11 +57,21 @@ def weights_of(config: WorldConfig) -> dict[str, str]:
     return {stage: digest(parts) for stage, parts in found.items()}
 
 
+def on_gpu(config: WorldConfig) -> bool:
+    """Whether any network of this configuration is asked to run on a GPU."""
+    generator, devices = config.explore.generator, []
+    if isinstance(generator, Lyra2Config):
+        devices += [generator.device, generator.depth.device]
+    devices += [b.device for b in (config.observe.photo, config.observe.rgbd) if isinstance(b, LearnedDepth)]
+    return any(device != "cpu" for device in devices)
+
+
 def _generator_weights(generator: Lyra2Config) -> dict[str, str]:
     from lyra_sim.worldgen.lyra2.provenance import accept, manifest
     from lyra_sim.worldgen.lyra2.requirements import requirements
 
     accept(generator)
+    Packing.parse(generator.packing)
     missing = [row.what for row in requirements(generator) if not row.ok]
     if missing:
         raise ResourceError(

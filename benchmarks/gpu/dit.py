@@ -21,8 +21,10 @@ import torch
 from _segment import measure_segments
 from torch.utils.flop_counter import FlopCounterMode
 
+from lyra_sim.config.lyra2 import Lyra2Config, RandomWeights
 from lyra_sim.memory.packing import RELEASED, Packing
 from lyra_sim.worldgen.lyra2.checkpoint import empty_transformer, kept_dtype
+from lyra_sim.worldgen.lyra2.network import place
 from lyra_sim.worldgen.lyra2.transformer import LyraTransformer3DModel
 
 TINY = {
@@ -123,15 +125,12 @@ def measure_network(sizes: dict[str, Any], size: tuple[int, int], device: torch.
     figures |= measure_segments(net.float() if tiny else net, size, device, tiny)
     figures["steps_4_beside_forwards_s"] = figures["steps_4_s"] - 4 * figures["forward_s"]
     del net
-    for name, cast in (("offload", False), ("offload_fp8", True)):
+    config = Lyra2Config(random_weights=RandomWeights(), device=str(device))
+    for name in ("offload", "offload_fp8"):
         lean = empty_transformer(sizes)
         lean.load_state_dict(state, assign=True)
         lean.eval().requires_grad_(requires_grad=False)
-        if cast:
-            lean.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=torch.bfloat16)
-        if device.type == "cuda":
-            stream = {"use_stream": True, "record_stream": True}
-            lean.enable_group_offload(device, torch.device("cpu"), "block_level", num_blocks_per_group=1, **stream)
+        place(lean, config.model_copy(update={"memory": name}))
         made, figures[f"{name}_peak_gib"] = peak_gib(device, lambda lean=lean: lean(*given))
         figures[f"{name}_s"] = timed(lambda lean=lean: lean(*given), device, 1)
         off = torch.linalg.norm(made.float() - wanted.float()) / torch.linalg.norm(wanted.float())

@@ -47,6 +47,8 @@ class Da3Config(LearnedDepth):
     """Depth Anything 3: many views at once, with given cameras or its own; needs its package and a GPU."""
 
     backend: Literal["da3"] = "da3"
+    device: str = "cuda"
+    """Device as torch names it (cuda, cuda:1, cpu)."""
     weights: str = "depth-anything/DA3NESTED-GIANT-LARGE-1.1"
     """Folder, or name on Hugging Face of what is in the local cache."""
     side_px: int = Field(default=832, ge=28)

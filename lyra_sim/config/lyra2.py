@@ -20,7 +20,7 @@ class LoraConfig(Config):
     """One low-rank adapter of the transformer."""
 
     path: Path
-    """Its safetensors file; a relative path is searched for in `release` first."""
+    """Its safetensors file; a relative path starts at `weights.release`, where one is named."""
     weight: float = 1.0
     """How much of it is added."""
 
@@ -143,7 +143,7 @@ class Lyra2Config(Config):
     """Height of generated frames."""
     width_px: int = Field(default=832, ge=32, multiple_of=16)
     """Width of generated frames."""
-    depth: DepthNetworkConfig = Da3Config(device="cuda")
+    depth: DepthNetworkConfig = Da3Config()
     """Network that tells the depth of new frames."""
     vae_tiling: bool = False
     """Whole clips go through the VAE in tiles; a stream never does."""
@@ -159,4 +159,4 @@ class Lyra2Config(Config):
     def lora_files(self) -> tuple[tuple[Path, float], ...]:
         """(file, weight) of every adapter."""
         base = self.weights.release or Path()
-        return tuple((base / lora.path, lora.weight) for lora in self.loras)
+        return tuple((base.expanduser() / lora.path.expanduser(), lora.weight) for lora in self.loras)

@@ -17,6 +17,7 @@ from lyra_sim.depth.align import Verdict, fit_centres, judge, separate_centres
 from lyra_sim.depth.networks.prediction import DepthNetwork, DepthPrediction
 
 STRIDE, MOST = 8, 10
+_FARTHEST_M = np.float32(1e4)
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class NewDepth:
     depth_m: Float32[np.ndarray, "V H W"]
     """z-depth in the unit of the given cameras; 0 where not valid."""
     valid: Bool[np.ndarray, "V H W"]
+    dense_m: Float32[np.ndarray, "V H W"]
+    """What the generator is conditioned on: the same without gaps, sky far away, as in the original."""
     scale: float
     """What the network's depth was divided by."""
     verdict: Verdict
@@ -92,6 +95,7 @@ class DepthUpdate:
             frame_ids=tuple(frame_ids),
             depth_m=np.where(made.valid, made.depth / np.float32(scale), np.float32(0)),
             valid=made.valid,
+            dense_m=np.clip((made.depth if made.dense is None else made.dense) / np.float32(scale), 0, _FARTHEST_M),
             scale=scale,
             verdict=verdict,
             trusted_scale=scale if verdict.trusted else trusted_scale,

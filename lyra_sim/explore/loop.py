@@ -35,11 +35,11 @@ def explore(
     done: Sequence[Segment],
     commit: Callable[[Segment], None],
     progress: Callable[[str], None],
-) -> tuple[Licence, ...]:
+) -> tuple[tuple[Licence, ...], dict[str, str]]:
     """Explore further from `start` until the frame count is reached or nothing is left to gain.
 
     Returns:
-        Rights in the generator's weights.
+        Rights in the generator's weights, and which weights these are (file -> sha256).
 
     Args:
         seed: segment i is generated with seed + i.
@@ -54,7 +54,7 @@ def explore(
     """
     frames = config.rgbd_frames if start.frame.metric == "sensor" else config.photo_frames
     if frames == 0:
-        return ()
+        return (), {}
     generator = build(config.generator, source=source_dir, T_world_source=start.frame.T_world_source)
     past = _Past(start.frames, generator.camera(start.frames.intrinsics, config.height_px))
     where = "the start"
@@ -79,7 +79,7 @@ def explore(
         generator.remember(segment)
         past.add(segment.frames)
         index += 1
-    return generator.licences
+    return generator.licences, dict(generator.weights)
 
 
 def _share(planned: int, most: int, exact: int | None) -> tuple[int, int]:

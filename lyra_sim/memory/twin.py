@@ -1,13 +1,14 @@
 """Torch twin of the spatial memory's numpy reference: the same functions on any device, in float32 or float64.
 
 In float64 on a CPU it equals `warp` and `spatial` up to the order of sums. In float32 a splat that falls a hair beside
-a pixel centre can fill a neighbour or leave it a hole, so a few pixels differ. On CUDA, sums are taken in any order
-unless `torch.use_deterministic_algorithms(True)` is set.
+a pixel centre can fill a neighbour or leave it a hole, so a few pixels differ.
 
 Shapes: S sources, N targets, C channels, H W rows and columns, V target views of a retrieval, E entries of the
 memory, P points of an entry.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,19 +81,22 @@ class Twin:
         paths = self.tensor(source_to_target(source_w2c, source_K, target_w2c, target_K, sources))
         origin_z = self.tensor(np.array(target_w2c, np.float64)[:, 2, 3])
         drawn = []
-        for begin in range(0, n, chunk):
-            part = range(begin, min(begin + chunk, n))
-            tops = [
-                self._farthest(d[s], keep[s], paths[i, k], origin_z[i]) for i in part for k, s in enumerate(sources[i])
-            ]
-            far = torch.log1p(torch.stack(tops).amax().clamp(min=0.0)) + 1e-7
-            for i in part:
-                total = torch.zeros(
-                    values.shape[1] + 2, (height + 2) * (width + 2), dtype=self.dtype, device=self.device
-                )
-                for k, s in enumerate(sources[i]):
-                    self._scatter(values[s], d[s], keep[s], paths[i, k], far, total, width)
-                drawn.append(_settled(total.reshape(-1, height + 2, width + 2)[:, 1:-1, 1:-1]))
+        with _fixed_order():
+            for begin in range(0, n, chunk):
+                part = range(begin, min(begin + chunk, n))
+                tops = [
+                    self._farthest(d[s], keep[s], paths[i, k], origin_z[i])
+                    for i in part
+                    for k, s in enumerate(sources[i])
+                ]
+                far = torch.log1p(torch.stack(tops).amax().clamp(min=0.0)) + 1e-7
+                for i in part:
+                    total = torch.zeros(
+                        values.shape[1] + 2, (height + 2) * (width + 2), dtype=self.dtype, device=self.device
+                    )
+                    for k, s in enumerate(sources[i]):
+                        self._scatter(values[s], d[s], keep[s], paths[i, k], far, total, width)
+                    drawn.append(_settled(total.reshape(-1, height + 2, width + 2)[:, 1:-1, 1:-1]))
         return Splat(*(torch.stack(parts) for parts in zip(*drawn, strict=True)))
 
     def canonical_coords(self, height: int, width: int, slots: int) -> Tensor:
@@ -170,6 +174,17 @@ class Twin:
 
     def _arange(self, length: int) -> Tensor:
         return torch.arange(length, dtype=self.dtype, device=self.device)
+
+
+@contextmanager
+def _fixed_order() -> Iterator[None]:
+    """Sums on CUDA in a fixed order, at some cost: the same past must give the same bytes."""
+    before, warns = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warns)
 
 
 def _settled(total: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,5 +1,6 @@
 """Content hashes of files, remembered by what the file system says of them, so that a second run need not read them."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -50,8 +51,9 @@ class Digests:
     def save(self) -> None:
         """Write what was learned, if there is anything new and somewhere to write it."""
         if self._memory is not None and self._changed:
-            self._memory.parent.mkdir(parents=True, exist_ok=True)
-            beside = self._memory.with_suffix(f".{os.getpid()}.new")  # workers may save at the same time
-            beside.write_text(json.dumps(self._known))
-            beside.replace(self._memory)
             self._changed = False
+            with contextlib.suppress(OSError):  # only a cache
+                self._memory.parent.mkdir(parents=True, exist_ok=True)
+                beside = self._memory.with_suffix(f".{os.getpid()}.new")  # workers may save at the same time
+                beside.write_text(json.dumps(self._known))
+                beside.replace(self._memory)

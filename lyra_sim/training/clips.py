@@ -29,7 +29,7 @@ from lyra_sim.sources.discover import Source, discover
 from lyra_sim.sources.names import printable
 from lyra_sim.sources.walk import read_walk
 
-CAPTIONS = "captions.json"
+CAPTIONS = "walk_captions.json"
 """Beside a walk's poses: {"<first frame>": text, ...}, as Lyra 2.0 writes them."""
 _KEPT = 2
 

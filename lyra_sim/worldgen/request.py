@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -67,6 +68,8 @@ class Generator(Protocol):
     """Remembered views wanted per group of targets; 0 for generators that remember by themselves."""
     licences: tuple[Licence, ...]
     """Rights in its weights."""
+    weights: Mapping[str, str]
+    """File of its weights -> sha256."""
 
     def camera(self, start: Intrinsics, height_px: int) -> Intrinsics:
         """The camera of generated frames."""
@@ -96,6 +99,7 @@ class Stateless:
     frames: int | None = None
     views = 0
     licences: tuple[Licence, ...] = ()
+    weights: Mapping[str, str] = MappingProxyType({})
 
     def camera(self, start: Intrinsics, height_px: int) -> Intrinsics:
         """That of the start, at most `height_px` high, with an even width and height."""

@@ -64,6 +64,6 @@ def _report(job: Job, world: World, gates: tuple[Gate, ...], nav: dict[str, Any]
             "version": world.start.provenance.version,
             "place": capture.facts.get("place"),
         },
-        "generated": json.loads((job.inputs["explore"] / "generated.json").read_bytes())["segments"],
+        "generated": json.loads((job.inputs["explore"] / "generated.json").read_bytes()),
         "licences": [dataclasses.asdict(line) for line in world.licences],
     }

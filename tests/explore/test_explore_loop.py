@@ -136,7 +136,7 @@ def test_generators_that_remember_are_told_everything_in_order(start, monkeypatc
     monkeypatch.setattr(loop, "build", build)
     given = {"seed": 3, "source_dir": None, "captions": {0: "a room"}, "progress": lambda _: None}
     config = ExploreConfig(photo_frames=20, height_px=64)
-    assert explore(start, config, done=(), commit=made.append, **given) == Counting.licences
+    assert explore(start, config, done=(), commit=made.append, **given) == (Counting.licences, {})
     assert [len(s.frames) for s in made] == [8, 8, 8], "whole segments, until the wish is met"
     assert [s.notes for s in made] == [{"text": "a room", "remembered": k} for k in range(3)]
     assert [float(s.latents.max()) for s in made if s.latents is not None] == [0.0, 1.0, 2.0]

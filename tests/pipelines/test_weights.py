@@ -61,12 +61,19 @@ def test_weights_are_part_of_the_key():
     assert len({*keys}) == 3
 
 
-def test_only_the_stage_that_generates_gets_more_time_and_memory():
+def test_stages_get_the_time_and_memory_of_the_networks_that_their_worker_holds():
     plain = load_config("default").model_dump(mode="json")
     assert stages_for(plain) == STAGES
     dreaming = stages_for(load_config("lyra2").model_dump(mode="json"))
-    changed = [new.name for new, old in zip(dreaming, STAGES, strict=True) if new != old]
-    assert changed == ["explore"] and dreaming[2].deadline_s > STAGES[2].deadline_s
+    slower = [new.name for new, old in zip(dreaming, STAGES, strict=True) if new.deadline_s != old.deadline_s]
+    assert slower == ["explore"] and min(stage.memory_mb for stage in dreaming) > 100_000
+    seeing = stages_for(load_config("photo_net").model_dump(mode="json"))
+    assert min(stage.memory_mb for stage in seeing) == max(stage.memory_mb for stage in seeing) == 24_000
+
+
+def test_a_packing_that_cannot_be_is_refused_before_any_work():
+    with pytest.raises(ConfigError, match="packing"):
+        weights_of(load_config("lyra2_tiny", ["explore.generator.packing=nonsense"]))
 
 
 def test_a_generator_on_a_gpu_is_loaded_once():

@@ -44,7 +44,7 @@ def test_three_segments_of_the_tiny_network(frame, tmp_path):
     assert told["licences"][0]["subject"] == "weights of the video generator"
     (world,) = json.loads((tmp_path / "a" / "summary.json").read_text())["worlds"]
     report = json.loads(next((tmp_path / "a").rglob("report.json")).read_text())
-    assert report["generated"] == told["segments"]
+    assert report["generated"] == told and told["weights"]
     assert world["status"] == ("quarantined" if report["reason"] else "published")
     attribution = next((tmp_path / "a").rglob("report.html")).read_text()
     assert "random weights" in attribution

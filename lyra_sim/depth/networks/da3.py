@@ -67,6 +67,7 @@ class DepthAnything3:
         return DepthPrediction(
             depth=full,
             valid=shown,
+            dense=_resized(np.where(np.isfinite(depth), depth, np.float32(0)).clip(0), height, width),
             confidence=None if made.conf is None else _resized(np.asarray(made.conf, np.float32), height, width),
             w2c=None if made.extrinsics is None else _square(made.extrinsics),
             K=None if made.intrinsics is None else _scaled(made.intrinsics, width, height, depth.shape[1:]),

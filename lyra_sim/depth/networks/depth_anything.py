@@ -59,4 +59,5 @@ class DepthAnything:
             small = self._net(pixel_values=pixels).predicted_depth[0].float().cpu().numpy()
             depth[i] = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
         valid = np.isfinite(depth) & (depth > 0) & (depth < _FULL_RANGE * self._far)
-        return DepthPrediction(depth=np.where(valid, depth, np.float32(0)), valid=valid)
+        known = np.where(np.isfinite(depth), depth, np.float32(0)).clip(0)
+        return DepthPrediction(depth=np.where(valid, known, np.float32(0)), valid=valid, dense=known)

@@ -18,6 +18,8 @@ class DepthPrediction:
     """z-depth; metres where the network is metric, else its own unit; 0 where not valid."""
     valid: Bool[np.ndarray, "V H W"]
     """False for sky, for depth at the end of the network's range, and where it is no number."""
+    dense: Float32[np.ndarray, "V H W"] | None = None
+    """The same without gaps, where the network says something everywhere (sky far away); None: `depth` has none."""
     confidence: Float32[np.ndarray, "V H W"] | None = None
     """The network's own, larger is surer; no unit."""
     w2c: Float64[np.ndarray, "V 4 4"] | None = None

@@ -2,8 +2,14 @@
 
 Retrieve and condition, sample, decode, estimate the depth of the new frames; once the segment is committed it is
 encoded again from its pixels and remembered. Source of the loop: nv-tlabs/lyra, inference/lyra2_ar_inference.py, as
-described publicly. Other than there, pixels are rounded to 8 bits before they are encoded again, so that a walk that
-goes on from files is the same as one that was never interrupted.
+described publicly. What differs from there:
+
+- Pixels are rounded to 8 bits before they are encoded again, so that a walk that goes on from files is the same as one
+  that was never interrupted.
+- Depth and scale of the start come from the observe stage (a sensor, or what was chosen for photos), not from Depth
+  Anything 3 scaled by MoGe. A start of several frames brings more than one remembered view.
+- Pictures are cut to the network's shape, not squeezed.
+- Frames without any depth are not remembered, and a scale that cameras do not determine is refused (`depth.align`).
 """
 
 import functools
@@ -16,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lyra_sim.config.depth_network import DepthAnythingConfig
 from lyra_sim.config.lyra2 import Lyra2Config
 from lyra_sim.core.records import Frames, Intrinsics, Label, PixelOrigin, PosedFrames, Segment
 from lyra_sim.depth.networks.build import build_network as build_depth
@@ -25,6 +32,7 @@ from lyra_sim.memory import warp
 from lyra_sim.memory.packing import FRAMES_PER_LATENT, Packing
 from lyra_sim.memory.twin import Twin
 from lyra_sim.worldgen.lyra2.conditioning import Conditioning, Known, condition
+from lyra_sim.worldgen.lyra2.correspondence import to_torch
 from lyra_sim.worldgen.lyra2.framing import framed_camera
 from lyra_sim.worldgen.lyra2.network import Lyra2Network, build_network, torch_dtype
 from lyra_sim.worldgen.lyra2.past import Past, pixels_of
@@ -38,6 +46,9 @@ from lyra_sim.worldgen.lyra2.sampling import (
     sample_unipc,
 )
 from lyra_sim.worldgen.request import Drawn, Request
+
+_COMPARED = 5
+"""Most start frames that the depth of a segment is compared with."""
 
 
 def open_network(config: Lyra2Config) -> Lyra2Network:
@@ -66,6 +77,7 @@ class Lyra2:
         self.packing = Packing.parse(config.packing)
         self.frames: int | None = FRAMES_PER_LATENT * self.packing.new_latents
         self.licences = network.licences
+        self.weights: Mapping[str, str] = network.manifest
         self.seconds: dict[str, float] = {}
         """Time spent on each part of the work so far."""
         self._geometry: Any = warp if config.geometry == "numpy" else Twin(config.device, torch.float32)
@@ -77,8 +89,15 @@ class Lyra2:
     def begin(self, start: PosedFrames, captions: Mapping[int, str], progress: Callable[[str], None]) -> None:
         """See `Generator.begin`. Seeds the past with the last start frame; earlier ones are remembered views."""
         self._environment, self._captions, self._progress = start.environment, captions, progress
-        self._depth, self._trusted_scale = _open_depth(self.config.model_dump_json(), start.environment), None
+        scene = (
+            start.environment if isinstance(self.config.depth, DepthAnythingConfig) else "indoor"
+        )  # others do not ask
+        self._depth, self._trusted_scale = _open_depth(self.config.model_dump_json(), scene), None
         self.licences = (*self.network.licences, *self._depth.network.licences)
+        self.weights = {**self.network.manifest, **self._depth.network.hashes}
+        with self._timed("text"):  # all at once, while nothing else needs the memory
+            words = {0: "", **captions} if self.config.prompt is None else {0: ""}
+            self.network.texts([prompt_for(k, self.config.prompt, captions, start.environment)[0] for k in words])
         with self._timed("encode"):
             camera = self.camera(start.frames.intrinsics, 0)
             self.past = Past(start.frames, camera, self.packing, self.network.vae)
@@ -128,32 +147,40 @@ class Lyra2:
         history = given.latents.to(device)
         shape = (1, history.shape[1], self.packing.new_latents, *history.shape[3:])
         noise = initial_noise(seed, shape).to(device)
-        asked = self._velocity(given, self.network.texts([text])[0])
+        fixed = self._fixed(given)
+        asked = self._velocity(fixed, self.network.texts([text])[0])
         if self.config.sampler == "distilled":
             renoise = draw_renoise(seed, (1, shape[1], len(self.packing.kinds), *shape[3:]))
             return sample_distilled(
                 asked, history, noise, renoise, shift=self.config.shift, on_step=self._stepper()
             )[0]  # fmt: skip
         if self.config.guidance != 1:
-            asked = guided(asked, self._velocity(given, self.network.negative), self.config.guidance)
+            asked = guided(asked, self._velocity(fixed, self.network.negative), self.config.guidance)
         return sample_unipc(
             asked, history, noise, steps=self.config.steps, shift=self.config.shift, on_step=self._stepper()
         )[0]  # fmt: skip
 
-    def _velocity(self, given: Conditioning, text_MC: Tensor) -> Velocity:
-        device, dtype = torch.device(self.config.device), torch_dtype(self.config)
+    def _fixed(self, given: Conditioning) -> list[Tensor]:
+        """Image tokens, condition and correspondences, on the device; both branches of the guidance share them."""
         last = pixels_of(self.past.image(self.past.frames - 1))
-        fixed = [
-            x.to(device, dtype) for x in (text_MC[None], self.network.images.encode(last)[None], given.y, given.buffer)
-        ]
+        parts = (self.network.images.encode(last)[None], given.y, given.buffer)
+        return [x.to(self.config.device, torch_dtype(self.config)) for x in parts]
+
+    def _velocity(self, fixed: list[Tensor], text_MC: Tensor) -> Velocity:
+        dtype = torch_dtype(self.config)
+        text_BMC = text_MC[None].to(self.config.device, dtype)
 
         def velocity(window_BCTHW: Tensor, timestep_B: Tensor) -> Tensor:
-            return self.network.transformer(window_BCTHW.to(dtype), timestep_B, *fixed)
+            return self.network.transformer(window_BCTHW.to(dtype), timestep_B, text_BMC, *fixed)
 
         return velocity
 
     def _depth_of(self, images: np.ndarray, known: Known) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-        """Depth and valid pixels of the new frames, and what is to be told of them."""
+        """Depth of the new frames, which pixels of it are geometry, and what is to be told of them.
+
+        Later steps are conditioned on all of it (sky is far, edges are smeared), as the network was trained; only sharp
+        pixels within range are valid.
+        """
         begin, config = self.past.frames, self.config.depth
         chosen = [i for i in self._depth.choose(begin + len(images) - 1) if i >= begin or self.past.kept(i)]
         shown = np.stack([images[i - begin] if i >= begin else self.past.image(i) for i in chosen])
@@ -165,22 +192,22 @@ class Lyra2:
             if i >= begin:
                 sharp = clean_depth(made.depth_m[k], made.valid[k], config.edge_ratio)
                 valid[i - begin] = sharp & (made.depth_m[k] <= config.max_range_m)
-                depth_m[i - begin] = np.where(valid[i - begin], made.depth_m[k], np.float32(0))
+                depth_m[i - begin] = made.dense_m[k]
         return depth_m, valid, {**made.notes, **self._agreement(depth_m, valid, known)}
 
     def _agreement(self, depth_m: np.ndarray, valid: np.ndarray, known: Known) -> dict[str, float | None]:
         """How far new depth is from what start frames saw there: the loop's only contact with anything measured."""
-        begin, off = self.past.frames, []
+        new, off = np.flatnonzero(valid.any((1, 2))), [np.zeros(0)]
         seen = [frame for _, frame in self.past.memory.ids if frame <= 0]
-        for t in np.flatnonzero(valid.any((1, 2))):
-            for frame in seen:
-                w2c, K = known.w2c[[begin + t]], known.K[[0]]
-                shown = warp.forward_warp(
-                    known.pixels(frame)[None], known.depth(frame)[None], known.w2c[[frame]], known.K[[frame]], w2c, K
-                )  # fmt: skip
-                both = shown.mask[0] & valid[t]
-                off.append(np.abs(depth_m[t] - shown.depth[0])[both] / shown.depth[0][both])
-        both = np.concatenate(off) if off else np.zeros(0)
+        for frame in seen[:: -(-len(seen) // _COMPARED)]:
+            shown = self._geometry.forward_warp(
+                known.pixels(frame)[None], known.depth(frame)[None], known.w2c[[frame]], known.K[[frame]],
+                known.w2c[self.past.frames + new], known.K[self.past.frames + new],
+            )  # fmt: skip
+            there, was = (to_torch(x, "cpu").numpy() for x in (shown.mask, shown.depth))
+            both = (there > 0) & valid[new]
+            off.append(np.abs(depth_m[new] - was)[both] / was[both])
+        both = np.concatenate(off)
         return {
             "compared_with_start_px": float(len(both)),
             "off_from_start_median": round(float(np.median(both)), 4) if len(both) else None,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lyra_sim.core.records import Frames, Intrinsics, PixelOrigin, Segment
+from lyra_sim.core.records import Frames, Intrinsics, Label, PixelOrigin, Segment
 from lyra_sim.geometry.camera import invert
 from lyra_sim.memory.packing import Packing
 from lyra_sim.memory.spatial import STRIDE, SpatialMemory
@@ -94,17 +94,24 @@ class Past:
             del self._images[begin - 1]
         for t in range(len(made)):
             if (begin + t) % STRIDE == 0 or t == len(made) - 1:
-                depth = np.where(made.valid[t], made.depth_m[t], np.float32(0))
-                self._see(begin + t, made.images[t], depth, self._w2c[begin + t])
-                self.last_depth = depth
+                self._see(begin + t, made.images[t], made.depth_m[t], self._w2c[begin + t])
+                self.last_depth = made.depth_m[t]
 
     def _see_start(self, start: Frames) -> np.ndarray:
-        """Remember every 8th start frame, counted back from the last; returns the last one's depth."""
+        """Remember every 8th start frame, counted back from the last; returns the last one's depth.
+
+        Sky is put where Depth Anything 3 puts it, at the 99th percentile of depth; else it would be a hole in every
+        condition.
+        """
         size = (self.camera.height, self.camera.width)
         depth = np.zeros(size, np.float32)
+        solid = start.valid & (start.origin != PixelOrigin.FILLED)
+        sky = ~start.valid & (start.label == Label.SKY)
+        far = np.float32(np.percentile(start.depth_m[solid], 99)) if solid.any() else np.float32(0)
+        seen = np.where(sky, far, start.depth_m)
         for t in range((len(start) - 1) % STRIDE, len(start), STRIDE):
             frame = t - (len(start) - 1)
-            depth = framed_depth(start.depth_m[t], start.valid[t] & (start.origin[t] != PixelOrigin.FILLED), *size)
+            depth = framed_depth(seen[t], solid[t] | sky[t], *size)
             w2c = invert(self._T_home_world @ start.cam_to_world[t])
             self._see(frame, framed_image(start.images[t], *size), depth, w2c)
         return depth

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 
+from lyra_sim.config.depth_network import Da3Config
 from lyra_sim.config.lyra2 import LICENCE, LICENCE_URL, Lyra2Config
 from lyra_sim.core.errors import ConfigError
 from lyra_sim.memory.packing import Packing
@@ -30,6 +31,12 @@ _DOWNLOAD_GB = {
 _TOKEN_BYTES, _VAE_BYTES_PER_PIXEL = 240_000, 10_200
 """Most that is live at one time in a forward pass, per token of the window, and in decoding four frames, per pixel; in
 16 bits. Counted tensor by tensor in a run on fake tensors (7.6 GiB and 0.9 GiB of input; 3.8 GiB)."""
+
+_KEPT_BYTES_PER_PIXEL = 12_300
+"""Alive while a block computes: features of the VAE's stream (2.8 GiB at 480 x 832, counted on fake tensors), condition
+and correspondences in float32."""
+_DA3_BYTES = 7e9
+"""Depth Anything 3, nested giant: its weights in float32, and a guess for ten views."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,11 +69,13 @@ def device_bytes(config: Lyra2Config) -> dict[str, float]:
     item = 4 if config.dtype == "float32" else 2
     count = PARAMETERS
     outside = count["transformer"] - 40 * count["block"]
-    beside = item * count["vae"] + 4 * count["image_encoder"]
     pixels = config.height_px * config.width_px
+    beside = item * count["vae"] + 4 * count["image_encoder"] + pixels * _KEPT_BYTES_PER_PIXEL
+    if isinstance(config.depth, Da3Config) and config.depth.device == config.device:
+        beside += _DA3_BYTES
     peak = max(
         tokens(config) * _TOKEN_BYTES * item / 2,  # a block
-        item * count["text_encoder"],  # never at the same time: the prompts are encoded first
+        item * count["text_encoder"],  # never at the same time: prompts are encoded before a walk begins
         pixels * _VAE_BYTES_PER_PIXEL * item / 2,
     )
     weights = {
@@ -134,13 +143,13 @@ def _how(part: str, config: Lyra2Config) -> str:
 
 def _machine(config: Lyra2Config, need: dict[str, float]) -> list[Requirement]:
     item = 4 if config.dtype == "float32" else 2  # in 8 bits only once it is loaded
-    main = item * PARAMETERS["transformer"] * (config.memory != "plain") + 4 * _GB
+    main = 2.4 * item * PARAMETERS["transformer"] * (config.memory != "plain") + 4 * _GB  # pinned beside the unpinned
     free = psutil.virtual_memory().available
     modes = ", ".join(f"{mode} {size / 2**30:.0f} GiB" for mode, size in need.items())
     how = (
         f"computed: {PARAMETERS['transformer'] / 1e9:.2f} B parameters in {config.dtype} (offload: two of 40 blocks "
-        "and what lies outside them; fp8: blocks in 8 bits), VAE, image encoder, and the larger of "
-        f"{tokens(config)} tokens in a block and the text encoder"
+        "and what lies outside them; fp8: blocks in 8 bits), VAE and its features, image encoder, depth network, the "
+        f"larger of {tokens(config)} tokens in a block and the text encoder"
     )
     return [
         Requirement(f"memory: {free / 2**30:.0f} GiB free, {main / 2**30:.0f} GiB needed", free >= main, config.memory),

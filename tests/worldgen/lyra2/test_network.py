@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from lyra_sim.config.depth_network import Da3Config
 from lyra_sim.config.lyra2 import LICENCE, LoraConfig, Lyra2Config, Lyra2Weights, RandomWeights
 from lyra_sim.core.errors import ConfigError, ResourceError
 from lyra_sim.memory.packing import RELEASED
@@ -144,7 +145,9 @@ def test_parameter_counts_are_those_of_the_networks():
 
 
 def test_memory_follows_mode_type_and_size():
-    plain, offload, fp8 = (device_bytes(Lyra2Config())[mode] for mode in ("plain", "offload", "offload_fp8"))
+    beside = Lyra2Config(depth=Da3Config(device="cpu"))
+    plain, offload, fp8 = (device_bytes(beside)[mode] for mode in ("plain", "offload", "offload_fp8"))
+    assert device_bytes(Lyra2Config())["plain"] > plain + 5e9, "the depth network lies on the same device"
     assert 34e9 < plain < 80e9 and fp8 < offload < 24 * 2**30
     assert device_bytes(Lyra2Config(dtype="float32"))["plain"] > plain + 34e9
     assert device_bytes(Lyra2Config(height_px=1920, width_px=3328))["offload"] > offload
