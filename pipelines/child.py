@@ -34,18 +34,20 @@ class WorkerProcess:
         store: folder of the store that its tasks commit to; what the process prints goes to `logs` below it.
         number: tells the workers of one parent apart.
         threads: for numba, the one library that is allowed more than one.
+        visible: CUDA_VISIBLE_DEVICES of the process; None leaves it as it is.
     """
 
-    def __init__(self, store: Path, number: int, threads: int) -> None:
+    def __init__(self, store: Path, number: int, threads: int, visible: str | None = None) -> None:
         task_read, self._write_fd = os.pipe()
         self._read_fd, answer_write = os.pipe()
         logs = store / "logs"
         logs.mkdir(exist_ok=True)
+        seen = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
         with (logs / f"worker-{os.uname().nodename}-{os.getpid()}-{number}.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "pipelines.worker"]
                 + [str(part) for part in (task_read, answer_write, os.getpid(), store)],
-                env={**os.environ, **WORKER_ENV, "NUMBA_NUM_THREADS": str(threads)},
+                env={**os.environ, **WORKER_ENV, "NUMBA_NUM_THREADS": str(threads), **seen},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -98,7 +100,10 @@ class WorkerProcess:
             else:
                 task, self.task = self.task, None
                 assert task is not None
-                return Outcome(task, **message["outcome"])
+                outcome = Outcome(task, **message["outcome"])
+                if task.stage.gpu and outcome.failure is not None and outcome.failure["class"] == "suspect":
+                    self.end()  # after an error on a GPU nothing in the process can be trusted
+                return outcome
         return None
 
     def over_limit(self) -> Outcome | None:

@@ -39,7 +39,7 @@ def run(
     set_: Sets = None,
     engine: Annotated[EngineName, typer.Option(help="worker processes here, or Ray")] = EngineName.local,
     ray_address: Annotated[str, typer.Option(help="Ray cluster; 'local' starts one here")] = "local",
-    workers: Annotated[int, typer.Option(help="worker processes; 0 is one per core, or one with a GPU", min=0)] = 0,
+    workers: Annotated[int, typer.Option(help="processes for stages on the CPU; 0: one per core", min=0)] = 0,
     fresh: Annotated[bool, typer.Option("--fresh", help="forget finished work of this output folder")] = False,
     retry_quarantined: Annotated[bool, typer.Option("--retry-quarantined", help="try failed worlds again")] = False,
 ) -> None:

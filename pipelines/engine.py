@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from lyra_sim.core.errors import InputError, LyraError, ResourceError, SceneError
+from pipelines.gpus import insist_on_gpu
 from pipelines.stage import Job, Stage
 from pipelines.store import Store
 
@@ -42,12 +43,12 @@ class Outcome:
 
 
 class Engine(Protocol):
-    """Runs tasks on workers."""
+    """Runs tasks on workers: stages on a GPU on those that have one to themselves, all others on the rest."""
 
     def start(self) -> None: ...
 
     def submit(self, task: Task) -> bool:
-        """Give the task to an idle worker; False when none is idle."""
+        """Give the task to an idle worker of its kind; False when none is idle."""
         ...
 
     def running(self) -> list[tuple[Task, float, str]]:
@@ -102,6 +103,7 @@ def execute(task: Task, progress=None) -> Outcome:
         piece_done=lambda number: store.log_event(event="segment", segment=number, **about),
     )
     try:
+        insist_on_gpu([task.stage])
         task.stage.open()(job)
         seconds = time.monotonic() - start
         cost = {

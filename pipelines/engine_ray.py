@@ -67,12 +67,17 @@ class _Runner:
 
 
 class RayEngine:
-    """`workers` actors on the cluster at `address` ("local" starts one on this machine), each with `gpus` of a host's
-    GPUs; see `Engine` for the verbs."""
+    """`workers` actors on the cluster at `address` ("local" starts one on this machine) for stages on the CPU; see
+    `Engine` for the verbs.
 
-    def __init__(self, workers: int, address: str, temp_dir: Path | None = None, *, gpus: float = 0.0) -> None:
+    Args:
+        gpus: one more actor for every GPU of the cluster, for stages on a GPU.
+    """
+
+    def __init__(self, workers: int, address: str, temp_dir: Path | None = None, *, gpus: bool = False) -> None:
         self._count, self._address, self._temp_dir, self._gpus = workers, address, temp_dir, gpus
         self._actors: list[_Actor] = []
+        self._gpu_count = 0
 
     def start(self) -> None:
         os.environ.update({name: value for name, value in _SETTINGS.items() if name not in os.environ})
@@ -96,13 +101,23 @@ class RayEngine:
                 got=str(error),
                 todo="Check --ray-address, or use --engine local.",
             ) from error
+        if self._gpus:
+            self._gpu_count = int(ray.cluster_resources().get("GPU", 0))
+            if not self._gpu_count:
+                raise ResourceError(
+                    f"Ray at {self._address!r}",
+                    expected="a cluster with a GPU, as the configuration's `device` says",
+                    got="none in its resources",
+                    todo="Start Ray with --num-gpus on the hosts that have one, or choose another configuration.",
+                )
 
     def submit(self, task: Task) -> bool:
-        actor = next((a for a in self._actors if a.task is None), None)
+        actors = [a for a in self._actors if a.gpu == task.stage.gpu]
+        actor = next((a for a in actors if a.task is None), None)
         if actor is None:
-            if len(self._actors) >= self._count:
+            if len(actors) >= (self._gpu_count if task.stage.gpu else self._count):
                 return False
-            actor = _Actor(self._count, self._gpus)
+            actor = _Actor(self._count, task.stage.gpu)
             self._actors.append(actor)
         actor.give(task)
         return True
@@ -136,8 +151,10 @@ class RayEngine:
 class _Actor:
     """One actor as the driver sees it."""
 
-    def __init__(self, workers: int, gpus: float) -> None:
-        options = {"max_restarts": 0, "max_task_retries": 0, "max_concurrency": 1, "num_cpus": 1, "num_gpus": gpus}
+    def __init__(self, workers: int, gpu: bool) -> None:
+        share = {"num_cpus": 0, "num_gpus": 1} if gpu else {"num_cpus": 1}  # a GPU must not wait for a core
+        options = {"max_restarts": 0, "max_task_retries": 0, "max_concurrency": 1, **share}
+        self.gpu = gpu
         self._handle: Any = ray.remote(_Runner).options(**options).remote(workers)
         self.gone = False
         self.task: Task | None = None

@@ -24,21 +24,36 @@ STAGES: tuple[Stage, ...] = (
     ),
 )
 
-_DEPTH_NETWORKS = ("depth_anything", "da3", "tiny_depth")
+_NETWORK_MB = {"depth_anything": 24_000, "da3": 24_000, "tiny_depth": 24_000, "lyra2": 200_000}
+"""Main memory of a worker that holds this network."""
+_SLOW_S = {"observe": 1800.0, "explore": 12 * 3600.0}
+"""Deadlines with networks."""
 BY_NAME = {stage.name: stage for stage in STAGES}
 
 
 def stages_for(config: dict[str, Any]) -> tuple[Stage, ...]:
-    """The stages with the limits that the configured networks need.
+    """The stages with the worker and the limits that the configured networks need.
 
-    A worker keeps its networks for the next world, so that with the video generator every stage has their memory; a
-    depth network is only a few gigabytes.
+    Stages whose networks are on a GPU run on workers of their own. A worker keeps its networks for the next world, so
+    that every stage on workers of the same kind is allowed their memory.
     """
-    stages = {stage.name: stage for stage in STAGES}
-    if any(config["observe"][kind]["backend"] in _DEPTH_NETWORKS for kind in ("rgbd", "photo")):
-        stages = {name: dataclasses.replace(stage, memory_mb=24_000) for name, stage in stages.items()}
-        stages["observe"] = dataclasses.replace(stages["observe"], deadline_s=1800.0)
-    if config["explore"]["generator"]["backend"] == "lyra2":
-        stages = {name: dataclasses.replace(stage, memory_mb=200_000) for name, stage in stages.items()}
-        stages["explore"] = dataclasses.replace(stages["explore"], deadline_s=12 * 3600.0)
-    return tuple(stages.values())
+    networks = networks_of(config)
+    gpu = {stage.name: any(n["device"] != "cpu" for n in networks.get(stage.name, ())) for stage in STAGES}
+    made = []
+    for stage in STAGES:
+        beside = [n for name, found in networks.items() if gpu[name] == gpu[stage.name] for n in found]
+        memory_mb = max([stage.memory_mb, *(_NETWORK_MB[n["backend"]] for n in beside)])
+        deadline_s = _SLOW_S[stage.name] if networks.get(stage.name) else stage.deadline_s
+        made.append(dataclasses.replace(stage, memory_mb=memory_mb, deadline_s=deadline_s, gpu=gpu[stage.name]))
+    return tuple(made)
+
+
+def networks_of(config: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Sections of the configuration that name a network, by the stage that holds it."""
+    generator = config["explore"]["generator"]
+    sections = {
+        "observe": [config["observe"]["photo"], config["observe"]["rgbd"]],
+        "explore": [generator, generator.get("depth")],
+    }
+    found = {name: [s for s in kept if s and s["backend"] in _NETWORK_MB] for name, kept in sections.items()}
+    return {name: kept for name, kept in found.items() if kept}

@@ -13,6 +13,7 @@ from lyra_sim.core.errors import ConfigError
 from lyra_sim.sources.digests import Digests
 from lyra_sim.sources.discover import Source, discover, world_name
 from pipelines.engine import Engine, Outcome
+from pipelines.gpus import gpu_slots
 from pipelines.graph import stages_for
 from pipelines.inputs import plain_source
 from pipelines.progress import Progress
@@ -22,7 +23,7 @@ from pipelines.scheduler import Scheduler, WorldRun
 from pipelines.stage import digest
 from pipelines.store import Store, write_atomic
 from pipelines.summary import write_summary
-from pipelines.weights import on_gpu, weights_of
+from pipelines.weights import insist_on_machine, weights_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +33,7 @@ class RunOptions:
     engine: str = "local"
     ray_address: str = "local"
     workers: int = 0
-    """0: one per CPU core, or one where a network is on a GPU."""
+    """For stages on the CPU; 0: one per core. Stages on a GPU have workers of their own."""
     fresh: bool = False
     retry_quarantined: bool = False
 
@@ -60,9 +61,9 @@ def run(paths: list[Path], out: Path, config: WorldConfig, options: RunOptions) 
             )
         plain_config, weights = config.model_dump(mode="json"), weights_of(config)
         worlds = [_world_of(source) for source in found.sources]
-        workers = options.workers or _default_workers(config)
+        workers, gpus = options.workers or os.cpu_count() or 1, gpu_slots(plain_config)
         reports: dict[str, dict[str, Any]] = {}
-        with Progress(worlds, workers) as progress:
+        with Progress(worlds, workers, len(gpus)) as progress:
 
             def changed(world: WorldRun, outcome: Outcome | None) -> None:
                 if world.finished:
@@ -71,7 +72,7 @@ def run(paths: list[Path], out: Path, config: WorldConfig, options: RunOptions) 
 
             scheduler = Scheduler(
                 store,
-                lambda: _engine(options, workers, 1.0 if on_gpu(config) else 0.0),
+                lambda: _engine(options, config, workers, gpus),
                 plain_config,
                 worlds,
                 changed,
@@ -94,24 +95,21 @@ def run(paths: list[Path], out: Path, config: WorldConfig, options: RunOptions) 
         os.close(lock)
 
 
-def _default_workers(config: WorldConfig) -> int:
-    """One per core; one in all where a network is on a GPU, since every worker would load its weights there."""
-    return 1 if on_gpu(config) else os.cpu_count() or 1
-
-
 def _world_of(source: Source) -> WorldRun:
     sources = [str(path) for path in (source.path, *source.also)]
     return WorldRun(name=world_name(source), source=plain_source(source), sources=sources)
 
 
-def _engine(options: RunOptions, workers: int, gpus: float) -> Engine:
-    if options.engine == "ray":
+def _engine(options: RunOptions, config: WorldConfig, workers: int, gpus: list[str | None]) -> Engine:
+    """Made where there is something to run: a finished run asks nothing of a machine."""
+    if options.engine == "ray":  # its hosts have the GPUs, this one need not
         from pipelines.engine_ray import RayEngine
 
-        return RayEngine(workers, options.ray_address, gpus=gpus)
+        return RayEngine(workers, options.ray_address, gpus=bool(gpus))
     from pipelines.engine_local import LocalEngine
 
-    return LocalEngine(workers)
+    insist_on_machine(config)
+    return LocalEngine(workers, gpus)
 
 
 def _clear(out: Path, store: Store) -> None:

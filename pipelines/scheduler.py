@@ -134,8 +134,11 @@ class Scheduler:
     def _dispatch(self, engine: Engine) -> None:
         ready = [world for world in self.worlds if not world.finished and not world.running]
         ready.sort(key=lambda world: -len(world.contents))  # stable: input order within a stage
+        full: set[bool] = set()
         for world in ready:
             stage = self.stages[len(world.contents)]
+            if stage.gpu in full:
+                continue
             key = world.keys[stage.name]
             self._attempts[(stage.name, key)] += 1
             inputs = {name: str(self.store.folder(name, world.keys[name])) for name in stage.upstream}
@@ -152,7 +155,8 @@ class Scheduler:
             )
             if not engine.submit(task):
                 self._attempts[(stage.name, key)] -= 1
-                return
+                full.add(stage.gpu)
+                continue
             world.running = True
 
     def running(self) -> list[tuple[Task, float, str]]:
@@ -195,8 +199,13 @@ class Scheduler:
         self.draining += 1
         self.signal_number = number
 
-    def eta_s(self, workers: int) -> float | None:
-        """Seconds until all is done, from the medians of finished stages; None before there is anything to go by."""
+    def eta_s(self, workers: int, gpus: int) -> float | None:
+        """Seconds until all is done, from the medians of finished stages; None before there is anything to go by.
+
+        Args:
+            workers: for stages on the CPU.
+            gpus: workers for stages on a GPU, which run beside them.
+        """
         medians = {}
         for stage in self.stages:
             seen = [w.seconds[stage.name] for w in self.worlds if stage.name in w.seconds]
@@ -206,9 +215,9 @@ class Scheduler:
             return None
         missing = statistics.mean(known)
         open_worlds = [w for w in self.worlds if not w.finished]
-        left = sum(
-            medians[stage.name] if medians[stage.name] is not None else missing
-            for world in open_worlds
-            for stage in self.stages[len(world.contents) :]
-        )
-        return left / max(1, min(workers, len(open_worlds)))
+        left = {True: 0.0, False: 0.0}
+        for world in open_worlds:
+            for stage in self.stages[len(world.contents) :]:
+                median = medians[stage.name]
+                left[stage.gpu] += missing if median is None else median
+        return max(left[gpu] / max(1, min(n, len(open_worlds))) for gpu, n in ((False, workers), (True, gpus)))

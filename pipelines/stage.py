@@ -27,6 +27,8 @@ class Stage:
     """`module:name`, imported in the worker; called with a `Job`."""
     deadline_s: float = 600.0
     memory_mb: int = 6000
+    gpu: bool = False
+    """Needs a worker that has a GPU to itself."""
 
     def open(self) -> Callable[["Job"], None]:
         """Import the work function; may be slow the first time in a worker."""

@@ -57,13 +57,27 @@ def weights_of(config: WorldConfig) -> dict[str, str]:
     return {stage: digest(parts) for stage, parts in found.items()}
 
 
-def on_gpu(config: WorldConfig) -> bool:
-    """Whether any network of this configuration is asked to run on a GPU."""
-    generator, devices = config.explore.generator, []
+def insist_on_machine(config: WorldConfig) -> None:
+    """Refuse where this machine lacks the memory or the devices of the configured networks.
+
+    Raises:
+        ResourceError: see there.
+    """
+    generator, missing = config.explore.generator, []
+    learned = {f"observe.{kind}": getattr(config.observe, kind) for kind in ("rgbd", "photo")}
     if isinstance(generator, Lyra2Config):
-        devices += [generator.device, generator.depth.device]
-    devices += [b.device for b in (config.observe.photo, config.observe.rgbd) if isinstance(b, LearnedDepth)]
-    return any(device != "cpu" for device in devices)
+        from lyra_sim.worldgen.lyra2.requirements import requirements
+
+        missing += [row.what for row in requirements(generator) if row.of_machine and not row.ok]
+        learned["explore.generator.depth"] = generator.depth
+    for setting, backend in learned.items():
+        if isinstance(backend, LearnedDepth):
+            from lyra_sim.depth.networks.requirements import device_there
+
+            if not device_there(backend.device):
+                missing.append(f"device {backend.device} of {setting}")
+    if missing:
+        raise _lacking("this machine", missing)
 
 
 def _generator_weights(generator: Lyra2Config) -> dict[str, str]:
@@ -72,15 +86,19 @@ def _generator_weights(generator: Lyra2Config) -> dict[str, str]:
 
     accept(generator)
     Packing.parse(generator.packing)
-    missing = [row.what for row in requirements(generator) if not row.ok]
+    missing = [row.what for row in requirements(generator) if not row.of_machine and not row.ok]
     if missing:
-        raise ResourceError(
-            "explore.generator",
-            expected="everything that Lyra 2.0 needs",
-            got=f"missing: {'; '.join(missing)}",
-            todo="`lyra-sim check` with the same --config says how to get each.",
-        )
+        raise _lacking("explore.generator", missing)
     return manifest(generator)
+
+
+def _lacking(where: str, missing: list[str]) -> ResourceError:
+    return ResourceError(
+        where,
+        expected="everything that the configured networks need",
+        got=f"missing: {'; '.join(missing)}",
+        todo="`lyra-sim check` with the same --config says how to get each.",
+    )
 
 
 def depth_weights(backend: LearnedDepth, setting: str) -> dict[str, str]:

@@ -1,16 +1,13 @@
 """What a run depends on beside its inputs: weights, hashed into keys, and refused early where they are not there."""
 
-import os
-
 import pytest
 
 from lyra_sim.config.load import load_config
 from lyra_sim.config.lyra2 import LICENCE
 from lyra_sim.core.errors import ConfigError, ResourceError
-from pipelines.graph import BY_NAME, STAGES, stages_for
-from pipelines.run import _default_workers
+from pipelines.graph import BY_NAME
 from pipelines.stage import digest, key_fields
-from pipelines.weights import weights_of
+from pipelines.weights import insist_on_machine, weights_of
 
 
 @pytest.fixture(autouse=True)
@@ -61,21 +58,14 @@ def test_weights_are_part_of_the_key():
     assert len({*keys}) == 3
 
 
-def test_stages_get_the_time_and_memory_of_the_networks_that_their_worker_holds():
-    plain = load_config("default").model_dump(mode="json")
-    assert stages_for(plain) == STAGES
-    dreaming = stages_for(load_config("lyra2").model_dump(mode="json"))
-    slower = [new.name for new, old in zip(dreaming, STAGES, strict=True) if new.deadline_s != old.deadline_s]
-    assert slower == ["explore"] and min(stage.memory_mb for stage in dreaming) > 100_000
-    seeing = stages_for(load_config("photo_net").model_dump(mode="json"))
-    assert min(stage.memory_mb for stage in seeing) == max(stage.memory_mb for stage in seeing) == 24_000
-
-
 def test_a_packing_that_cannot_be_is_refused_before_any_work():
     with pytest.raises(ConfigError, match="packing"):
         weights_of(load_config("lyra2_tiny", ["explore.generator.packing=nonsense"]))
 
 
-def test_a_generator_on_a_gpu_is_loaded_once():
-    assert _default_workers(load_config("lyra2")) == 1
-    assert _default_workers(load_config("lyra2_tiny")) == _default_workers(load_config("default")) == os.cpu_count()
+def test_a_gpu_is_asked_of_the_machine_that_works_not_of_the_weights():
+    with pytest.raises(ResourceError, match=r"device cuda of observe\.photo.*lyra-sim check"):
+        insist_on_machine(load_config("photo_net", ["observe.photo.device=cuda"]))
+    with pytest.raises(ResourceError, match="CUDA device"):
+        insist_on_machine(load_config("lyra2"))
+    insist_on_machine(load_config("lyra2_tiny"))

@@ -45,8 +45,13 @@ def _weights(weights: str, files: tuple[str, ...], setting: str) -> tuple[str, b
     return what, True, setting
 
 
-def _device(device: str, setting: str) -> tuple[str, bool, str]:
+def device_there(device: str) -> bool:
+    """Whether torch has this device."""
     import torch
 
-    known = not device.startswith("cuda") or torch.cuda.is_available()
+    return not device.startswith("cuda") or torch.cuda.is_available()
+
+
+def _device(device: str, setting: str) -> tuple[str, bool, str]:
+    known = device_there(device)
     return f"device {device}", known, f"{setting}.device" if known else f"torch finds no GPU; or {setting}.device=cpu"

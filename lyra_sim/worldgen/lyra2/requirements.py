@@ -47,6 +47,8 @@ class Requirement:
     ok: bool
     why: str
     """Where it is not met, also how to get it."""
+    of_machine: bool = False
+    """About memory and devices: asked of the machine that generates, which need not be the one that starts it."""
 
 
 def requirements(config: Lyra2Config) -> list[Requirement]:
@@ -152,7 +154,9 @@ def _machine(config: Lyra2Config, need: dict[str, float]) -> list[Requirement]:
         f"larger of {tokens(config)} tokens in a block and the text encoder"
     )
     return [
-        Requirement(f"memory: {free / 2**30:.0f} GiB free, {main / 2**30:.0f} GiB needed", free >= main, config.memory),
+        Requirement(
+            f"memory: {free / 2**30:.0f} GiB free, {main / 2**30:.0f} GiB needed", free >= main, config.memory, True
+        ),
         Requirement(f"device memory for each memory mode: {modes}", True, how),
         _device(config, need[config.memory]),
     ]
@@ -171,9 +175,10 @@ def _device(config: Lyra2Config, need: float) -> Requirement:
     wanted = f"{need / 2**30:.0f} GiB for memory mode {config.memory}"
     if kind != "cuda":
         free = psutil.virtual_memory().available
-        return Requirement(f"device {config.device} ({build})", kind == "cpu" and free >= need, wanted)
+        return Requirement(f"device {config.device} ({build})", kind == "cpu" and free >= need, wanted, True)
     if not torch.cuda.is_available():
-        return Requirement(f"a CUDA device ({build}, none found)", False, f"{wanted}; an NVIDIA GPU and its driver")
+        how = f"{wanted}; an NVIDIA GPU and its driver"
+        return Requirement(f"a CUDA device ({build}, none found)", False, how, True)
     card = torch.cuda.get_device_properties(torch.device(config.device))
     what = f"{card.name} with {card.total_memory / 2**30:.0f} GiB ({build})"
-    return Requirement(what, card.total_memory >= need, f"{wanted}; choose another explore.generator.memory")
+    return Requirement(what, card.total_memory >= need, f"{wanted}; choose another explore.generator.memory", True)
