@@ -10,6 +10,7 @@ timed in the same run. Exits 1 where a bar is missed (full size only).
 
 import argparse
 import json
+import shutil
 import statistics
 import sys
 import time
@@ -22,6 +23,7 @@ from _segment import measure_segments
 from torch.utils.flop_counter import FlopCounterMode
 
 from lyra_sim.config.lyra2 import Lyra2Config, RandomWeights
+from lyra_sim.core.errors import ConfigError
 from lyra_sim.memory.packing import RELEASED, Packing
 from lyra_sim.worldgen.lyra2.checkpoint import empty_transformer, kept_dtype
 from lyra_sim.worldgen.lyra2.network import place
@@ -36,6 +38,8 @@ BARS = {
     "offload_fp8_error": 0.03,
 }  # fmt: skip
 GIB = 2**30
+WAYS = (("native", False), ("_native_cudnn", False), ("native", True), ("_native_cudnn", True))
+"""`explore.generator.attention` and `.compile`: each is timed, segments run with the fastest."""
 
 
 def timed(work: Callable[[], Any], device: torch.device, repeats: int) -> float:
@@ -109,6 +113,29 @@ def count_flops(sizes: dict[str, Any], size: tuple[int, int]) -> float:
     return float(counter.get_total_flops())
 
 
+def fastest_way(
+    net: LyraTransformer3DModel, given: list[torch.Tensor], config: Lyra2Config, ways: tuple[tuple[str, bool], ...]
+) -> dict[str, Any]:
+    """Seconds of a forward pass each way, those of the fastest, which the network is left in, and its name."""
+    device, seconds, figures = torch.device(config.device), {}, {}
+
+    def set_up(way: tuple[str, bool]) -> None:
+        for block in net.blocks:
+            block._compiled_call_impl = None
+        place(net, config.model_copy(update={"attention": way[0], "compile": way[1]}))
+
+    for way in ways:
+        name = f"forward_{way[0].strip('_')}{'_compiled' if way[1] else ''}_s"
+        try:
+            set_up(way)
+            figures[name] = seconds[way] = timed(lambda: net(*given), device, 3)
+        except (ConfigError, RuntimeError) as error:  # not every machine has every kernel
+            figures[name] = f"cannot run here: {str(error).splitlines()[0][:120]}"
+    best = min(seconds, key=lambda way: seconds[way])
+    set_up(best)
+    return {**figures, "fastest": f"attention={best[0]} compile={best[1]}", "forward_s": seconds[best]}
+
+
 @torch.no_grad()
 def measure_network(sizes: dict[str, Any], size: tuple[int, int], device: torch.device, tiny: bool) -> dict[str, Any]:
     """Seconds, TFLOP/s and memory of a forward pass; plain, offloaded, offloaded and stored as fp8."""
@@ -118,14 +145,15 @@ def measure_network(sizes: dict[str, Any], size: tuple[int, int], device: torch.
     figures["parameters"] = sum(p.numel() for p in net.parameters())
     figures["flops"] = count_flops(sizes, size)
     wanted, figures["plain_peak_gib"] = peak_gib(device, lambda: net(*given))
-    figures["forward_s"] = timed(lambda: net(*given), device, 3)
+    config = Lyra2Config(random_weights=RandomWeights(), device=str(device))
+    ways = tuple(way for way in WAYS if not (way[1] and shutil.which("g++") is None))
+    figures |= fastest_way(net, given, config, ways if device.type == "cuda" else ways[::2])
     figures["tflops"] = figures["flops"] / figures["forward_s"] / 1e12
     figures["share_of_matrix_peak"] = figures["tflops"] / figures["matrix_tflops"]
     state = {name: value.to("cpu", copy=True) for name, value in net.state_dict().items()}
     figures |= measure_segments(net.float() if tiny else net, size, device, tiny)
     figures["steps_4_beside_forwards_s"] = figures["steps_4_s"] - 4 * figures["forward_s"]
     del net
-    config = Lyra2Config(random_weights=RandomWeights(), device=str(device))
     for name in ("offload", "offload_fp8"):
         lean = empty_transformer(sizes)
         lean.load_state_dict(state, assign=True)

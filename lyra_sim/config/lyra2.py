@@ -138,7 +138,10 @@ class Lyra2Config(Config):
     memory: Literal["plain", "offload", "offload_fp8"] = "plain"
     """All on the device; or blocks fetched from main memory as they are needed; or those kept in 8 bits as well."""
     attention: str = "native"
-    """Attention backend, as diffusers names it."""
+    """Attention backend, as diffusers names it (`_native_cudnn` where cuDNN's is faster than torch's choice)."""
+    compile: bool = False
+    """Blocks compiled by torch (Inductor), which fuses what is not a matrix product; the first pass takes minutes then,
+    and a C++ compiler is needed."""
     height_px: int = Field(default=480, ge=32, multiple_of=16)
     """Height of generated frames."""
     width_px: int = Field(default=832, ge=32, multiple_of=16)

@@ -1,4 +1,4 @@
-"""Low-rank adapters (LoRA) of the transformer: spellings in use turned into PEFT's, several at once by weight.
+"""Low-rank adapters (LoRA) of the transformer: spellings in use turned into PEFT's, several merged by weight.
 
 Accepted: `diffusion_model.` or `net.` before a name, or kohya's flat names (`lora_unet_blocks_0_self_attn_q`);
 `lora_A`/`lora_B` or `lora_down`/`lora_up`; `alpha` (a module's B is scaled by alpha / rank, without one by 1);
@@ -7,7 +7,6 @@ Accepted: `diffusion_model.` or `net.` before a name, or kohya's flat names (`lo
 """
 
 import dataclasses
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,32 +35,37 @@ class Adapter:
     added: dict[str, Tensor]
     """Parameter -> what is added to it; for modules that have no low-rank part."""
 
+    @property
+    def changed(self) -> set[str]:
+        """Parameters that it changes."""
+        factors = {name.replace("lora_A.", "").replace("lora_B.", "") for name in self.low_rank}
+        return factors | set(self.added)
 
+    def change(self, parameter: str, device: torch.device) -> Tensor:
+        """What is added to a parameter at weight 1."""
+        module, _, kind = parameter.rpartition(".")
+        if parameter in self.added:
+            return self.added[parameter].to(device)
+        b = self.low_rank[f"{module}.lora_B.{kind}"].to(device)
+        return b if kind == "bias" else b @ self.low_rank[f"{module}.lora_A.{kind}"].to(device)
+
+
+@torch.no_grad()
 def load_loras(net: LyraTransformer3DModel, loras: Sequence[tuple[Path, float]]) -> None:
-    """Add adapters to the network: W becomes W + sum of weight * (alpha / rank) * B @ A.
+    """Merge adapters into the network: W becomes W + sum of weight * (alpha / rank) * B @ A, summed in float32.
 
-    They are named `lora_0`, `lora_1`, ... and can be weighted anew with `set_adapters` (but for what a file adds to
-    parameters in full).
+    Merged, they cost nothing when the network runs and are stored as its weights are. To weigh one anew at run time,
+    give `read_lora(...).low_rank` to the network's own `load_lora_adapter(..., prefix=None)`.
 
     Raises:
         ResourceError: a file is not there.
         ConfigError: it holds what is no adapter of this network; says the names.
     """
-    adapters = [read_lora(net, path) for path, _ in loras]  # all at first: PEFT renames what it adapts
-    weights = {f"lora_{k}": weight for k, (_, weight) in enumerate(loras)}
-    for adapter, weight in zip(adapters, weights.values(), strict=True):
-        with torch.no_grad():
-            for name, change in adapter.added.items():
-                parameter = net.get_parameter(name)
-                parameter.add_(change.to(parameter) * weight)
-    for name, adapter in zip(list(weights), adapters, strict=True):
-        if adapter.low_rank:
-            with warnings.catch_warnings(action="ignore", category=UserWarning):  # that there are several is meant
-                net.load_lora_adapter(adapter.low_rank, prefix=None, adapter_name=name)  # pyright: ignore[reportArgumentType]
-        else:
-            del weights[name]
-    if weights:
-        net.set_adapters(list(weights), list(weights.values()))
+    adapters = [(read_lora(net, path), weight) for path, weight in loras]
+    for name in sorted({name for adapter, _ in adapters for name in adapter.changed}):
+        parameter = net.get_parameter(name)
+        changes = [w * adapter.change(name, parameter.device) for adapter, w in adapters if name in adapter.changed]
+        parameter.copy_(parameter.float() + sum(changes))
 
 
 def read_lora(net: LyraTransformer3DModel, path: Path) -> Adapter:

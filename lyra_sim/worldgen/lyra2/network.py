@@ -93,14 +93,13 @@ def build_network(config: Lyra2Config) -> Lyra2Network:
 
 
 def place(net: LyraTransformer3DModel, config: Lyra2Config) -> LyraTransformer3DModel:
-    """Put the transformer where `config.memory` says, with the attention that was asked for.
+    """Put the transformer where `config.memory` says, with the attention that was asked for; compiled if asked for.
 
     Raises:
         ConfigError: no such attention backend.
     """
     try:
-        if config.attention != "native":  # what it is without being asked
-            net.set_attention_backend(config.attention)
+        net.set_attention_backend(config.attention)
     except (ValueError, RuntimeError, ImportError) as error:
         raise ConfigError(
             "explore.generator.attention", expected="an attention backend of diffusers that works here",
@@ -109,16 +108,18 @@ def place(net: LyraTransformer3DModel, config: Lyra2Config) -> LyraTransformer3D
     device = torch.device(config.device)
     if config.memory == "plain":
         nn.Module.to(net, device)
-        return net
-    if config.memory == "offload_fp8":
+    elif config.memory == "offload_fp8":
         net.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=torch_dtype(config))
-    net.enable_group_offload(
-        onload_device=device,
-        offload_device=torch.device("cpu"),
-        offload_type="block_level",
-        num_blocks_per_group=1,
-        use_stream=device.type == "cuda",
-    )
+    if config.memory != "plain":
+        net.enable_group_offload(
+            onload_device=device,
+            offload_device=torch.device("cpu"),
+            offload_type="block_level",
+            num_blocks_per_group=1,
+            use_stream=device.type == "cuda",
+        )
+    if config.compile:
+        net.compile_repeated_blocks(fullgraph=config.memory == "plain")  # fetching a block cannot be traced
     return net
 
 

@@ -38,6 +38,27 @@ def test_offload_with_weights_in_8_bits_is_near():
     assert 0 < _relative(velocity(net), velocity(network())) < 0.03
 
 
+@pytest.mark.parametrize("memory", ["plain", "offload"])
+def test_blocks_are_compiled_as_one_graph(monkeypatch, memory):
+    """Traced here without Inductor, which needs a compiler; a block of a plain network has no graph breaks."""
+    compiled = []
+
+    def traced(graph: torch.fx.GraphModule, _inputs: list[torch.Tensor]) -> object:
+        compiled.append(graph)
+        return graph.forward
+
+    def compile_by(net: torch.nn.Module, **options: object) -> None:
+        original(net, backend=traced, **options)
+
+    original = LyraTransformer3DModel.compile_repeated_blocks
+    monkeypatch.setattr(LyraTransformer3DModel, "compile_repeated_blocks", compile_by)
+    torch._dynamo.reset()
+    net = place(network(), _config(memory=memory, compile=True))
+    assert torch.allclose(velocity(net), velocity(network()), atol=1e-5)
+    assert len(compiled) == 1 if memory == "plain" else compiled, "blocks share one graph"
+    torch._dynamo.reset()
+
+
 def test_gradient_checkpointing_gives_the_same_gradients():
     plain, checkpointed = network().train(), network().train()
     checkpointed.enable_gradient_checkpointing()

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lyra_sim.core.errors import ConfigError, ResourceError
-from lyra_sim.worldgen.lyra2.lora import NEGLIGIBLE, load_loras
+from lyra_sim.worldgen.lyra2.lora import NEGLIGIBLE, load_loras, read_lora
 from lyra_sim.worldgen.lyra2.transformer import LyraTransformer3DModel
 from tests.worldgen.lyra2.tiny import network, velocity
 
@@ -64,23 +64,29 @@ def test_every_spelling_adds_the_product(tmp_path, spelling):
     assert not torch.allclose(velocity(network()), expected, atol=1e-2)
 
 
-def test_several_are_added_by_weight_and_can_be_weighted_anew(tmp_path):
-    net = network()
-    first, second = _factors(net, 2), _factors(net, 3)
+def test_several_are_added_by_weight_as_peft_does(tmp_path):
+    first, second = _factors(network(), 2), _factors(network(), 3)
     del second["head.head"]
     for name, factors in (("a", first), ("b", second)):
-        save_file(_spelled(factors, "comfy"), tmp_path / f"{name}.safetensors")
+        save_file(_spelled(factors, "musubi"), tmp_path / f"{name}.safetensors")
+    net, adapted = network(), network()
+    read = {name: read_lora(adapted, tmp_path / f"{name}.safetensors").low_rank for name in ("a", "b")}
     load_loras(net, [(tmp_path / "a.safetensors", 0.4), (tmp_path / "b.safetensors", -0.7)])
+    with pytest.warns(UserWarning):  # that there are several adapters
+        for name, factors in read.items():
+            adapted.load_lora_adapter(factors, prefix=None, adapter_name=name)
+    adapted.set_adapters(["a", "b"], [0.4, -0.7])
+    assert torch.allclose(velocity(net), velocity(adapted), atol=2e-5)
+    assert net.state_dict().keys() == network().state_dict().keys(), "merged, not wrapped"
 
-    def expected(one: float, two: float) -> Tensor:
-        changes = {f"{name}.weight": one * b @ a for name, (a, b) in first.items()}
-        for name, (a, b) in second.items():
-            changes[f"{name}.weight"] = changes[f"{name}.weight"] + two * b @ a
-        return _by_hand(changes)
 
-    assert torch.allclose(velocity(net), expected(0.4, -0.7), atol=2e-5)
-    net.set_adapters(["lora_0", "lora_1"], [1.0, 0.0])
-    assert torch.allclose(velocity(net), expected(1.0, 0.0), atol=2e-5)
+def test_weights_of_16_bits_are_rounded_once(tmp_path):
+    """Two adapters that cancel leave the weights as they were, whatever their size."""
+    net = network().to(torch.bfloat16)
+    before = copy.deepcopy(net.state_dict())
+    save_file(_spelled(_factors(net, 2), "comfy"), tmp_path / "lora.safetensors")
+    load_loras(net, [(tmp_path / "lora.safetensors", 64.0), (tmp_path / "lora.safetensors", -64.0)])
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
 
 
 def test_differences_of_biases_and_weights(tmp_path):
