@@ -27,6 +27,7 @@ from usd_export.records import SceneGeometry
 from usd_export.side_files import frames_of
 from usd_export.validate import limits
 from usd_export.validate.drop import drop_balls
+from usd_export.validate.generated_gates import Agreement, compare_generated, has_generated
 from usd_export.validate.limits import judged, not_computed
 from usd_export.validate.rules import Role, scene_problems
 from usd_export.validate.shape_gates import floor_fit_p95_m, floor_holes_m2, seen_by
@@ -94,6 +95,10 @@ class _Judge:
         look = Appearance(self.scene)
         return compare_views(look, self.world.start.frames, photo=self.photo, config=self.config)
 
+    @cached_property
+    def generated(self) -> Agreement:
+        return compare_generated(self.world)
+
     def usd_errors(self) -> _Found:
         found = [f"{file}: {problem}" for file, role in FILES for problem in scene_problems(self.folder / file, role)]
         more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
@@ -153,6 +158,16 @@ class _Judge:
             raise NotComputableError("no input pixel is to be covered")
         return self.views_again.coverage, ""
 
+    def generated_likeness(self) -> _Found:
+        if self.generated.likeness is None:
+            raise NotComputableError("generated frames hardly see what the input saw")
+        return self.generated.likeness, ""
+
+    def generated_depth_off_median(self) -> _Found:
+        if self.generated.depth_off_median is None:
+            raise NotComputableError("generated frames have hardly any depth where the input has")
+        return self.generated.depth_off_median, ""
+
     def licence_complete(self) -> _Found:
         told = json.loads((self.folder / "ATTRIBUTION.json").read_text())
         lines = [line for line in told["licences"] if all(str(line.get(key, "")).strip() for key in _LICENCE_FIELDS)]
@@ -177,10 +192,11 @@ def gates(
         reraster: the gate `map_reraster_iou`, which the owner of the maps computes; without it that gate fails.
 
     Returns:
-        All world gates in the order of `limits.SENSOR`. A gate that cannot be computed fails and says why.
+        All world gates in the order of `limits.SENSOR` and `limits.GENERATED`. A gate that cannot be computed fails and
+        says why.
     """
     judge = _Judge(folder, world, surface, config or ValidateConfig())
-    table = limits.PHOTO if judge.photo else limits.SENSOR
+    table = {**(limits.PHOTO if judge.photo else limits.SENSOR), **(limits.GENERATED if has_generated(world) else {})}
     found = []
     for name, limit in table.items():
         if name == "map_reraster_iou":

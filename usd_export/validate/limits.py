@@ -42,6 +42,11 @@ PHOTO = {
     "input_coverage_share": Limit("1", "at least", 0.9),
 }
 """Worlds from photos: depth was estimated, so there is no measured depth to compare with."""
+GENERATED = {
+    "generated_likeness": Limit("1", "at least", 0.5),
+    "generated_depth_off_median": Limit("1", "at most", 0.1),
+}
+"""Beside those, for worlds with frames that a generator drew."""
 ANY = {
     "collider_count": Limit("1", "at least", 1.0),
     "floor_under_spawns": Limit("1", "at least", 1.0),

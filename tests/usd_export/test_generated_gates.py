@@ -1,0 +1,109 @@
+"""Frames of a generator against the start: exact renderings, those with a video network's faults, and dreams."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from scipy.spatial.transform import Rotation
+
+from lyra_sim.core.records import Frames, PixelOrigin, Segment, World
+from lyra_sim.procedural.cameras import pinhole, walk_cameras
+from lyra_sim.procedural.flat import make_flat
+from lyra_sim.procedural.render import render
+from tests.analytic_room import posed
+from usd_export.validate.generated_gates import compare_generated, has_generated
+from usd_export.validate.limits import GENERATED
+
+CAMERA = pinhole(192, 144, 80)
+
+
+def rendered(poses: np.ndarray, origin: PixelOrigin) -> Frames:
+    views = [render(SCENE, pose, CAMERA, antialias=False) for pose in poses]
+    depth = np.stack([view.depth_m for view in views])
+    return Frames(
+        images=np.stack([view.image for view in views]),
+        depth_m=depth,
+        valid=depth > 0,
+        origin=np.full(depth.shape, origin, np.uint8),
+        label=np.zeros(depth.shape, np.uint8),
+        cam_to_world=poses,
+        intrinsics=CAMERA,
+    )
+
+
+def moved(pose: np.ndarray, count: int) -> np.ndarray:
+    """Camera-to-world matrices that step aside and turn a little more each time."""
+    out = np.repeat(pose[None], count, 0)
+    for k in range(count):
+        turn = np.eye(4)
+        turn[:3, :3] = Rotation.from_euler("y", 1.0 * k, degrees=True).as_matrix()
+        turn[0, 3] = 0.01 * k
+        out[k] = pose @ turn
+    return out
+
+
+SCENE = make_flat(3)
+POSES = moved(walk_cameras(SCENE, 1, 1)[0], 17)
+
+
+@pytest.fixture(scope="module")
+def truth() -> World:
+    start = posed(np.ones((1, 144, 192), np.float32), POSES[:1])
+    start = replace(start, frames=rendered(POSES[:1], PixelOrigin.MEASURED))
+    drawn = rendered(POSES[1:], PixelOrigin.GENERATED)
+    return World(start=start, segments=(Segment(index=0, frames=drawn, warped=False),))
+
+
+def changed(world: World, **arrays: np.ndarray) -> World:
+    (segment,) = world.segments
+    return replace(world, segments=(replace(segment, frames=replace(segment.frames, **arrays)),))
+
+
+def kept(world: World) -> list[bool]:
+    found = compare_generated(world)
+    assert found.likeness is not None and found.depth_off_median is not None
+    least, most = (GENERATED[name].value for name in ("generated_likeness", "generated_depth_off_median"))
+    assert least is not None and most is not None
+    return [found.likeness >= least, found.depth_off_median <= most]
+
+
+def test_exact_frames_agree(truth):
+    found = compare_generated(truth)
+    assert found.likeness > 0.95 and found.depth_off_median < 0.01
+
+
+def test_faults_of_a_good_generator_are_borne(truth):
+    """Blur, drift of exposure, 4 % of scale and noise of depth."""
+    frames, rng = truth.segments[0].frames, np.random.default_rng(0)
+    blurred = ndimage.gaussian_filter(frames.images.astype(float), (0, 2, 2, 0)) * 0.8 + 20
+    noisy = frames.depth_m * 1.04 * (1 + 0.03 * rng.standard_normal(frames.depth_m.shape))
+    assert kept(changed(truth, images=blurred.astype(np.uint8), depth_m=noisy.astype(np.float32))) == [True, True]
+
+
+def test_another_picture_and_another_depth_are_each_found(truth):
+    frames, rng = truth.segments[0].frames, np.random.default_rng(0)
+    dream = rng.integers(0, 256, frames.images.shape).astype(np.uint8)
+    assert kept(changed(truth, images=dream)) == [False, True]
+    assert kept(changed(truth, images=frames.images[:, :, ::-1].copy())) == [False, True], "mirrored"
+    assert kept(changed(truth, images=np.full_like(frames.images, 128) + dream // 64)) == [False, True], "blank"
+    assert kept(changed(truth, depth_m=frames.depth_m * np.float32(1.2))) == [True, False]
+    assert compare_generated(changed(truth, depth_m=frames.depth_m * np.float32(1.2))).depth_off_median == (
+        pytest.approx(0.2, abs=0.01)
+    )
+
+
+def test_only_what_was_drawn_is_judged(truth):
+    (segment,) = truth.segments
+    assert has_generated(truth)
+    assert not has_generated(replace(truth, segments=(replace(segment, warped=True),)))
+    assert not has_generated(replace(truth, segments=()))
+    filled = np.full_like(segment.frames.origin, PixelOrigin.FILLED)
+    assert not has_generated(changed(truth, origin=filled))
+
+
+def test_frames_that_never_see_the_start_say_nothing(truth):
+    away = truth.segments[0].frames.cam_to_world.copy()
+    away[:, :3, 3] += 100
+    found = compare_generated(changed(truth, cam_to_world=away))
+    assert found.likeness is None and found.depth_off_median is None
