@@ -20,7 +20,7 @@ from lyra_sim.training.examples import ExampleMaker
 from lyra_sim.training.flow import FlowTable
 from lyra_sim.training.lyra2 import Trainer, main
 from lyra_sim.training.recipe import LEARNS, Recipe, plan
-from lyra_sim.training.self_augment import to_pixels, to_values
+from lyra_sim.worldgen.lyra2.framing import pixels_of, u8
 from lyra_sim.worldgen.lyra2.network import build_network
 from lyra_sim.worldgen.lyra2.transformer import LyraTransformer3DModel
 
@@ -62,7 +62,7 @@ def asked(monkeypatch) -> list[tuple]:
 
 def _whole(maker: ExampleMaker, frames: np.ndarray) -> torch.Tensor:
     """Latents of frames and the repeats of frame 0 before them, in one call of the VAE."""
-    line = to_values(np.concatenate([np.repeat(frames[:1], maker.packing.repeats - 1, 0), frames]))
+    line = pixels_of(np.concatenate([np.repeat(frames[:1], maker.packing.repeats - 1, 0), frames]))
     return maker.network.vae.encode(line)
 
 
@@ -77,7 +77,7 @@ def test_a_clean_example_is_the_encoded_clip(maker, clip, asked):
     known, _, made = asked[0]
     assert known.frames == 25 and np.array_equal(known.last_depth, clip.depth_m[24])
     assert torch.equal(example.y[:, 20:], made.y[:, 20:]) and torch.equal(example.buffer, made.buffer)
-    assert torch.equal(example.image[0], maker.network.images.encode(to_values(clip.frames[24:25])[0]))
+    assert torch.equal(example.image[0], maker.network.images.encode(pixels_of(clip.frames[24:25])[0]))
 
 
 def test_remembered_views_get_one_noise_in_history_and_condition(maker, clip, asked):
@@ -120,7 +120,7 @@ def test_self_augmentation_changes_the_history_that_is_trained_on(maker, clip, a
     assert len(windows) == 1 and 1 <= float(timestep) <= 502
     clean = _whole(maker, clip.frames[:33])
     predicted = torch.cat([clean[:, :11], window[0, :, -2:]], 1)
-    seen = to_pixels(maker.network.vae.decode(predicted))[maker.packing.repeats - 1 :]
+    seen = u8(maker.network.vae.decode(predicted))[maker.packing.repeats - 1 :]
     assert len(seen) == 25
     degraded = _whole(maker, np.concatenate([clip.frames[:17], seen[17:]]))
     temporal = [i for i, kind in enumerate(maker.packing.kinds) if kind == "k"]
@@ -130,9 +130,9 @@ def test_self_augmentation_changes_the_history_that_is_trained_on(maker, clip, a
     assert (changed[:2] < 1e-5).all() and (changed[2:] > 1e-3).all(), "latents of the segment before, and only those"
     assert torch.allclose(example.target[0], clean[:, -2:], atol=1e-5), "what is learned stays true"
     known = asked[-1][0]
-    assert np.array_equal(known.pixels(24), to_values(seen[24:])[0].numpy()), "the warp carries what was predicted"
-    assert np.abs(known.pixels(8) - to_values(seen[8:9])[0].numpy()).max() == 0, "the whole decoded window is copied"
-    assert torch.equal(example.image[0], maker.network.images.encode(to_values(seen[24:])[0]))
+    assert np.array_equal(known.pixels(24), pixels_of(seen[24:])[0].numpy()), "the warp carries what was predicted"
+    assert np.abs(known.pixels(8) - pixels_of(seen[8:9])[0].numpy()).max() == 0, "the whole decoded window is copied"
+    assert torch.equal(example.image[0], maker.network.images.encode(pixels_of(seen[24:])[0]))
     assert torch.equal(made.latents[0, :, temporal], history)
 
 

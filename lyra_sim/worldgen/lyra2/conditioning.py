@@ -1,9 +1,9 @@
 """What one step of the video generator hands to its network: packed history, masks, condition latents, rays and
 correspondences.
 
-The release mixes two pixel conventions, and so does this file: one pinhole matrix per frame serves warps, with integer
-pixel centres, and ray maps, with half-integer ones. Source: the public description of Lyra 2.0 (nv-tlabs/lyra,
-models/lyra2_model.py and inference/lyra2_ar_inference.py); written anew.
+The release mixes two pixel conventions, and so does this file: one pinhole matrix per frame (`framing.matrix`) serves
+warps, with integer pixel centres, and ray maps, with half-integer ones. Source: the public description of Lyra 2.0
+(nv-tlabs/lyra, models/lyra2_model.py and inference/lyra2_ar_inference.py); written anew.
 
 Shapes: B batch (1), C channels, L history latents, T latents of the window (history, then new), F target frames,
 H W pixels, h w rows and columns of a latent (8 x 8 pixels).
