@@ -59,8 +59,11 @@ def predict_once(
 def decode_window(stream: VaeStream, past_CTHW: Tensor, prediction_CTHW: Tensor, repeats: int) -> np.ndarray:
     """Frames (T, H, W, 3) uint8 of a time line with the prediction at its end, from frame 0 on.
 
-    All of the window is decoded and takes the place of the clip's frames: the past looks as it does when it has been
-    generated, once through the autoencoder.
+    All of it takes the place of the clip's frames, as published (history and prediction are decoded, and the whole
+    decoded window is copied): remembered views of the past look as they do when they have been generated, once through
+    the autoencoder. The history is that of the time line, not the packed one: the latents of that have gaps between
+    them, and a causal decoder would give frames of no place in the clip. Latents of the history before the prediction
+    stay those of the true frames; only the predicted segment is encoded again (`ExampleMaker.augmented`).
 
     Args:
         stream: at the beginning of a clip.
