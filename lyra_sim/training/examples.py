@@ -21,7 +21,7 @@ from lyra_sim.training.clips import Clip
 from lyra_sim.training.flow import FlowTable
 from lyra_sim.training.memory_noise import memory_sigmas, with_noise
 from lyra_sim.training.self_augment import decode_window, lowered, predict_once
-from lyra_sim.worldgen.lyra2.conditioning import MASK_CHANNELS, Known, condition
+from lyra_sim.worldgen.lyra2.conditioning import MASK_CHANNELS, Known, Way, condition
 from lyra_sim.worldgen.lyra2.framing import from_frame_0, pixels_of
 from lyra_sim.worldgen.lyra2.network import Lyra2Network
 from lyra_sim.worldgen.lyra2.sampling import Velocity
@@ -67,11 +67,13 @@ class ExampleMaker:
     Args:
         network: its VAE and encoders are used.
         device: where examples go and warps are computed.
+        way: how the past reaches the network, as it will when generating.
     """
 
     network: Lyra2Network
     table: FlowTable
     device: torch.device | str = "cpu"
+    way: Way = "memory"
     text_dropout: float = TEXT_DROPOUT
 
     @property
@@ -157,7 +159,8 @@ class ExampleMaker:
             depth=lambda i: clip.depth_m[i],
         )
         retrieved = [frame_id for _, frame_id in found]
-        made = condition(known, self.packing, self.network.vae.encode, Twin(self.device), retrieved=retrieved)
+        encode = self.network.vae.encode
+        made = condition(known, self.packing, encode, Twin(self.device), way=self.way, retrieved=retrieved)
         history, y = self._with_memory_noise(made.latents, made.y, rng)
         text = "" if rng.random() < self.text_dropout else clip.caption(begin)
         image = self.network.images.encode(pixels_of(clip.frames[begin - 1]))

@@ -11,6 +11,7 @@ import yaml
 from lyra_sim.config.lyra2 import Lyra2Config
 from lyra_sim.core.errors import ConfigError
 from lyra_sim.memory.spatial import MARGIN
+from lyra_sim.memory.twin import Twin
 from lyra_sim.procedural.cameras import pinhole, walk_cameras
 from lyra_sim.procedural.flat import make_flat
 from lyra_sim.procedural.write import write_walk
@@ -18,8 +19,9 @@ from lyra_sim.training import examples
 from lyra_sim.training.clips import ProceduralClips
 from lyra_sim.training.examples import ExampleMaker
 from lyra_sim.training.flow import FlowTable
-from lyra_sim.training.lyra2 import Trainer, main
+from lyra_sim.training.lyra2 import Trainer, main, parser, trainer
 from lyra_sim.training.recipe import LEARNS, Recipe, plan
+from lyra_sim.worldgen.lyra2.conditioning import condition
 from lyra_sim.worldgen.lyra2.framing import pixels_of, u8
 from lyra_sim.worldgen.lyra2.network import build_network
 from lyra_sim.worldgen.lyra2.transformer import LyraTransformer3DModel
@@ -51,8 +53,8 @@ def asked(monkeypatch) -> list[tuple]:
     """(known, retrieved, conditioning) of every example that is made."""
     seen, condition = [], examples.condition
 
-    def recording(known, packing, encode, geometry, *, retrieved):
-        made = condition(known, packing, encode, geometry, retrieved=retrieved)
+    def recording(known, packing, encode, geometry, *, retrieved, way):
+        made = condition(known, packing, encode, geometry, retrieved=retrieved, way=way)
         seen.append((known, retrieved, made))
         return made
 
@@ -97,6 +99,17 @@ def test_the_memory_holds_past_and_future_but_nothing_near(maker, clip, asked):
     assert drawn and all(frame % 8 == 0 and frame >= 17 + MARGIN for frame in drawn)
     maker.clean(clip, 0, np.random.default_rng(0), first_only=True)
     assert [frame for _, frame in asked[-1][0].memory.ids] == [0] and set(asked[-1][1]) <= {0}
+
+
+def test_an_ablation_is_trained_as_it_generates(maker, clip, asked):
+    """Without correspondences to remembered views, their images replaced by that of frame 0."""
+    example = replace(maker, way="hard_warp").clean(clip, 1, np.random.default_rng(1))
+    known, retrieved, made = asked[0]
+    assert retrieved and made.slots == (0, 0, 0)
+    wanted = condition(known, maker.packing, maker.network.vae.encode, Twin(), way="hard_warp", retrieved=retrieved)
+    assert torch.equal(example.buffer, wanted.buffer) and torch.equal(example.y[:, 20:], wanted.y[:, 20:])
+    generated = example.buffer[0, :, -2:].unflatten(0, (3, 4, -1))
+    assert (generated[:, :3] == -1).all() and (generated[:, 3] == 1).all()
 
 
 def test_text_is_left_out_at_times(maker, clip):
@@ -228,5 +241,7 @@ def test_the_command_trains_on_a_walk(tmp_path, capsys):
     assert main([*arguments, "--steps", "2"]) == 0
     assert "2/2" in capsys.readouterr().err
     assert (tmp_path / "run" / "transformer" / "config.json").is_file()
+    asked = parser().parse_args([*arguments, "--set", "explore.generator.way=none"])
+    assert trainer(asked).maker.way == "none", "an ablation is trained as it generates"
     assert main([*arguments[:1], *arguments[3:], "--config", "default"]) == 2
     assert "lyra2" in capsys.readouterr().err
