@@ -160,7 +160,9 @@ class ExampleMaker:
         )
         retrieved = [frame_id for _, frame_id in found]
         encode = self.network.vae.encode
-        made = condition(known, self.packing, encode, Twin(self.device), way=self.way, retrieved=retrieved)
+        made = condition(
+            known, self.packing, encode, Twin(self.device, torch.float32), way=self.way, retrieved=retrieved
+        )
         history, y = self._with_memory_noise(made.latents, made.y, rng)
         text = "" if rng.random() < self.text_dropout else clip.caption(begin)
         image = self.network.images.encode(pixels_of(clip.frames[begin - 1]))

@@ -106,7 +106,8 @@ def test_an_ablation_is_trained_as_it_generates(maker, clip, asked):
     example = replace(maker, way="hard_warp").clean(clip, 1, np.random.default_rng(1))
     known, retrieved, made = asked[0]
     assert retrieved and made.slots == (0, 0, 0)
-    wanted = condition(known, maker.packing, maker.network.vae.encode, Twin(), way="hard_warp", retrieved=retrieved)
+    twin = Twin(dtype=torch.float32)
+    wanted = condition(known, maker.packing, maker.network.vae.encode, twin, way="hard_warp", retrieved=retrieved)
     assert torch.equal(example.buffer, wanted.buffer) and torch.equal(example.y[:, 20:], wanted.y[:, 20:])
     generated = example.buffer[0, :, -2:].unflatten(0, (3, 4, -1))
     assert (generated[:, :3] == -1).all() and (generated[:, 3] == 1).all()

@@ -85,7 +85,8 @@ def _generated(network: Lyra2Network, walk: Frames) -> tuple[Known, Conditioning
         frames = _framed(_taken(walk, 1 + SEGMENT * k, 1 + SEGMENT * (k + 1)))
         past.add(Segment(index=k, frames=frames, latents=np.zeros((16, 2, 6, 8), np.float32)))
     known = past.known(walk.cam_to_world[1 + SEGMENT * PAST :])
-    return known, condition(known, packing, network.vae.encode, Twin(), retrieved=REMEMBERED)
+    twin = Twin(dtype=torch.float32)
+    return known, condition(known, packing, network.vae.encode, twin, retrieved=REMEMBERED)
 
 
 def test_training_and_generation_give_the_network_the_same(network, walk, monkeypatch):
