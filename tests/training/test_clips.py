@@ -97,3 +97,4 @@ def test_procedural_clips_are_the_places_they_name():
     clip, again = (clips.clip(1, np.random.default_rng(1)) for _ in range(2))
     assert clip.name == "street-6" and clip.frames.shape == (3, 32, 48, 3)
     assert np.array_equal(clip.frames, again.frames) and np.array_equal(clip.depth_m, again.depth_m)
+    assert (clip.depth_m > 0).all(), "the sky of a street is far away, not unknown"
