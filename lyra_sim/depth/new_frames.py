@@ -59,7 +59,12 @@ class DepthUpdate:
         self.network, self.stride, self.most = network, stride, most
 
     def choose(self, last: int) -> list[int]:
-        """Ids of the frames of one window, in order of time: the last, the one `stride` before it, and so on."""
+        """Ids of the frames of one window, in order of time: the last, the one `stride` before it, and so on.
+
+        How they are chosen is published, their order is not. In order of time the first view, to which the network's
+        cameras and unit refer, is the one that is known longest, and frame 0 in the first segment, to which published
+        options refer poses too; and a window with further frames (every boundary of segments) has one order.
+        """
         return list(range(last, -1, -self.stride))[: self.most][::-1]
 
     def estimate(

@@ -2,7 +2,8 @@
 
 Method: the public description of Lyra 2.0's per-frame cache with greedy coverage retrieval. Nothing is fused and
 nothing is evicted. Training samples instead of choosing the best, so that the generator sees imperfect retrievals.
-Like the warp it uses integer pixel centres: give it matrices from `warp.integer_matrix`.
+Like the warp it uses integer pixel centres: give it matrices from `warp.integer_matrix` (the Lyra generator gives its
+own, see `worldgen.lyra2.framing.matrix`).
 """
 
 from collections.abc import Collection, Iterator

@@ -3,7 +3,8 @@
 Method: the public description of Lyra 2.0's conditioning (soft z-test splatting as in GEN3C, Ren et al. 2025). It mixes
 two pixel conventions and this file keeps that mixture: warps use INTEGER pixel centres (the top-left pixel is (0, 0)),
 ray maps use half-integer ones. The rest of the project has centres at (0.5, 0.5); `integer_matrix` converts at the
-border. Geometry and accumulation are float64, so the result does not depend on vector width or thread count.
+border (the Lyra generator does not: see `worldgen.lyra2.framing.matrix`). Geometry and accumulation are float64, so the
+result does not depend on vector width or thread count.
 """
 
 import numpy as np

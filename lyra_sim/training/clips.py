@@ -11,16 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-import cv2
 import numpy as np
 from jaxtyping import Float32, Float64, UInt8
 
 from lyra_sim.config.capture import CaptureConfig
 from lyra_sim.core.errors import InputError
 from lyra_sim.core.record import record
-from lyra_sim.core.records import Capture, Intrinsics
-from lyra_sim.geometry.camera import invert, scaled
-from lyra_sim.memory.warp import integer_matrix
+from lyra_sim.core.records import Capture, Label
+from lyra_sim.geometry.camera import invert
 from lyra_sim.procedural.cameras import pinhole, walk_cameras
 from lyra_sim.procedural.flat import make_flat
 from lyra_sim.procedural.render import render
@@ -28,6 +26,7 @@ from lyra_sim.procedural.street import make_street
 from lyra_sim.sources.discover import Source, discover
 from lyra_sim.sources.names import printable
 from lyra_sim.sources.walk import read_walk
+from lyra_sim.worldgen.lyra2.framing import framed_camera, framed_depth, framed_image, matrix, with_far_sky
 
 CAPTIONS = "walk_captions.json"
 """Beside a walk's poses: {"<first frame>": text, ...}, as Lyra 2.0 writes them."""
@@ -38,7 +37,7 @@ _KEPT = 2
 class Clip:
     """Consecutive frames of one place.
 
-    Matrices are those of `memory.warp`: world to camera, and pinhole matrices for integer pixel centres.
+    Pinhole matrices are those of `framing.matrix`, as when generating.
     """
 
     name: str
@@ -46,6 +45,7 @@ class Clip:
     depth_m: Float32[np.ndarray, "T H W"]
     """z-depth; 0 where it is not known."""
     w2c: Float64[np.ndarray, "T 4 4"]
+    """World to camera, in any world."""
     K: Float64[np.ndarray, "T 3 3"]
     captions: Mapping[int, str]
     """What is seen from a frame on until the next entry; without any, the empty text."""
@@ -96,26 +96,17 @@ def window(length: int, frames: int, stride: int, rng: np.random.Generator) -> n
 def fitted(capture: Capture, size: tuple[int, int]) -> Clip:
     """A posed RGB-D capture at `size` (height, width): scaled until it covers that, and cut to its middle.
 
-    Colour is averaged over areas, depth takes the nearest pixel.
+    As the generator frames the start of a walk (`worldgen.lyra2.framing`).
     """
     assert capture.depth_m is not None and capture.depth_valid is not None and capture.cam_to_world is not None
-    camera = capture.intrinsics
-    by = max(size[0] / camera.height, size[1] / camera.width)
-    height, width = max(round(camera.height * by), size[0]), max(round(camera.width * by), size[1])
-    top, left = (height - size[0]) // 2, (width - size[1]) // 2
-    cut = np.s_[top : top + size[0], left : left + size[1]]
-    how = cv2.INTER_AREA if by < 1 else cv2.INTER_LINEAR
-    depth = np.where(capture.depth_valid, capture.depth_m, np.float32(0))
-    frames = [cv2.resize(image, (width, height), interpolation=how)[cut] for image in capture.images]
-    depths = [cv2.resize(d, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)[cut] for d in depth]
-    seen = scaled(camera, width, height)
-    kept = Intrinsics(fx=seen.fx, fy=seen.fy, cx=seen.cx - left, cy=seen.cy - top, width=size[1], height=size[0])
+    camera = framed_camera(capture.intrinsics, *size)
+    depths = zip(capture.depth_m, capture.depth_valid, strict=True)
     return Clip(
         name=capture.name,
-        frames=np.stack(frames),
-        depth_m=np.stack(depths),
+        frames=np.stack([framed_image(image, *size) for image in capture.images]),
+        depth_m=np.stack([framed_depth(depth, valid, *size) for depth, valid in depths]),
         w2c=invert(capture.cam_to_world),
-        K=np.repeat(integer_matrix(kept)[None], len(frames), 0),
+        K=np.repeat(matrix(camera)[None], len(capture.images), 0),
         captions={},
     )
 
@@ -177,7 +168,7 @@ def _captions(path: Path) -> dict[int, str]:
 
 
 class ProceduralClips:
-    """Walks through procedural flats and streets with exact depth; rendered when asked for."""
+    """Walks through procedural flats and streets with exact depth (sky far away); rendered when asked for."""
 
     def __init__(self, places: int, *, frames: int, size: tuple[int, int], seed: int = 0, hfov_deg: float = 78) -> None:
         self.places, self.frames, self.size, self.seed, self.hfov_deg = places, frames, size, seed, hfov_deg
@@ -191,11 +182,13 @@ class ProceduralClips:
         camera = pinhole(self.size[1], self.size[0], self.hfov_deg)
         cameras = walk_cameras(scene, int(rng.integers(2**31)), self.frames)
         views = [render(scene, pose, camera, antialias=False) for pose in cameras]
+        names = ("depth_m", "valid", "label")
+        depth, solid, label = (np.stack([getattr(view, name) for view in views]) for name in names)
         return Clip(
             name=f"{scene.kind}-{scene.seed}",
             frames=np.stack([view.image for view in views]),
-            depth_m=np.stack([view.depth_m for view in views]),
+            depth_m=with_far_sky(depth, solid, ~solid & (label == Label.SKY)),
             w2c=invert(cameras),
-            K=np.repeat(integer_matrix(camera)[None], self.frames, 0),
+            K=np.repeat(matrix(camera)[None], self.frames, 0),
             captions={0: f"a walk through a {scene.kind}"},
         )

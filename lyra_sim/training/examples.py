@@ -20,8 +20,9 @@ from lyra_sim.memory.twin import Twin
 from lyra_sim.training.clips import Clip
 from lyra_sim.training.flow import FlowTable
 from lyra_sim.training.memory_noise import memory_sigmas, with_noise
-from lyra_sim.training.self_augment import decode_window, lowered, predict_once, to_values
-from lyra_sim.worldgen.lyra2.conditioning import MASK_CHANNELS, Known, condition
+from lyra_sim.training.self_augment import decode_window, lowered, predict_once
+from lyra_sim.worldgen.lyra2.conditioning import MASK_CHANNELS, Known, Way, condition
+from lyra_sim.worldgen.lyra2.framing import from_frame_0, pixels_of
 from lyra_sim.worldgen.lyra2.network import Lyra2Network
 from lyra_sim.worldgen.lyra2.sampling import Velocity
 from lyra_sim.worldgen.lyra2.vae import VaeStream
@@ -66,11 +67,13 @@ class ExampleMaker:
     Args:
         network: its VAE and encoders are used.
         device: where examples go and warps are computed.
+        way: how the past reaches the network, as it will when generating.
     """
 
     network: Lyra2Network
     table: FlowTable
     device: torch.device | str = "cpu"
+    way: Way = "memory"
     text_dropout: float = TEXT_DROPOUT
 
     @property
@@ -119,12 +122,12 @@ class ExampleMaker:
 
     def _past(self, stream: VaeStream, clip: Clip, segment: int) -> Tensor:
         """Latents of the time line up to a segment; piece by piece, because a long clip's values take gigabytes."""
-        first = to_values(clip.frames[:1]).expand(self.packing.repeats, -1, -1, -1)
+        first = pixels_of(clip.frames[:1]).expand(self.packing.repeats, -1, -1, -1)
         return torch.cat([stream.encode(first), *(stream.encode(self._frames(clip, k)) for k in range(segment))], 1)
 
     def _frames(self, clip: Clip, segment: int) -> Tensor:
         begin = 1 + self.new_frames * segment
-        return to_values(clip.frames[begin : begin + self.new_frames])
+        return pixels_of(clip.frames[begin : begin + self.new_frames])
 
     def _example(
         self,
@@ -138,28 +141,31 @@ class ExampleMaker:
     ) -> Example:
         begin = 1 + self.new_frames * segment
         end = begin + self.new_frames
-        memory = SpatialMemory()
+        w2c, memory = from_frame_0(clip.w2c, clip.w2c[0]), SpatialMemory()
         for i in [0] if first_only else range(0, len(clip.frames), memory.stride):
-            memory.add(i, clip.depth_m[i], clip.w2c[i], clip.K[i])
+            memory.add(i, clip.depth_m[i], w2c[i], clip.K[i])
         found = memory.sample(
-            clip.w2c[end - 1 : end], clip.K[end - 1 : end], clip.depth_m.shape[1:], rng,
+            w2c[end - 1 : end], clip.K[end - 1 : end], clip.depth_m.shape[1:], rng,
             count=self.packing.spatial_slots, exclude=() if first_only else excluded_in_training(begin, end),
         )  # fmt: skip
         known = Known(
             frames=begin,
-            pixels=lambda i: to_values(clip.frames[i : i + 1])[0].numpy(),
+            pixels=lambda i: pixels_of(clip.frames[i]).numpy(),
             latents=past_CTHW,
-            w2c=clip.w2c,
+            w2c=w2c,
             K=clip.K,
             last_depth=clip.depth_m[begin - 1],
             memory=memory,
             depth=lambda i: clip.depth_m[i],
         )
         retrieved = [frame_id for _, frame_id in found]
-        made = condition(known, self.packing, self.network.vae.encode, Twin(self.device), retrieved=retrieved)
+        encode = self.network.vae.encode
+        made = condition(
+            known, self.packing, encode, Twin(self.device, torch.float32), way=self.way, retrieved=retrieved
+        )
         history, y = self._with_memory_noise(made.latents, made.y, rng)
         text = "" if rng.random() < self.text_dropout else clip.caption(begin)
-        image = self.network.images.encode(to_values(clip.frames[begin - 1 : begin])[0])
+        image = self.network.images.encode(pixels_of(clip.frames[begin - 1]))
         return Example(
             history=history, target=target_CTHW[None], y=y, buffer=made.buffer, text=self.network.texts([text]),
             image=image[None],

@@ -192,7 +192,7 @@ def trainer(args: argparse.Namespace) -> Trainer:
     device = accelerator.device
     network = build_network(config.model_copy(update={"device": str(device), "memory": "plain"}))
     network.texts(["", *clips.texts()])  # all at once: the text encoder need not be loaded again
-    maker = ExampleMaker(network, FlowTable.build(config.shift), device)
+    maker = ExampleMaker(network, FlowTable.build(config.shift), device, config.way)
     recipe = Recipe(lr=args.lr, accumulate=args.accumulate, seed=args.seed)
     return Trainer(maker, clips, recipe, args.out, accelerator=accelerator, checkpointing=not args.keep_activations)
 

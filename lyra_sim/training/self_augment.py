@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from lyra_sim.training.flow import FlowTable, noised
+from lyra_sim.worldgen.lyra2.framing import u8
 from lyra_sim.worldgen.lyra2.sampling import Velocity, denoised
 from lyra_sim.worldgen.lyra2.vae import VaeStream
 
@@ -58,23 +59,16 @@ def predict_once(
 def decode_window(stream: VaeStream, past_CTHW: Tensor, prediction_CTHW: Tensor, repeats: int) -> np.ndarray:
     """Frames (T, H, W, 3) uint8 of a time line with the prediction at its end, from frame 0 on.
 
-    All of the window is decoded and takes the place of the clip's frames: the past looks as it does when it has been
-    generated, once through the autoencoder.
+    All of it takes the place of the clip's frames, as published (history and prediction are decoded, and the whole
+    decoded window is copied): remembered views of the past look as they do when they have been generated, once through
+    the autoencoder. The history is that of the time line, not the packed one: the latents of that have gaps between
+    them, and a causal decoder would give frames of no place in the clip. Latents of the history before the prediction
+    stay those of the true frames; only the predicted segment is encoded again (`ExampleMaker.augmented`).
 
     Args:
         stream: at the beginning of a clip.
         past_CTHW: latents of the time line so far, which begins with `repeats` times frame 0 (`Packing.repeats`).
     """
-    past = to_pixels(stream.decode(past_CTHW)[repeats - 1 :])
-    return np.concatenate([past, to_pixels(stream.decode(prediction_CTHW.to(past_CTHW)))])
-
-
-def to_pixels(frames_TCHW: Tensor) -> np.ndarray:
-    """(T, H, W, 3) uint8 of values in [-1, 1]."""
-    scaled = (frames_TCHW.float().clamp(-1, 1) + 1) * 127.5
-    return scaled.round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-
-
-def to_values(frames_THWC: np.ndarray) -> Tensor:
-    """(T, 3, H, W) float32 in [-1, 1] of uint8 pixels."""
-    return torch.tensor(frames_THWC).permute(0, 3, 1, 2).float() / 127.5 - 1
+    line = torch.cat([past_CTHW, prediction_CTHW.to(past_CTHW)], 1)
+    frames = [u8(stream.decode(latent)) for latent in line.split(1, 1)]  # a long clip's values would take gigabytes
+    return np.concatenate(frames)[repeats - 1 :]

@@ -1,4 +1,6 @@
-"""Everything that one autoregressive step hands to the network, by the numpy reference and by its torch twin."""
+"""Everything that one autoregressive step hands to the network, by the numpy reference and by its torch twin, in
+float64 and, as a GPU computes it, in float32.
+"""
 
 import json
 from collections.abc import Iterator
@@ -13,9 +15,10 @@ from lyra_sim.memory.spatial import SpatialMemory
 from lyra_sim.memory.twin import Twin
 from lyra_sim.worldgen.lyra2.conditioning import Conditioning, Encode, Known, condition, time_line
 from lyra_sim.worldgen.lyra2.correspondence import Geometry
-from pipelines.vectors.figure import Figure, Vectors, differing, largest
+from pipelines.vectors.figure import Figure, Vectors, differing, splatted
 
 BAR = 1e-4
+_SPLATTED = ("cond_latent", "buffer_generated", "warped_last_frame")
 
 
 def stand_in(weights: np.ndarray) -> Encode:
@@ -60,14 +63,16 @@ def figures(vectors: Vectors) -> Iterator[Figure]:
             Packing.parse(meta["packing"]),
         )
         settings = {"views": meta["num_retrieval_views"], "chunk": meta["warp_chunk_size"]}
-        geometries: dict[str, Geometry] = {"numpy": warp, "twin": Twin()}
+        single = Twin(dtype=torch.float32)
+        geometries: dict[str, Geometry] = {"numpy": warp, "twin": Twin(), "twin, float32": single}
         for name, geometry in geometries.items():
             made = condition(known, packing, encode, geometry, **settings)
-            yield from _compare(vectors, case, f"{case}, {name}: ", known, packing, made)
+            label = f"{case}, {name}: "
+            yield from _compare(vectors, case, label, known, packing, made, single=geometry is single)
 
 
 def _compare(
-    vectors: Vectors, case: str, label: str, known: Known, packing: Packing, made: Conditioning
+    vectors: Vectors, case: str, label: str, known: Known, packing: Packing, made: Conditioning, *, single: bool
 ) -> Iterator[Figure]:
     def wanted(name: str) -> np.ndarray:
         if name == "buffer_spatial" and f"{case}/out/{name}" not in vectors:  # equal to that of `five`, not repeated
@@ -92,13 +97,14 @@ def _compare(
         "warped_last_frame": made.warped,
     }
     for name, part in parts.items():
-        yield largest(label + name, *_stable(vectors, case, name, part.numpy(), wanted(name)), BAR)
+        both = _stable(vectors, case, name, part.numpy(), wanted(name))
+        yield from splatted(label + name, *both, BAR, single=single and name in _SPLATTED)
     history = made.buffer[:, :, made.kinds == 0].numpy()
     yield differing(label + "correspondences of history", history, np.zeros_like(history))
     mask, unstable = wanted("warped_last_mask").astype(bool), np.zeros(made.warped.shape, bool)
     unstable.ravel()[vectors[f"{case}/unstable/warped_last_frame"]] = True
     moves = unstable.any(1)
-    yield differing(label + "warped_last_mask", made.warped_mask.numpy() | moves, mask | moves)
+    yield from splatted(label + "warped_last_mask", made.warped_mask.numpy() | moves, mask | moves, 0, single=single)
 
 
 def _stable(

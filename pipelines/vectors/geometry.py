@@ -1,16 +1,19 @@
-"""Warps, continuity, rays, coordinate images and retrieval, by the numpy reference and by its torch twin."""
+"""Warps, continuity, rays, coordinate images and retrieval, by the numpy reference and by its torch twin; images also
+by the twin in float32, as a GPU computes them for the generator (which retrieves by the numpy reference).
+"""
 
 import json
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import torch
 
 from lyra_sim.memory import warp
 from lyra_sim.memory.packing import RELEASED, Packing
 from lyra_sim.memory.spatial import SpatialMemory
 from lyra_sim.memory.twin import Twin
-from pipelines.vectors.figure import Figure, Vectors, differing, largest
+from pipelines.vectors.figure import Figure, Vectors, differing, largest, splatted
 
 BAR = 1e-4
 
@@ -33,9 +36,12 @@ def figures(vectors: Vectors) -> Iterator[Figure]:
         for name, targets in meta["targets"].items():
             got = retrievals[label](w2c[targets], np.repeat(K, len(targets), 0), depths.shape[1:])
             yield differing(f"{label}: {name}", np.array(got), np.array(meta[name]))
+    yield from _images(vectors, meta, "twin, float32: ", Twin(dtype=torch.float32), single=True)
 
 
-def _images(vectors: Vectors, meta: dict[str, Any], label: str, geometry: Any) -> Iterator[Figure]:
+def _images(
+    vectors: Vectors, meta: dict[str, Any], label: str, geometry: Any, *, single: bool = False
+) -> Iterator[Figure]:
     K, w2c, depths = vectors["intrinsics"], vectors["w2c"], vectors["depths"]
     source, target, slot = (meta["warp"][name] for name in ("source_frame", "target_frame", "coords_slot"))
     wanted = vectors["canonical_coords"]
@@ -43,14 +49,18 @@ def _images(vectors: Vectors, meta: dict[str, Any], label: str, geometry: Any) -
     yield largest(label + "canonical coordinates", coords, wanted, BAR)
     cameras = (depths[[source]], w2c[[source]], K, w2c[[target]], K)
     image = geometry.forward_warp(vectors["warp_source_image"][0], *cameras)
-    yield largest(label + "warped image", image.images, vectors["warped_image"], BAR)
-    yield largest(label + "warped depth", image.depth, vectors["warped_depth"], BAR)
-    yield differing(label + "warped mask", image.mask, vectors["warped_mask"][0].astype(bool))
     carried = geometry.forward_warp(coords[slot : slot + 1], *cameras)
-    yield largest(label + "warped coordinates", carried.images, vectors["warped_coords"], BAR)
-    yield largest(label + "their depth", carried.depth, vectors["warped_coords_depth"], BAR)
     continuous = geometry.continuity_mask(depths[[source]])
-    yield differing(label + "continuity mask", continuous, vectors["reliable_depth_mask"][0].astype(bool))
+    for name, made, out, bar in (
+        ("warped image", image.images, "warped_image", BAR),
+        ("warped depth", image.depth, "warped_depth", BAR),
+        ("warped mask", image.mask, "warped_mask", 0),
+        ("warped coordinates", carried.images, "warped_coords", BAR),
+        ("their depth", carried.depth, "warped_coords_depth", BAR),
+        ("continuity mask", continuous, "reliable_depth_mask", 0),
+    ):
+        wanted = vectors[out][0] if bar == 0 else vectors[out]
+        yield from splatted(label + name, made, wanted, bar, single=single)
     rays = meta["rays"]
     relative = w2c[rays["reference"]].astype(np.float64) @ np.linalg.inv(w2c[rays["frames"]].astype(np.float64))
     made = geometry.ray_maps(relative, K, *depths.shape[1:])

@@ -9,7 +9,8 @@ from scipy import stats
 
 from lyra_sim.training.flow import FlowTable, flow_loss, noised
 from lyra_sim.training.memory_noise import memory_sigmas, with_noise
-from lyra_sim.training.self_augment import Lowered, decode_window, lowered, predict_once, to_pixels, to_values
+from lyra_sim.training.self_augment import Lowered, decode_window, lowered, predict_once
+from lyra_sim.worldgen.lyra2.framing import pixels_of, u8
 from pipelines.vectors import compare
 from tests.data import shared_data
 
@@ -112,9 +113,9 @@ def test_the_decoded_window_begins_with_frame_0_and_ends_with_the_prediction():
 
 def test_pixels_keep_their_values_through_the_network_scale():
     pixels = np.arange(256, dtype=np.uint8).repeat(3).reshape(2, 8, 16, 3)
-    values = to_values(pixels)
+    values = pixels_of(pixels)
     assert values.shape == (2, 3, 8, 16) and values.min() == -1 and values.max() == 1
-    assert np.array_equal(to_pixels(values), pixels)
+    assert np.array_equal(u8(values), pixels)
 
 
 def test_reference_numbers():

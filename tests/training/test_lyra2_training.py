@@ -11,6 +11,7 @@ import yaml
 from lyra_sim.config.lyra2 import Lyra2Config
 from lyra_sim.core.errors import ConfigError
 from lyra_sim.memory.spatial import MARGIN
+from lyra_sim.memory.twin import Twin
 from lyra_sim.procedural.cameras import pinhole, walk_cameras
 from lyra_sim.procedural.flat import make_flat
 from lyra_sim.procedural.write import write_walk
@@ -18,9 +19,10 @@ from lyra_sim.training import examples
 from lyra_sim.training.clips import ProceduralClips
 from lyra_sim.training.examples import ExampleMaker
 from lyra_sim.training.flow import FlowTable
-from lyra_sim.training.lyra2 import Trainer, main
+from lyra_sim.training.lyra2 import Trainer, main, parser, trainer
 from lyra_sim.training.recipe import LEARNS, Recipe, plan
-from lyra_sim.training.self_augment import to_pixels, to_values
+from lyra_sim.worldgen.lyra2.conditioning import condition
+from lyra_sim.worldgen.lyra2.framing import pixels_of, u8
 from lyra_sim.worldgen.lyra2.network import build_network
 from lyra_sim.worldgen.lyra2.transformer import LyraTransformer3DModel
 
@@ -51,8 +53,8 @@ def asked(monkeypatch) -> list[tuple]:
     """(known, retrieved, conditioning) of every example that is made."""
     seen, condition = [], examples.condition
 
-    def recording(known, packing, encode, geometry, *, retrieved):
-        made = condition(known, packing, encode, geometry, retrieved=retrieved)
+    def recording(known, packing, encode, geometry, *, retrieved, way):
+        made = condition(known, packing, encode, geometry, retrieved=retrieved, way=way)
         seen.append((known, retrieved, made))
         return made
 
@@ -62,7 +64,7 @@ def asked(monkeypatch) -> list[tuple]:
 
 def _whole(maker: ExampleMaker, frames: np.ndarray) -> torch.Tensor:
     """Latents of frames and the repeats of frame 0 before them, in one call of the VAE."""
-    line = to_values(np.concatenate([np.repeat(frames[:1], maker.packing.repeats - 1, 0), frames]))
+    line = pixels_of(np.concatenate([np.repeat(frames[:1], maker.packing.repeats - 1, 0), frames]))
     return maker.network.vae.encode(line)
 
 
@@ -77,7 +79,7 @@ def test_a_clean_example_is_the_encoded_clip(maker, clip, asked):
     known, _, made = asked[0]
     assert known.frames == 25 and np.array_equal(known.last_depth, clip.depth_m[24])
     assert torch.equal(example.y[:, 20:], made.y[:, 20:]) and torch.equal(example.buffer, made.buffer)
-    assert torch.equal(example.image[0], maker.network.images.encode(to_values(clip.frames[24:25])[0]))
+    assert torch.equal(example.image[0], maker.network.images.encode(pixels_of(clip.frames[24:25])[0]))
 
 
 def test_remembered_views_get_one_noise_in_history_and_condition(maker, clip, asked):
@@ -97,6 +99,18 @@ def test_the_memory_holds_past_and_future_but_nothing_near(maker, clip, asked):
     assert drawn and all(frame % 8 == 0 and frame >= 17 + MARGIN for frame in drawn)
     maker.clean(clip, 0, np.random.default_rng(0), first_only=True)
     assert [frame for _, frame in asked[-1][0].memory.ids] == [0] and set(asked[-1][1]) <= {0}
+
+
+def test_an_ablation_is_trained_as_it_generates(maker, clip, asked):
+    """Without correspondences to remembered views, their images replaced by that of frame 0."""
+    example = replace(maker, way="hard_warp").clean(clip, 1, np.random.default_rng(1))
+    known, retrieved, made = asked[0]
+    assert retrieved and made.slots == (0, 0, 0)
+    twin = Twin(dtype=torch.float32)
+    wanted = condition(known, maker.packing, maker.network.vae.encode, twin, way="hard_warp", retrieved=retrieved)
+    assert torch.equal(example.buffer, wanted.buffer) and torch.equal(example.y[:, 20:], wanted.y[:, 20:])
+    generated = example.buffer[0, :, -2:].unflatten(0, (3, 4, -1))
+    assert (generated[:, :3] == -1).all() and (generated[:, 3] == 1).all()
 
 
 def test_text_is_left_out_at_times(maker, clip):
@@ -120,7 +134,7 @@ def test_self_augmentation_changes_the_history_that_is_trained_on(maker, clip, a
     assert len(windows) == 1 and 1 <= float(timestep) <= 502
     clean = _whole(maker, clip.frames[:33])
     predicted = torch.cat([clean[:, :11], window[0, :, -2:]], 1)
-    seen = to_pixels(maker.network.vae.decode(predicted))[maker.packing.repeats - 1 :]
+    seen = u8(maker.network.vae.decode(predicted))[maker.packing.repeats - 1 :]
     assert len(seen) == 25
     degraded = _whole(maker, np.concatenate([clip.frames[:17], seen[17:]]))
     temporal = [i for i, kind in enumerate(maker.packing.kinds) if kind == "k"]
@@ -130,9 +144,9 @@ def test_self_augmentation_changes_the_history_that_is_trained_on(maker, clip, a
     assert (changed[:2] < 1e-5).all() and (changed[2:] > 1e-3).all(), "latents of the segment before, and only those"
     assert torch.allclose(example.target[0], clean[:, -2:], atol=1e-5), "what is learned stays true"
     known = asked[-1][0]
-    assert np.array_equal(known.pixels(24), to_values(seen[24:])[0].numpy()), "the warp carries what was predicted"
-    assert np.abs(known.pixels(8) - to_values(seen[8:9])[0].numpy()).max() == 0, "the whole decoded window is copied"
-    assert torch.equal(example.image[0], maker.network.images.encode(to_values(seen[24:])[0]))
+    assert np.array_equal(known.pixels(24), pixels_of(seen[24:])[0].numpy()), "the warp carries what was predicted"
+    assert np.abs(known.pixels(8) - pixels_of(seen[8:9])[0].numpy()).max() == 0, "the whole decoded window is copied"
+    assert torch.equal(example.image[0], maker.network.images.encode(pixels_of(seen[24:])[0]))
     assert torch.equal(made.latents[0, :, temporal], history)
 
 
@@ -228,5 +242,7 @@ def test_the_command_trains_on_a_walk(tmp_path, capsys):
     assert main([*arguments, "--steps", "2"]) == 0
     assert "2/2" in capsys.readouterr().err
     assert (tmp_path / "run" / "transformer" / "config.json").is_file()
+    asked = parser().parse_args([*arguments, "--set", "explore.generator.way=none"])
+    assert trainer(asked).maker.way == "none", "an ablation is trained as it generates"
     assert main([*arguments[:1], *arguments[3:], "--config", "default"]) == 2
     assert "lyra2" in capsys.readouterr().err

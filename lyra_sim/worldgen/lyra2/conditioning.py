@@ -1,9 +1,9 @@
 """What one step of the video generator hands to its network: packed history, masks, condition latents, rays and
 correspondences.
 
-The release mixes two pixel conventions, and so does this file: one pinhole matrix per frame serves warps, with integer
-pixel centres, and ray maps, with half-integer ones. Source: the public description of Lyra 2.0 (nv-tlabs/lyra,
-models/lyra2_model.py and inference/lyra2_ar_inference.py); written anew.
+The release mixes two pixel conventions, and so does this file: one pinhole matrix per frame (`framing.matrix`) serves
+warps, with integer pixel centres, and ray maps, with half-integer ones. Source: the public description of Lyra 2.0
+(nv-tlabs/lyra, models/lyra2_model.py and inference/lyra2_ar_inference.py); written anew.
 
 Shapes: B batch (1), C channels, L history latents, T latents of the window (history, then new), F target frames,
 H W pixels, h w rows and columns of a latent (8 x 8 pixels).
@@ -45,6 +45,13 @@ hard_warp: pixels only (as in GEN3C, Ren et al. 2025): remembered views, warped 
 global_cloud: as `memory`, but the retrieved views are one cloud with one z-test, so that a target pixel corresponds to
     one view only.
 none: the last frame and the recent history only.
+
+The last three are ablations whose details are not published (table 3 of the paper names "global point cloud" and no
+more), so they are built to differ from `memory` in one thing each. In hard_warp that is the way of remembered views:
+through the condition latent, which GEN3C has alone; the last frame stays in front, as everywhere, and a better view
+goes before a worse one, as in the order of the slots. In global_cloud it is the fusion: the views are those that
+`memory` would use, for a network with five slots can be told of no others, and only which of them is seen where is
+decided by all their points together.
 """
 
 
@@ -100,7 +107,12 @@ def time_line(packing: Packing, frames: int) -> list[int]:
 
 
 def retrieve(known: Known, packing: Packing, views: int = 1) -> tuple[int, ...]:
-    """Ids of remembered frames that cover `views` evenly spaced targets, the last one among them; best last."""
+    """Ids of remembered frames that cover `views` evenly spaced targets, the last one among them; best last.
+
+    The release takes targets linspace(0, new - 1, views + 1)[1:]; how it makes frames of fractions is not published.
+    They are cut off here, as arrays of either kind do when they become indices; only the last, a whole number, is used
+    by default.
+    """
     new = FRAMES_PER_LATENT * packing.new_latents
     targets = [known.frames + (new - 1) * v // views for v in range(1, views + 1)]
     found = known.memory.retrieve(

@@ -33,9 +33,9 @@ from lyra_sim.memory.packing import FRAMES_PER_LATENT, Packing
 from lyra_sim.memory.twin import Twin
 from lyra_sim.worldgen.lyra2.conditioning import Conditioning, Known, condition
 from lyra_sim.worldgen.lyra2.correspondence import to_torch
-from lyra_sim.worldgen.lyra2.framing import framed_camera
+from lyra_sim.worldgen.lyra2.framing import framed_camera, pixels_of
 from lyra_sim.worldgen.lyra2.network import Lyra2Network, build_network, torch_dtype
-from lyra_sim.worldgen.lyra2.past import Past, pixels_of
+from lyra_sim.worldgen.lyra2.past import Past
 from lyra_sim.worldgen.lyra2.prompts import prompt_for
 from lyra_sim.worldgen.lyra2.sampling import (
     Velocity,

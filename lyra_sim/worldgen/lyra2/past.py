@@ -14,7 +14,15 @@ from lyra_sim.geometry.camera import invert
 from lyra_sim.memory.packing import Packing
 from lyra_sim.memory.spatial import STRIDE, SpatialMemory
 from lyra_sim.worldgen.lyra2.conditioning import Known
-from lyra_sim.worldgen.lyra2.framing import framed_depth, framed_image
+from lyra_sim.worldgen.lyra2.framing import (
+    framed_depth,
+    framed_image,
+    from_frame_0,
+    matrix,
+    pixels_of,
+    u8,
+    with_far_sky,
+)
 from lyra_sim.worldgen.lyra2.vae import VaeStream, WanVae
 
 _ENCODED_TOGETHER = 8
@@ -36,8 +44,8 @@ class Past:
         self._decoded = 0
         self._images: dict[int, np.ndarray] = {}
         self._depths: dict[int, np.ndarray] = {}
-        self._T_home_world = invert(start.cam_to_world[-1])
-        cameras = invert(self._T_home_world @ start.cam_to_world)
+        self._first_w2c = invert(start.cam_to_world[-1])
+        cameras = self.relative(start.cam_to_world)
         self._w2c, self._before = cameras[-1:], cameras[:-1]
         self.last_depth = self._see_start(start)
         first = pixels_of(self._images[0])[None].expand(packing.repeats, -1, -1, -1)
@@ -46,7 +54,7 @@ class Past:
 
     def known(self, cam_to_world: np.ndarray) -> Known:
         """What the next step may use, with the cameras of its targets (world frame)."""
-        targets = invert(self._T_home_world @ cam_to_world)
+        targets = self.relative(cam_to_world)
         w2c = np.concatenate([self._w2c, targets, self._before])  # views with negative ids count from the end
         return Known(
             frames=self.frames,
@@ -61,7 +69,7 @@ class Past:
 
     def relative(self, cam_to_world: np.ndarray) -> np.ndarray:
         """World-to-camera matrices (N, 4, 4) relative to frame 0."""
-        return invert(self._T_home_world @ cam_to_world)
+        return from_frame_0(invert(cam_to_world), self._first_w2c)
 
     def kept(self, frame: int) -> bool:
         """Whether the picture of this frame is still there."""
@@ -85,8 +93,7 @@ class Past:
             self.decode(torch.from_numpy(segment.latents.copy()))
         pieces = [self.latents]
         for k in range(0, len(made), _ENCODED_TOGETHER):
-            pixels = torch.stack([pixels_of(image) for image in made.images[k : k + _ENCODED_TOGETHER]])
-            pieces.append(self.stream.encode(pixels))
+            pieces.append(self.stream.encode(pixels_of(made.images[k : k + _ENCODED_TOGETHER])))
         self.latents = torch.cat(pieces, 1)
         self._w2c = np.concatenate([self._w2c, self.relative(made.cam_to_world)])
         self.frames += len(made)
@@ -98,22 +105,16 @@ class Past:
                 self.last_depth = made.depth_m[t]
 
     def _see_start(self, start: Frames) -> np.ndarray:
-        """Remember every 8th start frame, counted back from the last; returns the last one's depth.
-
-        Sky is put where Depth Anything 3 puts it, at the 99th percentile of depth; else it would be a hole in every
-        condition.
-        """
+        """Remember every 8th start frame, counted back from the last; returns the last one's depth."""
         size = (self.camera.height, self.camera.width)
         depth = np.zeros(size, np.float32)
         solid = start.valid & (start.origin != PixelOrigin.FILLED)
         sky = ~start.valid & (start.label == Label.SKY)
-        far = np.float32(np.percentile(start.depth_m[solid], 99)) if solid.any() else np.float32(0)
-        seen = np.where(sky, far, start.depth_m)
+        seen = with_far_sky(start.depth_m, solid, sky)
         for t in range((len(start) - 1) % STRIDE, len(start), STRIDE):
             frame = t - (len(start) - 1)
             depth = framed_depth(seen[t], solid[t] | sky[t], *size)
-            w2c = invert(self._T_home_world @ start.cam_to_world[t])
-            self._see(frame, framed_image(start.images[t], *size), depth, w2c)
+            self._see(frame, framed_image(start.images[t], *size), depth, self.relative(start.cam_to_world[t]))
         return depth
 
     def _see(self, frame: int, image: np.ndarray, depth: np.ndarray, w2c: np.ndarray) -> None:
@@ -121,18 +122,3 @@ class Past:
         if frame % STRIDE == 0 and (frame == 0 or depth.any()):
             self._depths[frame] = depth
             self.memory.add(frame, depth, w2c, matrix(self.camera))
-
-
-def matrix(camera: Intrinsics) -> np.ndarray:
-    """Pinhole matrix (3, 3) for pixel centres at (0.5, 0.5); see `conditioning` for what the release does with it."""
-    return np.array([[camera.fx, 0.0, camera.cx], [0.0, camera.fy, camera.cy], [0.0, 0.0, 1.0]])
-
-
-def pixels_of(image: np.ndarray) -> Tensor:
-    """(3, H, W) float32 in -1..1."""
-    return torch.from_numpy(image.transpose(2, 0, 1).astype(np.float32) / 127.5 - 1)
-
-
-def u8(frames_TCHW: Tensor) -> np.ndarray:
-    """(T, H, W, 3) uint8."""
-    return ((frames_TCHW + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()

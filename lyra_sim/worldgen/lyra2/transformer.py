@@ -241,13 +241,14 @@ class LyraTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, Attentio
         return torch.cat(pieces, 1)
 
     def embed_time(self, timestep_B: Tensor) -> tuple[Tensor, Tensor]:
-        """Time (0..1000) as (B, D) for the head and (B, 6, D) for the blocks, float32."""
+        """Time (0..1000) as (B, D) for the head and (B, 6, D) for the blocks, float32, in mixed precision too."""
         half = self.config["freq_dim"] // 2
         rate = torch.arange(half, dtype=torch.float64, device=timestep_B.device) / half
         angle = timestep_B.double()[:, None] * 10_000.0**-rate
         wave = torch.cat([angle.cos(), angle.sin()], 1)
-        e_BD = self.time_embedding(wave.to(next(self.time_embedding.parameters()).dtype))
-        return e_BD.float(), self.time_projection(e_BD).unflatten(1, (6, -1)).float()
+        with torch.autocast(timestep_B.device.type, enabled=False):
+            e_BD = self.time_embedding(wave.to(next(self.time_embedding.parameters()).dtype))
+            return e_BD.float(), self.time_projection(e_BD).unflatten(1, (6, -1)).float()
 
     def forward(
         self,

@@ -17,9 +17,8 @@ from diffusers.loaders.single_file_utils import convert_wan_vae_to_diffusers
 from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
 from torch import Tensor
 
+from lyra_sim.memory.packing import FRAMES_PER_LATENT
 from lyra_sim.worldgen.lyra2.weights import fill, of_tensors, open_weights, read_torch
-
-FRAMES_PER_LATENT = 4
 
 
 def load_vae(source: Path, *, dtype: torch.dtype = torch.bfloat16, device: torch.device | str = "cpu") -> "WanVae":

@@ -182,3 +182,12 @@ def test_gradients_reach_every_parameter():
 def test_a_window_of_another_length_is_a_bug(wrong):
     with pytest.raises(AssertionError, match="a window of"):
         net_of(wrong).pack(torch.zeros(1, 36, 7, 4, 4))
+
+
+def test_mixed_precision_leaves_the_time_as_it_is():
+    """As in the release: 16 bits would round neighbouring times to one and the same."""
+    net, times = net_of("f1k1_g1"), torch.tensor([437.0, 438.0])
+    plain = net.embed_time(times)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = net.embed_time(times)
+    assert all(torch.equal(a, b) and b.dtype == torch.float32 for a, b in zip(plain, mixed, strict=True))
