@@ -32,7 +32,6 @@ from lyra_sim.memory import warp
 from lyra_sim.memory.packing import FRAMES_PER_LATENT, Packing
 from lyra_sim.memory.twin import Twin
 from lyra_sim.worldgen.lyra2.conditioning import Conditioning, Known, condition
-from lyra_sim.worldgen.lyra2.correspondence import to_torch
 from lyra_sim.worldgen.lyra2.framing import framed_camera, pixels_of
 from lyra_sim.worldgen.lyra2.network import Lyra2Network, build_network, torch_dtype
 from lyra_sim.worldgen.lyra2.past import Past
@@ -46,9 +45,6 @@ from lyra_sim.worldgen.lyra2.sampling import (
     sample_unipc,
 )
 from lyra_sim.worldgen.request import Drawn, Request
-
-_COMPARED = 5
-"""Most start frames that the depth of a segment is compared with."""
 
 
 def open_network(config: Lyra2Config) -> Lyra2Network:
@@ -193,25 +189,7 @@ class Lyra2:
                 sharp = clean_depth(made.depth_m[k], made.valid[k], config.edge_ratio)
                 valid[i - begin] = sharp & (made.depth_m[k] <= config.max_range_m)
                 depth_m[i - begin] = made.dense_m[k]
-        return depth_m, valid, {**made.notes, **self._agreement(depth_m, valid, known)}
-
-    def _agreement(self, depth_m: np.ndarray, valid: np.ndarray, known: Known) -> dict[str, float | None]:
-        """How far new depth is from what start frames saw there: the loop's only contact with anything measured."""
-        new, off = np.flatnonzero(valid.any((1, 2))), [np.zeros(0)]
-        seen = [frame for _, frame in self.past.memory.ids if frame <= 0]
-        for frame in seen[:: -(-len(seen) // _COMPARED)]:
-            shown = self._geometry.forward_warp(
-                known.pixels(frame)[None], known.depth(frame)[None], known.w2c[[frame]], known.K[[frame]],
-                known.w2c[self.past.frames + new], known.K[self.past.frames + new],
-            )  # fmt: skip
-            there, was = (to_torch(x, "cpu").numpy() for x in (shown.mask, shown.depth))
-            both = (there > 0) & valid[new]
-            off.append(np.abs(depth_m[new] - was)[both] / was[both])
-        both = np.concatenate(off)
-        return {
-            "compared_with_start_px": float(len(both)),
-            "off_from_start_median": round(float(np.median(both)), 4) if len(both) else None,
-        }
+        return depth_m, valid, made.notes
 
     def _stepper(self) -> Callable[[int, int], None]:
         start = time.monotonic()

@@ -1,7 +1,6 @@
 """The generator on its own past: deterministic, resumable, each way of memory, with what it tells of it."""
 
 import gc
-from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -10,8 +9,6 @@ import pytest
 from lyra_sim.config.load import load_config
 from lyra_sim.config.lyra2 import Lyra2Config
 from lyra_sim.core.records import Frames, PixelOrigin, PosedFrames, Segment
-from lyra_sim.depth.networks.prediction import DepthPrediction
-from lyra_sim.depth.new_frames import DepthUpdate
 from lyra_sim.worldgen.lyra2 import generator as module
 from lyra_sim.worldgen.lyra2.generator import Lyra2, open_network
 from lyra_sim.worldgen.request import Drawn, Request
@@ -117,29 +114,6 @@ def test_a_scale_that_cameras_do_not_determine_is_refused_and_told(start):
     notes = drawer.generate(request).notes["depth"]
     assert notes["from_cameras"] is False and notes["why"] and notes["scale"] == 1.0
     assert drawer.generate(request).notes["prompt_source"].startswith("default for")
-
-
-def test_depth_that_contradicts_the_start_is_told(start):
-    """Drawn from where the start was: true depth agrees with it, that of a random network does not."""
-    pose = start.frames.cam_to_world[-1]
-    found = {}
-    for name in ("random", "true"):
-        drawer = Lyra2(config_of(), open_network(config_of()))
-        drawer.begin(start, {}, lambda _line: None)
-        camera = drawer.camera(start.frames.intrinsics, 0)
-        if name == "true":
-            exact = room_frames(pose[None], camera).depth_m
-            told = DepthPrediction(depth=exact, valid=np.ones_like(exact, bool))
-            drawer._depth = DepthUpdate(saying(drawer._depth.network, told), most=1)
-        poses = np.repeat(pose[None], 8, 0)
-        request = Request(cam_to_world=poses, intrinsics=camera, views=(), chosen=((),) * 8, seed=1)
-        found[name] = drawer.generate(request).notes["depth"]
-    assert found["true"]["compared_with_start_px"] > 200
-    assert found["true"]["off_from_start_median"] < 0.02 < 0.1 < found["random"]["off_from_start_median"]
-
-
-def saying(network, told: DepthPrediction):
-    return SimpleNamespace(name=network.name, metric=True, licences=(), hashes={}, predict=lambda *_given: told)
 
 
 def test_memory_grows_by_what_is_remembered(start):
