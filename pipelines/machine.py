@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 
 from lyra_sim.config.depth_network import LearnedDepth
+from lyra_sim.config.geometry3d import FeedforwardConfig
 from lyra_sim.config.lyra2 import Lyra2Config
 from lyra_sim.config.world import WorldConfig
 
@@ -39,6 +40,8 @@ def check_machine(config: WorldConfig) -> int:
 
         rows += [(row.what, row.ok, row.why) for row in requirements(generator)]
     learned = {"observe.photo": config.observe.photo}
+    if isinstance(config.reconstruct, FeedforwardConfig):
+        learned["reconstruct"] = config.reconstruct.network
     if isinstance(generator, Lyra2Config):
         learned["explore.generator.depth"] = generator.depth
     for setting, depth in learned.items():
@@ -49,11 +52,8 @@ def check_machine(config: WorldConfig) -> int:
     for what, ok, why in rows:
         print(f"{'ok     ' if ok else 'MISSING'}  {what}  ({why})")
     backends = f"{config.observe.photo.backend}, {generator.backend}, {config.reconstruct.backend}"
-    needs = (
-        ""
-        if isinstance(generator, Lyra2Config) or isinstance(config.observe.photo, LearnedDepth)
-        else "; no weights, no GPU needed"
-    )
+    networks = isinstance(generator, Lyra2Config) or any(isinstance(part, LearnedDepth) for part in learned.values())
+    needs = "" if networks else "; no weights, no GPU needed"
     print(f"python {sys.version.split()[0]}, {os.cpu_count()} cores; backends: {backends}{needs}")
     missing = [what for what, ok, _ in rows if not ok]
     if missing:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from lyra_sim.config.depth_network import SCENES, Da3Config, DepthAnythingConfig, LearnedDepth, TinyDepthConfig
+from lyra_sim.config.geometry3d import FeedforwardConfig
 from lyra_sim.config.lyra2 import LICENCE, LICENCE_URL, Lyra2Config
 from lyra_sim.config.world import WorldConfig
 from lyra_sim.core.errors import ConfigError, ResourceError
@@ -54,6 +55,8 @@ def weights_of(config: WorldConfig) -> dict[str, str]:
         backend = getattr(config.observe, kind)
         if isinstance(backend, LearnedDepth):
             found.setdefault("observe", []).append(depth_weights(backend, f"observe.{kind}"))
+    if isinstance(config.reconstruct, FeedforwardConfig):
+        found["reconstruct"] = _splat_weights(config.reconstruct.network)
     return {stage: digest(parts) for stage, parts in found.items()}
 
 
@@ -63,6 +66,8 @@ def on_gpu(config: WorldConfig) -> bool:
     if isinstance(generator, Lyra2Config):
         devices += [generator.device, generator.depth.device]
     devices += [b.device for b in (config.observe.photo, config.observe.rgbd) if isinstance(b, LearnedDepth)]
+    if isinstance(config.reconstruct, FeedforwardConfig):
+        devices.append(config.reconstruct.device)
     return any(device != "cpu" for device in devices)
 
 
@@ -81,6 +86,20 @@ def _generator_weights(generator: Lyra2Config) -> dict[str, str]:
             todo="`lyra-sim check` with the same --config says how to get each.",
         )
     return manifest(generator)
+
+
+def _splat_weights(network: Da3Config) -> dict[str, str]:
+    from lyra_sim.depth.networks.requirements import requirements
+
+    missing = [f"{what} ({how})" for what, ok, how in requirements(network, "reconstruct") if not ok]
+    if missing:
+        raise ResourceError(
+            "reconstruct",
+            expected="everything that the backend feedforward needs",
+            got=f"missing: {'; '.join(missing)}",
+            todo="Get it, or use --set reconstruct.backend=tsdf.",
+        )
+    return depth_weights(network, "reconstruct.weights")
 
 
 def depth_weights(backend: LearnedDepth, setting: str) -> dict[str, str]:
