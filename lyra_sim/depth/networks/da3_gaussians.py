@@ -6,9 +6,8 @@ factor cut to a third to three times. Here cameras are known exactly, so that th
 
 Channels of the head, in order, as `gs_adapter` of version 0.1.1 reads them: offset in the image (2), extents (3),
 quaternion x y z w in camera axes (4), harmonics (3 colours x (degree + 1)^2), offset of the distance (1). Distances are
-along unit rays: the head's last channel makes up for depth being measured along the axis. Quaternions are turned into the world of
-the predicted cameras and back, because the package confuses the order of their components on that way
-(`_as_rendered`).
+along unit rays: the head's last channel makes up for depth being measured along the axis. Quaternions are turned into
+the world of the predicted cameras and back: the package confuses their components on that way (`_as_rendered`).
 """
 
 from typing import Any
