@@ -9,11 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import nn
+
+from lyra_sim.geometry.camera import invert
 
 CHANNELS = 37
 Answer = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
@@ -134,3 +138,24 @@ def channels(depth: np.ndarray, ranges: np.ndarray, images: np.ndarray) -> np.nd
     raw[..., 9:36:9] = (images / 255 - 0.5) / 0.28209479177387814
     raw[..., 36] = ranges - depth
     return raw
+
+
+def walk_answer(folder: Path) -> Answer:
+    """The network that knows an RGB-D walk: each image is answered with the depth and the pose of the frame that it
+    looks like."""
+    colours = [np.asarray(Image.open(path).convert("RGB")) for path in sorted((folder / "color").iterdir())]
+    depths = [np.asarray(Image.open(path)) / 1000.0 for path in sorted((folder / "depth").iterdir())]
+    w2c = invert(np.loadtxt(folder / "poses.txt").reshape(-1, 4, 4))
+    lens = json.loads((folder / "camera.json").read_text())
+
+    def answer(images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        height, width = images.shape[1:3]
+        small = np.stack([cv2.resize(c, (width, height), interpolation=cv2.INTER_AREA) for c in colours]).astype(float)
+        found = [int(np.square(small - image).mean((1, 2, 3)).argmin()) for image in images]
+        depth = np.stack([cv2.resize(depths[k], (width, height), interpolation=cv2.INTER_NEAREST) for k in found])
+        v, u = np.mgrid[:height, :width] + 0.5
+        x = (u * lens["width"] / width - 0.5 - lens["cx"]) / lens["fx"]
+        y = (v * lens["height"] / height - 0.5 - lens["cy"]) / lens["fy"]
+        return depth, channels(depth, depth * np.sqrt(1 + x * x + y * y), images), w2c[found]
+
+    return answer

@@ -3,6 +3,7 @@
 import os
 
 import pytest
+import torch
 
 from lyra_sim.config.load import load_config
 from lyra_sim.config.lyra2 import LICENCE
@@ -11,6 +12,7 @@ from pipelines.graph import BY_NAME, STAGES, stages_for
 from pipelines.run import _default_workers
 from pipelines.stage import digest, key_fields
 from pipelines.weights import weights_of
+from tests.depth import da3_stand_in
 
 
 @pytest.fixture(autouse=True)
@@ -79,3 +81,23 @@ def test_a_packing_that_cannot_be_is_refused_before_any_work():
 def test_a_generator_on_a_gpu_is_loaded_once():
     assert _default_workers(load_config("lyra2")) == 1
     assert _default_workers(load_config("lyra2_tiny")) == _default_workers(load_config("default")) == os.cpu_count()
+
+
+def test_splats_by_a_network_need_its_package_and_depend_on_its_weights(tmp_path, monkeypatch):
+    sets = ["reconstruct.backend=feedforward", f"reconstruct.weights={tmp_path / 'DA3-GIANT'}"]
+    with pytest.raises(ResourceError, match=r"package depth_anything_3.*weights .*CC-BY-NC-4\.0.*hf download"):
+        weights_of(load_config("default", sets))
+    da3_stand_in.install(monkeypatch)
+    da3_stand_in.save(tmp_path / "DA3-GIANT")
+    if not torch.cuda.is_available():
+        with pytest.raises(ResourceError, match="device cuda"):
+            weights_of(load_config("default", sets))
+    config = load_config("default", [*sets, "reconstruct.device=cpu"])
+    first = weights_of(config)
+    da3_stand_in.save(tmp_path / "DA3-GIANT", seed=1)
+    second = weights_of(config)
+    assert list(first) == ["reconstruct"] and first != second
+    assert (_default_workers(config), _default_workers(load_config("default", sets))) == (os.cpu_count(), 1)
+    plain = {stage.name: stage for stage in stages_for(config.model_dump(mode="json"))}
+    assert plain["reconstruct"].memory_mb > plain["surface"].memory_mb > BY_NAME["surface"].memory_mb
+    assert plain["reconstruct"].deadline_s > BY_NAME["reconstruct"].deadline_s
