@@ -67,7 +67,7 @@ class FreeSpace:
     def inside(self, points: Float[np.ndarray, "N 3"]) -> Bool[np.ndarray, "N"]:
         """Whether points lie in the grid."""
         cell = self._cell(points)
-        return ((cell >= 0) & (cell < self._space.state.shape)).all(axis=1)
+        return np.all((cell >= 0) & (cell < self._space.state.shape), axis=1)
 
     def floating(self, points: Float[np.ndarray, "N 3"], depth_m: Float[np.ndarray, "N"]) -> Bool[np.ndarray, "N"]:
         """Points in cells that are free and farther from every surface than the error of their depth explains."""

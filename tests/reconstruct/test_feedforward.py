@@ -108,7 +108,7 @@ def test_a_gaussian_stands_where_a_slow_loop_puts_it():
     rng = np.random.default_rng(3)
     camera = Intrinsics(fx=50.0, fy=61.0, cx=13.0, cy=9.5, width=28, height=14)
     T = np.eye(4)
-    T[:3, :3], T[:3, 3] = Rotation.random(rng=4).as_matrix(), rng.normal(size=3)
+    T[:3, :3], T[:3, 3] = Rotation.from_euler("xyz", [0.5, -2.0, 0.7]).as_matrix(), rng.normal(size=3)
     shape = (2, 14, 28)
     made = PixelGaussians(
         distance=rng.uniform(1, 5, shape).astype(np.float32),
@@ -210,11 +210,11 @@ def test_sky_fill_and_missing_depth_give_nothing_near(surface: Fused):
         ("sky_or_filled", {"origin": np.where(left, PixelOrigin.FILLED, PixelOrigin.MEASURED).astype(np.uint8)}),
         ("near_without_depth", {"valid": ~left}),
     ):
-        made = add_splats(surface, World(start=walk(**changed), segments=()), CONFIG, Truth())
+        made = add_splats(surface, World(start=walk(12, **changed), segments=()), CONFIG, Truth())
         assert 0.4 < made.notes["left_out_share"][name] < 0.5
         if name == "near_without_depth":
             near = CONFIG.model_copy(update={"max_depth_m": 1.0})
-            told = add_splats(surface, World(start=walk(**changed), segments=()), near, Truth()).notes
+            told = add_splats(surface, World(start=walk(12, **changed), segments=()), near, Truth()).notes
             assert told["left_out_share"][name] < 0.2, "what is far needs no remembered depth"
 
 

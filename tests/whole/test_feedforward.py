@@ -55,7 +55,7 @@ def test_stages_keep_the_splats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     da3_stand_in.install(monkeypatch)
     monkeypatch.setattr(da3_stand_in.StandIn, "answer", da3_stand_in.walk_answer(WALK))
     weights = da3_stand_in.save(tmp_path / "DA3-GIANT")
-    coarse = ["reconstruct.voxel_m=0.04", "collide.backends=[{backend: static_mesh}]"]
+    coarse = ["reconstruct.voxel_m=0.04", "collide.backends=[{backend: static_mesh}]", "surface.texture_px=512"]
     config = load_config("default", [*settings(weights), *coarse]).model_dump(mode="json")
     run_stages(tmp_path, config, "capture observe explore reconstruct surface collide usd")
     fused = load_record(Fused, tmp_path / "reconstruct")

@@ -114,16 +114,23 @@ def tap_of(net: Any, name: str) -> Tap:
         ConfigError: it has no Gaussian head, or one whose channels mean something else.
     """
     inner = getattr(net, "da3", net)  # nested networks: the many-view part
-    adapter = getattr(inner, "gs_adapter", None)
+    adapter: Any = getattr(inner, "gs_adapter", None)
     if isinstance(adapter, Tap):
         return adapter
-    wanted = adapter is not None and getattr(inner, "gs_head", None) is not None
-    if not wanted or adapter.pred_color or not (adapter.pred_offset_xy and adapter.pred_offset_depth):
-        raise ConfigError(
-            name,
-            expected="a Gaussian head with harmonics and offsets, as DA3-GIANT and DA3NESTED-GIANT-LARGE have",
-            got="no Gaussian head" if not wanted else "one with other channels",
-            todo="Set reconstruct.weights to one of these, or reconstruct.backend=tsdf.",
-        )
-    inner.gs_adapter = Tap(int(adapter.sh_degree), float(adapter.gaussian_scale_min), float(adapter.gaussian_scale_max))
-    return inner.gs_adapter
+    if adapter is None or getattr(inner, "gs_head", None) is None:
+        raise _another_head(name, "no Gaussian head")
+    if adapter.pred_color or not (adapter.pred_offset_xy and adapter.pred_offset_depth):
+        raise _another_head(name, "one with other channels")
+    inner.gs_adapter = tap = Tap(
+        int(adapter.sh_degree), float(adapter.gaussian_scale_min), float(adapter.gaussian_scale_max)
+    )
+    return tap
+
+
+def _another_head(name: str, got: str) -> ConfigError:
+    return ConfigError(
+        name,
+        expected="a Gaussian head with harmonics and offsets, as DA3-GIANT and DA3NESTED-GIANT-LARGE have",
+        got=got,
+        todo="Set reconstruct.weights to one of these, or reconstruct.backend=tsdf.",
+    )
