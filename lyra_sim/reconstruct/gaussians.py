@@ -25,6 +25,8 @@ _TILES = 4
 _MAX_SIGMA = 0.1
 """One sigma of ln(scale) up to which remembered depth says how large the Gaussians are; more shows as splats that stand
 off the surfaces."""
+_MAX_RESIDUAL = 0.25
+"""Cameras and remembered depth that differ by more contradict each other."""
 _MEDIAN_SIGMA = 1.4826 * 1.2533
 """One sigma of a median of n values is this times their median absolute deviation, over the root of n."""
 
@@ -73,8 +75,6 @@ class Scale:
     """One sigma of its logarithm."""
     residual: float | None
     """Logarithm of what the cameras say over what remembered depth says; None where one of them says nothing."""
-    depth_spread: float | None
-    """Median deviation of predicted from remembered depth after the best one factor, as a share."""
 
 
 def find_scale(made: PixelGaussians, chunk: Chunk, min_opacity: float) -> Scale:
@@ -84,30 +84,29 @@ def find_scale(made: PixelGaussians, chunk: Chunk, min_opacity: float) -> Scale:
         min_opacity: Gaussians below say nothing.
 
     Raises:
-        SceneError: neither determines it.
+        SceneError: neither determines it, or they contradict each other.
     """
     depth = np.stack([depth_of(made, i, view.camera) for i, view in enumerate(chunk.views)]).astype(np.float32)
     cameras, refused = _by_cameras(made, chunk, depth)
     ratios = _log_ratios(depth, made.opacity, chunk.views, min_opacity)
-    memory = spread = None
-    if len(ratios):
-        middle = float(np.median(ratios))
-        spread = float(np.median(np.abs(ratios - middle)))
-        # views of one walk share their errors: only the tiles of one image count as independent
-        memory = _MEDIAN_SIGMA * spread / math.sqrt(min(len(ratios), _TILES**2)), middle, "remembered depth"
-    found = [cameras] if cameras is not None else []
-    found += [memory] if memory is not None and memory[0] <= _MAX_SIGMA else []
-    if not found:
-        shape = "none" if spread is None else f"differs in shape by {spread:.0%}"
+    memory, shape = _by_memory(ratios)
+    if cameras is None and memory is None:
         raise SceneError(
             "reconstruct",
             expected="cameras or remembered depth that say how large the predicted Gaussians are",
             got=f"cameras: {refused}; remembered depth: {shape}",
             todo="Use reconstruct.backend=tsdf, or an input whose camera moves more.",
         )
-    sigma, log_scale, told_by = min(found)
     residual = None if cameras is None or memory is None else cameras[1] - memory[1]
-    return Scale(math.exp(log_scale), told_by, sigma, residual, spread)
+    if residual is not None and abs(residual) > _MAX_RESIDUAL:
+        raise SceneError(
+            "reconstruct",
+            expected=f"cameras and remembered depth that agree on the scale to {_MAX_RESIDUAL:.0%}",
+            got=f"{math.exp(residual):.2f} times as large by the cameras",
+            todo="Use reconstruct.backend=tsdf: these splats would stand beside the surfaces that robots touch.",
+        )
+    sigma, log_scale, told_by = min(told for told in (cameras, memory) if told is not None)
+    return Scale(math.exp(log_scale), told_by, sigma, residual)
 
 
 def _by_cameras(
@@ -121,6 +120,19 @@ def _by_cameras(
     if fit is None or not verdict.trusted:
         return None, verdict.why
     return (verdict.sigma, math.log(fit.sim3.scale), "cameras"), ""
+
+
+def _by_memory(ratios: Float[np.ndarray, "N"]) -> tuple[tuple[float, float, str] | None, str]:
+    """(sigma, ln(scale), who says so), or why remembered depth determines none."""
+    if not len(ratios):
+        return None, "none"
+    middle = float(np.median(ratios))
+    spread = float(np.median(np.abs(ratios - middle)))
+    # views of one walk share their errors: only the tiles of one image count as independent
+    sigma = _MEDIAN_SIGMA * spread / math.sqrt(min(len(ratios), _TILES**2))
+    if sigma > _MAX_SIGMA:
+        return None, f"differs in shape by {spread:.0%}"
+    return (sigma, middle, "remembered depth"), ""
 
 
 def _log_ratios(

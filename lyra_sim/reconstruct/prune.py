@@ -1,6 +1,7 @@
 """Which Gaussians stay: none at borders, of the sky, hardly visible, or in space that is known to be free; and not too
 many."""
 
+import math
 from collections import Counter
 
 import numpy as np
@@ -16,7 +17,7 @@ BORDER = 8 / 256
 _FREE, _AT_SURFACE = 1, 2
 _NEAR_VOXELS, _NEAR_SHARE = 3.0, 0.04
 """A Gaussian belongs to a surface up to this far from it: voxels, and as a share of its distance from the camera."""
-_GROWTH = 1.25
+_GROWTH = 1.05
 
 Reasons = Counter[str]
 """How many Gaussians were left out, by the first reason that applied."""
@@ -90,13 +91,13 @@ def thinned(splats: GaussianSplats, most: int, cell_m: float) -> GaussianSplats:
     Unchanged where there are no more.
 
     Args:
-        cell_m: first cell size; grown by 1.25 until it fits.
+        cell_m: first cell size; grown until it fits.
     """
     if len(splats.means) <= most:
         return splats
     keys = _cells(splats.means, cell_m)
-    while len(np.unique(keys)) > most:
-        cell_m *= _GROWTH
+    while (count := len(np.unique(keys))) > most:
+        cell_m *= max(_GROWTH, math.sqrt(count / most))  # on surfaces, four times as many cells are half as wide
         keys = _cells(splats.means, cell_m)
     order = np.lexsort((-splats.opacity, keys))
     first = np.ones(len(order), bool)

@@ -1,6 +1,8 @@
 """Splats by a network: placed against slow loops and a room known in closed form, pruned, thinned, cut into chunks."""
 
 import dataclasses
+import weakref
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -186,6 +188,13 @@ def test_without_any_scale_the_reason_is_told():
         find_scale(Truth(cameras=False).gaussians(chunk.images, chunk.w2c, chunk.K), chunk, 0.05)
 
 
+def test_cameras_that_contradict_remembered_depth_are_refused(world: World, surface: Fused):
+    larger = dataclasses.replace(world.start.frames, depth_m=1.5 * world.start.frames.depth_m)
+    wrong = World(start=dataclasses.replace(world.start, frames=larger), segments=())
+    with pytest.raises(SceneError, match=r"1\.50 times as large by the cameras"):
+        add_splats(surface, wrong, CONFIG, Truth())
+
+
 def scaled_camera() -> Intrinsics:
     return Intrinsics(fx=70.0, fy=70.0, cx=56.0, cy=42.0, width=112, height=84)
 
@@ -289,6 +298,32 @@ def test_chunks_cover_the_walk_evenly(total: int, most: int, every: int, overlap
     assert not len(new) > 1 or np.ptp(np.diff(new)) <= 1
     for before, after, chunk in zip(places, places[1:], made[1:], strict=False):
         assert chunk.repeated == overlap and (overlap == 0 or before[-overlap:] == after[:overlap])
+
+
+class Stored(Sequence):
+    """Segments that are made when they are asked for; knows how many were alive at once."""
+
+    def __init__(self, count: int) -> None:
+        self.count, self.alive, self.most = count, weakref.WeakSet(), 0
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index):
+        if index >= self.count:
+            raise IndexError(index)
+        made = Segment(index=index, frames=walk(3).frames)
+        self.alive.add(made.frames)
+        self.most = max(self.most, len(self.alive))
+        return made
+
+
+def test_only_views_of_earlier_segments_stay_in_memory():
+    stored = Stored(6)
+    world = World(start=walk(2), segments=stored)
+    made = list(chunks(world, side_px=28, max_views=9, frames_per_view=2, overlap=1))
+    assert sum(len(chunk.views) - chunk.repeated for chunk in made) == 10
+    assert stored.most <= 2
 
 
 def test_sizes_are_multiples_of_the_patch():
