@@ -16,7 +16,7 @@ from lyra_sim.core.errors import ConfigError, ResourceError
 from lyra_sim.depth.align import normalise_cameras, separate_centres
 from lyra_sim.depth.networks.da3_gaussians import tap_of
 from lyra_sim.depth.networks.prediction import DepthPrediction, PixelGaussians
-from lyra_sim.depth.networks.weights import file_hashes, licence_of, locate
+from lyra_sim.depth.networks.weights import GET_DA3, file_hashes, licence_of, locate
 
 FILES = ("config.json", "model.safetensors")
 _NO_DEPTH = 999.9
@@ -109,11 +109,10 @@ def _package() -> Any:
         from depth_anything_3.api import DepthAnything3 as Network  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise ResourceError(
-            "backend da3",
+            "Depth Anything 3",
             expected="the package depth_anything_3",
             got=str(error),
-            todo="`pip install --no-deps depth-anything-3` and what it imports (it pins numpy below 2, which is not "
-            "needed), or take the backend depth_anything.",
+            todo=f"Get it ({GET_DA3}), or take another backend.",
         ) from error
     return Network
 
