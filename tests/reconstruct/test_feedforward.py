@@ -25,7 +25,7 @@ from lyra_sim.core.records import (
     World,
 )  # fmt: skip
 from lyra_sim.depth.networks.prediction import PixelGaussians
-from lyra_sim.geometry.camera import invert
+from lyra_sim.geometry.camera import invert, scaled
 from lyra_sim.reconstruct.feedforward import add_splats
 from lyra_sim.reconstruct.gaussians import find_scale, place
 from lyra_sim.reconstruct.prune import FreeSpace, in_order, selected, thinned
@@ -324,6 +324,29 @@ def test_only_views_of_earlier_segments_stay_in_memory():
     made = list(chunks(world, side_px=28, max_views=9, frames_per_view=2, overlap=1))
     assert sum(len(chunk.views) - chunk.repeated for chunk in made) == 10
     assert stored.most <= 2
+
+
+def test_frames_of_other_sizes_become_views_of_one():
+    frames = walk(4).frames
+    small = dataclasses.replace(
+        frames,
+        intrinsics=scaled(CAMERA, CAMERA.width // 2, CAMERA.height // 2),
+        **{name: getattr(frames, name)[:, ::2, ::2] for name in ("images", "depth_m", "valid", "origin", "label")},
+    )
+    world = World(start=walk(2), segments=(Segment(index=0, frames=small),))
+    (chunk,) = chunks(world, side_px=112, max_views=9, frames_per_view=1, overlap=1)
+    assert chunk.images.shape == (6, 84, 112, 3)
+    assert np.allclose(chunk.K, chunk.K[0])
+    for view in chunk.views:
+        assert np.median(np.abs(view.depth_m / ROOM.depth(view.T_world_cam, view.camera) - 1)) < 0.01
+
+
+def test_one_view_is_enough_where_its_depth_is_remembered():
+    world = World(start=walk(1), segments=())
+    made = add_splats(fuse(world, CONFIG), world, CONFIG, Truth())
+    (told,) = made.notes["chunks"]
+    assert told["told_by"] == "remembered depth" and told["residual"] is None
+    assert np.percentile(ROOM.distance(splats_of(made).means.astype(np.float64)), 95) < 0.01
 
 
 def test_sizes_are_multiples_of_the_patch():
