@@ -9,24 +9,26 @@ STAGES: tuple[Stage, ...] = (
     Stage("capture", 1, ("capture",), (), "pipelines.stages:capture", deadline_s=300),
     Stage("observe", 2, ("observe",), ("capture",), "pipelines.stages:observe", deadline_s=300),
     Stage("explore", 2, ("explore",), ("capture", "observe"), "pipelines.stages:explore", deadline_s=1800),
-    Stage("reconstruct", 1, ("reconstruct",), ("observe", "explore"), "pipelines.stages:reconstruct"),
+    Stage("reconstruct", 2, ("reconstruct",), ("observe", "explore"), "pipelines.stages:reconstruct"),
     Stage("surface", 1, ("surface",), ("observe", "explore", "reconstruct"), "pipelines.stages:surface"),
     Stage("collide", 1, ("collide",), ("observe", "explore", "reconstruct", "surface"), "pipelines.stages:collide"),
-    Stage("usd", 1, (), ("observe", "explore", "surface", "collide"), "pipelines.stages:usd"),
+    Stage("usd", 1, (), ("observe", "explore", "reconstruct", "surface", "collide"), "pipelines.stages:usd"),
     Stage("tasks", 2, ("tasks",), ("surface", "usd"), "pipelines.stages:tasks"),
     Stage(
         "validate",
-        1,
+        2,
         ("tasks", "reconstruct"),
-        ("capture", "observe", "explore", "surface", "collide", "usd", "tasks"),
+        ("capture", "observe", "explore", "reconstruct", "surface", "collide", "usd", "tasks"),
         "pipelines.stages:validate",
         deadline_s=900,
     ),
 )
 
-_NETWORK_MB = {"depth_anything": 24_000, "da3": 24_000, "tiny_depth": 24_000, "lyra2": 200_000}
+_NETWORK_MB = {
+    "depth_anything": 24_000, "da3": 24_000, "tiny_depth": 24_000, "feedforward": 64_000, "lyra2": 200_000,
+}  # fmt: skip
 """Main memory of a worker that holds this network."""
-_SLOW_S = {"observe": 1800.0, "explore": 12 * 3600.0}
+_SLOW_S = {"observe": 1800.0, "explore": 12 * 3600.0, "reconstruct": 3600.0}
 """Deadlines with networks."""
 BY_NAME = {stage.name: stage for stage in STAGES}
 
@@ -54,6 +56,7 @@ def networks_of(config: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     sections = {
         "observe": [config["observe"]["photo"], config["observe"]["rgbd"]],
         "explore": [generator, generator.get("depth")],
+        "reconstruct": [config["reconstruct"]],
     }
     found = {name: [s for s in kept if s and s["backend"] in _NETWORK_MB] for name, kept in sections.items()}
     return {name: kept for name, kept in found.items() if kept}

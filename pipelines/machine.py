@@ -8,9 +8,9 @@ from pathlib import Path
 
 import psutil
 
-from lyra_sim.config.depth_network import LearnedDepth
 from lyra_sim.config.lyra2 import Lyra2Config
 from lyra_sim.config.world import WorldConfig
+from pipelines.weights import depth_networks
 
 _PACKAGES = {
     "open3d": "ray casting and distances",
@@ -38,22 +38,15 @@ def check_machine(config: WorldConfig) -> int:
         from lyra_sim.worldgen.lyra2.requirements import requirements
 
         rows += [(row.what, row.ok, row.why) for row in requirements(generator)]
-    learned = {"observe.photo": config.observe.photo}
-    if isinstance(generator, Lyra2Config):
-        learned["explore.generator.depth"] = generator.depth
-    for setting, depth in learned.items():
-        if isinstance(depth, LearnedDepth):
-            from lyra_sim.depth.networks.requirements import requirements as needs_of
+    learned = depth_networks(config)
+    for setting, network in learned.items():
+        from lyra_sim.depth.networks.requirements import requirements as needs_of
 
-            rows += needs_of(depth, setting)
+        rows += needs_of(network, setting)
     for what, ok, why in rows:
         print(f"{'ok     ' if ok else 'MISSING'}  {what}  ({why})")
     backends = f"{config.observe.photo.backend}, {generator.backend}, {config.reconstruct.backend}"
-    needs = (
-        ""
-        if isinstance(generator, Lyra2Config) or isinstance(config.observe.photo, LearnedDepth)
-        else "; no weights, no GPU needed"
-    )
+    needs = "" if learned or isinstance(generator, Lyra2Config) else "; no weights, no GPU needed"
     print(f"python {sys.version.split()[0]}, {os.cpu_count()} cores; backends: {backends}{needs}")
     missing = [what for what, ok, _ in rows if not ok]
     if missing:

@@ -28,10 +28,13 @@ def _config(job: Job) -> WorldConfig:
 
 
 def _world(job: Job) -> World:
+    """What was observed and generated, with the licences that are known at this stage."""
     start = load_record(PosedFrames, job.inputs["observe"])
     explored = job.inputs["explore"]
     licences = tuple(Licence(**line) for line in json.loads((explored / GENERATED).read_text())["licences"])
-    return World(start=start, segments=stored_segments(explored), generator=licences)
+    fused = job.inputs.get("reconstruct")
+    splats = () if fused is None else tuple(Licence(**line) for line in load_plain(fused, "licences"))
+    return World(start=start, segments=stored_segments(explored), generator=licences, reconstructor=splats)
 
 
 def capture(job: Job) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from lyra_sim.config.depth_network import SCENES, Da3Config, DepthAnythingConfig, LearnedDepth, TinyDepthConfig
+from lyra_sim.config.geometry3d import FeedforwardConfig
 from lyra_sim.config.lyra2 import LICENCE, LICENCE_URL, Lyra2Config
 from lyra_sim.config.world import WorldConfig
 from lyra_sim.core.errors import ConfigError, ResourceError
@@ -54,6 +55,8 @@ def weights_of(config: WorldConfig) -> dict[str, str]:
         backend = getattr(config.observe, kind)
         if isinstance(backend, LearnedDepth):
             found.setdefault("observe", []).append(depth_weights(backend, f"observe.{kind}"))
+    if isinstance(config.reconstruct, FeedforwardConfig):
+        found["reconstruct"] = _splat_weights(config.reconstruct.network)
     return {stage: digest(parts) for stage, parts in found.items()}
 
 
@@ -64,20 +67,27 @@ def insist_on_machine(config: WorldConfig) -> None:
         ResourceError: see there.
     """
     generator, missing = config.explore.generator, []
-    learned = {f"observe.{kind}": getattr(config.observe, kind) for kind in ("rgbd", "photo")}
     if isinstance(generator, Lyra2Config):
         from lyra_sim.worldgen.lyra2.requirements import requirements
 
         missing += [row.what for row in requirements(generator) if row.of_machine and not row.ok]
-        learned["explore.generator.depth"] = generator.depth
-    for setting, backend in learned.items():
-        if isinstance(backend, LearnedDepth):
-            from lyra_sim.depth.networks.requirements import device_there
+    for setting, network in depth_networks(config).items():
+        from lyra_sim.depth.networks.requirements import device_there
 
-            if not device_there(backend.device):
-                missing.append(f"device {backend.device} of {setting}")
+        if not device_there(network.device):
+            missing.append(f"device {network.device} of {setting}")
     if missing:
         raise _lacking("this machine", missing)
+
+
+def depth_networks(config: WorldConfig) -> dict[str, LearnedDepth]:
+    """Every depth network of a configuration by the setting that names it."""
+    found: dict[str, Any] = {f"observe.{kind}": getattr(config.observe, kind) for kind in ("rgbd", "photo")}
+    if isinstance(config.explore.generator, Lyra2Config):
+        found["explore.generator.depth"] = config.explore.generator.depth
+    if isinstance(config.reconstruct, FeedforwardConfig):
+        found["reconstruct"] = config.reconstruct.network
+    return {setting: network for setting, network in found.items() if isinstance(network, LearnedDepth)}
 
 
 def _generator_weights(generator: Lyra2Config) -> dict[str, str]:
@@ -99,6 +109,16 @@ def _lacking(where: str, missing: list[str]) -> ResourceError:
         got=f"missing: {'; '.join(missing)}",
         todo="`lyra-sim check` with the same --config says how to get each.",
     )
+
+
+def _splat_weights(network: Da3Config) -> dict[str, str]:
+    from lyra_sim.depth.networks.requirements import requirements
+
+    rows = requirements(network, "reconstruct")
+    missing = [f"{what} ({how})" for what, ok, how in rows if not ok and not what.startswith("device")]
+    if missing:
+        raise _lacking("reconstruct", missing)
+    return depth_weights(network, "reconstruct.weights")
 
 
 def depth_weights(backend: LearnedDepth, setting: str) -> dict[str, str]:

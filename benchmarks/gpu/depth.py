@@ -1,13 +1,15 @@
 """Depth networks on photos of known depth: seconds per frame, memory, AbsRel; and their scale from known cameras.
 
     python benchmarks/gpu/depth.py [NETWORK...] [--device cuda] [--photos 8] [--out FILE.json]
-    python benchmarks/gpu/depth.py --tiny                      the same path at tiny size, random weights, on a CPU
+    python benchmarks/gpu/depth.py --gaussians 128 [NETWORK]   splats of a walk of so many views, by a giant DA3
+    python benchmarks/gpu/depth.py --tiny [--gaussians 6]      the same path at tiny size, random weights, on a CPU
 
 NETWORK is a released checkpoint (folder or Hugging Face name in the local cache): Depth Anything V2 metric (indoor ones
 see flats, outdoor ones streets) or Depth Anything 3. Default: the small indoor and outdoor V2 and the nested giant DA3.
 Photos are rendered by lyra_sim.procedural at 832x480, so their depth is known; real photos are harder in texture and
 easier in style. AbsRel is the mean of |predicted / true - 1| over valid pixels up to 25 m; once as it is, once after
 one factor per photo (median), which leaves the shape. `window`: ten views from a metre's way as the loop asks for them.
+`--gaussians` also makes splats of a walk with the backend feedforward, for networks with a Gaussian head.
 Prints one JSON line per network.
 """
 
@@ -21,8 +23,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from _gaussians import FromTruth, measure_gaussians
 
 from lyra_sim.config.depth_network import Da3Config, DepthAnythingConfig, TinyDepthConfig
+from lyra_sim.config.geometry3d import FeedforwardConfig
 from lyra_sim.core.errors import LyraError
 from lyra_sim.core.records import Intrinsics, Label
 from lyra_sim.depth.networks.build import build_network
@@ -122,12 +126,20 @@ def measure_window(network: DepthNetwork, camera: Intrinsics, K: np.ndarray) -> 
     return {"seconds": seconds, "abs_rel": statistics.mean(known) if known else None, **made.notes}
 
 
+def splats_of(network: DepthNetwork, camera: Intrinsics, views: int, device: str) -> dict[str, Any]:
+    """Splats of a walk; by the truth where the network has no Gaussian head (the tiny one)."""
+    small = {"side_px": 56, "voxel_m": 0.05, "max_voxels": 3_000_000} if device == "cpu" else {}
+    head: Any = network if hasattr(network, "gaussians") else FromTruth()
+    return measure_gaussians(head, camera, views, FeedforwardConfig(device=device, **small))
+
+
 def main() -> int:
     """Print one JSON line per network; 5 where one is not on this machine."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("networks", nargs="*", default=NETWORKS)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--photos", type=int, default=8, help="places of each kind")
+    parser.add_argument("--gaussians", type=int, default=0, metavar="VIEWS", help="splats of a walk of so many views")
     parser.add_argument("--tiny", action="store_true")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
@@ -146,6 +158,8 @@ def main() -> int:
             continue
         device = "cpu" if args.tiny else args.device
         rows.append(measure(network, kinds, 1 if args.tiny else args.photos, camera, device))
+        if args.gaussians and (args.tiny or "GIANT" in name.upper()):
+            rows[-1]["gaussians"] = splats_of(network, camera, args.gaussians, device)
         card = torch.cuda.get_device_name(device) if device.startswith("cuda") else "CPU"
         rows[-1].update(device=card, size=[camera.width, camera.height], torch=torch.__version__)
         print(json.dumps(rows[-1]), flush=True)

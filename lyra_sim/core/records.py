@@ -168,11 +168,13 @@ class World:
     segments: Segments
     generator: tuple[Licence, ...] = ()
     """Rights in the weights that generated the segments."""
+    reconstructor: tuple[Licence, ...] = ()
+    """Rights in the weights that made its splats; known from the reconstruct stage on."""
 
     @property
     def licences(self) -> tuple[Licence, ...]:
-        """Of everything that the world was made with."""
-        return (*self.start.provenance.licences, *self.generator)
+        """Of everything that the world was made with, each line once."""
+        return tuple(dict.fromkeys((*self.start.provenance.licences, *self.generator, *self.reconstructor)))
 
 
 @record
@@ -206,6 +208,18 @@ class SpaceGrid:
 
 
 @record
+class GaussianSplats:
+    """Oriented Gaussians after activation."""
+
+    means: Float32[np.ndarray, "N 3"]
+    quaternions: Float32[np.ndarray, "N 4"]
+    scales_m: Float32[np.ndarray, "N 3"]
+    opacity: Float32[np.ndarray, "N"]
+    sh: Float32[np.ndarray, "N K 3"]
+    """Spherical harmonics, DC first; colour = 0.5 + 0.28209479 * sh[:, 0]."""
+
+
+@record
 class Fused:
     """All geometry of a world as one surface, before cleaning, and the space around it."""
 
@@ -213,6 +227,12 @@ class Fused:
     """Vertices and faces in canonical order; face labels UNKNOWN; open where nothing was seen."""
     space: SpaceGrid
     """At the voxel size the surface was fused with."""
+    splats: GaussianSplats | None = None
+    """By a network, where one was asked; else the surface stage makes them from the surface."""
+    licences: tuple[Licence, ...] = ()
+    """Rights in the weights of that network."""
+    notes: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """What it reports: its weights, scales, what was left out and why; JSON values only."""
 
 
 @record
@@ -225,18 +245,6 @@ class FloorGrid:
     """0 no floor, 1 seen, 2 filled."""
     height_m: Float32[np.ndarray, "X Y"]
     """Height of the floor surface (after repair) where state > 0, else 0."""
-
-
-@record
-class GaussianSplats:
-    """Oriented Gaussians after activation."""
-
-    means: Float32[np.ndarray, "N 3"]
-    quaternions: Float32[np.ndarray, "N 4"]
-    scales_m: Float32[np.ndarray, "N 3"]
-    opacity: Float32[np.ndarray, "N"]
-    sh: Float32[np.ndarray, "N K 3"]
-    """Spherical harmonics, DC first; colour = 0.5 + 0.28209479 * sh[:, 0]."""
 
 
 @record

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lyra_sim.config.geometry3d import TsdfConfig
+from lyra_sim.config.geometry3d import FusionConfig
 from lyra_sim.core.errors import SceneError
 from lyra_sim.core.records import FaceOrigin, Frames, Fused, Label, PixelOrigin, SpaceGrid, TriMesh, World
 from lyra_sim.geometry.camera import pixel_rays, transform
@@ -15,7 +15,7 @@ _SURFACE_VOXELS = 0.9
 """A voxel whose centre is nearer to the surface than this (half its diagonal) holds a piece of it."""
 
 
-def fuse(world: World, config: TsdfConfig) -> Fused:
+def fuse(world: World, config: FusionConfig) -> Fused:
     """Truncated signed distance fusion with free-space carving.
 
     Measured pixels are fused first. A generated pixel counts only where its surface is new, that is no measured
@@ -58,7 +58,7 @@ def fuse(world: World, config: TsdfConfig) -> Fused:
 
 
 def _add(
-    volume: Volume, frames: Frames, index: int, told: np.ndarray, config: TsdfConfig, closed: np.ndarray | None
+    volume: Volume, frames: Frames, index: int, told: np.ndarray, config: FusionConfig, closed: np.ndarray | None
 ) -> None:
     if told.any():
         add_frame(
@@ -72,7 +72,7 @@ def _add(
         )
 
 
-def _add_generated(volume: Volume, world: World, measured: np.ndarray, config: TsdfConfig) -> None:
+def _add_generated(volume: Volume, world: World, measured: np.ndarray, config: FusionConfig) -> None:
     closed = measured | (volume.free > 0)
     for frames in all_frames(world):
         rays = pixel_rays(frames.intrinsics)

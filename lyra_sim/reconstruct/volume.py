@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lyra_sim.config.geometry3d import TsdfConfig
+from lyra_sim.config.geometry3d import FusionConfig
 from lyra_sim.core.errors import SceneError
 from lyra_sim.core.records import Frames, Label, PixelOrigin, World
 from lyra_sim.geometry.camera import pixel_rays, transform
@@ -60,7 +60,7 @@ def evidence(frames: Frames, index: int, origin: PixelOrigin, max_depth_m: float
     return np.where(known, np.where(frames.depth_m[index] <= max_depth_m, 1, 2), 0).astype(np.uint8)
 
 
-def allocate(batches: Iterable[Frames], config: TsdfConfig) -> Volume:
+def allocate(batches: Iterable[Frames], config: FusionConfig) -> Volume:
     """An empty volume round all surface points and cameras; voxels grow where it would exceed `max_voxels`.
 
     Raises:

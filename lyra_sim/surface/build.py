@@ -1,4 +1,4 @@
-"""The surface stage: fused triangles in, clean labelled surfaces, repaired floor, painted mesh and surfels out."""
+"""The surface stage: fused triangles in, clean labelled surfaces, repaired floor, painted mesh and splats out."""
 
 import numpy as np
 from jaxtyping import Float
@@ -29,7 +29,7 @@ BACKDROP_SHARE = 0.4
 
 
 def build_surface(world: World, fused: Fused, config: SurfaceConfig) -> Surface:
-    """Carve, clean, label, repair the floor, paint.
+    """Carve, clean, label, repair the floor, paint; surfels where the fused volume brings no splats.
 
     `near` keeps the measured triangles where they were fused, floor included, plus filled floor; the repaired floor is
     the `FloorGrid`. The visual mesh shows the repaired floor.
@@ -61,12 +61,15 @@ def build_surface(world: World, fused: Fused, config: SurfaceConfig) -> Surface:
         far = backdrop(world.start.frames, visual, _near_range(world, mesh), far_budget)
         far_faces = len(visual.faces) + np.arange(len(far.faces))
         visual = joined([visual, far])
+    splats = fused.splats
+    if splats is None:
+        splats = surfels(_splat_source(visual, rest, far_faces), fused.space.voxel_m)
     filled = select_faces(painted_floor, painted_floor.face_origin == FaceOrigin.FILLED)
     return Surface(
         near=joined([mesh, filled]),
         visual=paint(visual, candidate_views(world), config.texture_px, far_faces),
         floor=floor.grid,
-        splats=surfels(_splat_source(visual, rest, far_faces), fused.space.voxel_m),
+        splats=splats,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from lyra_sim.config.world import WorldConfig
 from lyra_sim.core.records import Capture, Colliders, Gate, Surface, World
-from lyra_sim.io.records import load_record
+from lyra_sim.io.records import load_plain, load_record
 from pipelines.report.html import world_page
 from pipelines.report.pictures import world_pictures
 from pipelines.stage import Job
@@ -65,5 +65,6 @@ def _report(job: Job, world: World, gates: tuple[Gate, ...], nav: dict[str, Any]
             "place": capture.facts.get("place"),
         },
         "generated": json.loads((job.inputs["explore"] / "generated.json").read_bytes()),
+        "reconstruction": load_plain(job.inputs["reconstruct"], "notes"),
         "licences": [dataclasses.asdict(line) for line in world.licences],
     }

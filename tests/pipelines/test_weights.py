@@ -1,13 +1,15 @@
 """What a run depends on beside its inputs: weights, hashed into keys, and refused early where they are not there."""
 
 import pytest
+import torch
 
 from lyra_sim.config.load import load_config
 from lyra_sim.config.lyra2 import LICENCE
 from lyra_sim.core.errors import ConfigError, ResourceError
-from pipelines.graph import BY_NAME
+from pipelines.graph import BY_NAME, stages_for
 from pipelines.stage import digest, key_fields
 from pipelines.weights import insist_on_machine, weights_of
+from tests.depth import da3_stand_in
 
 
 @pytest.fixture(autouse=True)
@@ -69,3 +71,25 @@ def test_a_gpu_is_asked_of_the_machine_that_works_not_of_the_weights():
     with pytest.raises(ResourceError, match="CUDA device"):
         insist_on_machine(load_config("lyra2"))
     insist_on_machine(load_config("lyra2_tiny"))
+
+
+def test_splats_by_a_network_need_its_package_and_depend_on_its_weights(tmp_path, monkeypatch):
+    sets = ["reconstruct.backend=feedforward", f"reconstruct.weights={tmp_path / 'DA3-GIANT'}"]
+    with pytest.raises(ResourceError, match=r"package depth_anything_3.*weights .*CC-BY-NC-4\.0.*hf download"):
+        weights_of(load_config("default", sets))
+    da3_stand_in.install(monkeypatch)
+    da3_stand_in.save(tmp_path / "DA3-GIANT")
+    if not torch.cuda.is_available():
+        with pytest.raises(ResourceError, match="device cuda"):
+            insist_on_machine(load_config("default", sets))
+    config = load_config("default", [*sets, "reconstruct.device=cpu"])
+    first = weights_of(config)
+    da3_stand_in.save(tmp_path / "DA3-GIANT", seed=1)
+    second = weights_of(config)
+    assert list(first) == ["reconstruct"] and first != second
+    assert [stage.name for stage in stages_for(load_config("default", sets).model_dump(mode="json")) if stage.gpu] == [
+        "reconstruct"
+    ]
+    plain = {stage.name: stage for stage in stages_for(config.model_dump(mode="json"))}
+    assert plain["reconstruct"].memory_mb == plain["surface"].memory_mb > BY_NAME["surface"].memory_mb
+    assert plain["reconstruct"].deadline_s > BY_NAME["reconstruct"].deadline_s

@@ -1,4 +1,5 @@
-"""Depth Anything 3 (Lin et al. 2025) by its package `depth_anything_3`: depth and cameras of many views at once.
+"""Depth Anything 3 (Lin et al. 2025) by its package `depth_anything_3`: depth, cameras and Gaussians of many views at
+once.
 
 Written against the package's public parts (version 0.1.1 of the registry): `DepthAnything3.from_pretrained`,
 `input_processor`, `forward`, `output_processor`. Its `inference` is not called: it scales depth to the given cameras by
@@ -13,8 +14,9 @@ import torch
 
 from lyra_sim.core.errors import ConfigError, ResourceError
 from lyra_sim.depth.align import normalise_cameras, separate_centres
-from lyra_sim.depth.networks.prediction import DepthPrediction
-from lyra_sim.depth.networks.weights import file_hashes, licence_of, locate
+from lyra_sim.depth.networks.da3_gaussians import tap_of
+from lyra_sim.depth.networks.prediction import DepthPrediction, PixelGaussians
+from lyra_sim.depth.networks.weights import GET_DA3, file_hashes, licence_of, locate
 
 FILES = ("config.json", "model.safetensors")
 _NO_DEPTH = 999.9
@@ -23,7 +25,7 @@ _METRIC_FOCAL_PX = 300.0
 
 
 class DepthAnything3:
-    """See `DepthNetwork`.
+    """See `DepthNetwork` and `GaussianNetwork`.
 
     Args:
         weights: folder, or Hugging Face name in the local cache.
@@ -47,14 +49,7 @@ class DepthAnything3:
         self, images: np.ndarray, w2c: np.ndarray | None = None, K: np.ndarray | None = None
     ) -> DepthPrediction:
         """See `DepthNetwork.predict`. Cameras are taken into account where both `w2c` and `K` are given."""
-        given = (None, None)
-        if w2c is not None and K is not None and not self._by_focal:
-            given = (normalise_cameras(separate_centres(w2c)), np.asarray(K, np.float32))
-        pixels, *cameras = self._net.input_processor(
-            list(images), *given, self._side, "upper_bound_resize", num_workers=1
-        )
-        batch = [None if x is None else x.to(self._device)[None].float() for x in (pixels, *cameras)]
-        raw = self._net.forward(batch[0], extrinsics=batch[1], intrinsics=batch[2], export_feat_layers=[])
+        raw = self._forward(images, w2c, K, self._side)
         made = self._net.output_processor(raw)
         depth, (height, width) = np.asarray(made.depth, np.float32), images.shape[1:3]
         valid = np.isfinite(depth) & (depth > 0) & (depth < _NO_DEPTH)
@@ -72,6 +67,29 @@ class DepthAnything3:
             w2c=None if made.extrinsics is None else _square(made.extrinsics),
             K=None if made.intrinsics is None else _scaled(made.intrinsics, width, height, depth.shape[1:]),
         )
+
+    def gaussians(self, images: np.ndarray, w2c: np.ndarray, K: np.ndarray) -> PixelGaussians:
+        """See `GaussianNetwork.gaussians`.
+
+        Raises:
+            ConfigError: the checkpoint has no Gaussian head, or one of another kind.
+        """
+        tap = tap_of(self._net.model, self.name)
+        raw = self._forward(images, w2c, K, max(images.shape[1:3]), infer_gs=True)
+        made = self._net.output_processor(raw)
+        unit = getattr(made, "scale_factor", None)  # of nested networks: they scale depth and cameras afterwards
+        return tap.take(1.0 if unit is None else float(unit), _square(made.extrinsics))
+
+    def _forward(
+        self, images: np.ndarray, w2c: np.ndarray | None, K: np.ndarray | None, side_px: int, **wishes: bool
+    ) -> Any:
+        """What the package's `forward` answers. Cameras are given where both `w2c` and `K` are."""
+        given = (None, None)
+        if w2c is not None and K is not None and not self._by_focal:
+            given = (normalise_cameras(separate_centres(w2c)), np.asarray(K, np.float32))
+        pixels, *cameras = self._net.input_processor(list(images), *given, side_px, "upper_bound_resize", num_workers=1)
+        batch = [None if x is None else x.to(self._device)[None].float() for x in (pixels, *cameras)]
+        return self._net.forward(batch[0], extrinsics=batch[1], intrinsics=batch[2], export_feat_layers=[], **wishes)
 
     def _focal_factor(self, K: np.ndarray | None, width: int, seen_px: int) -> np.ndarray:
         """(V, 1, 1) metres per unit of output, from the focal length at the size that the network saw."""
@@ -91,11 +109,10 @@ def _package() -> Any:
         from depth_anything_3.api import DepthAnything3 as Network  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise ResourceError(
-            "backend da3",
+            "Depth Anything 3",
             expected="the package depth_anything_3",
             got=str(error),
-            todo="`pip install --no-deps depth-anything-3` and what it imports (it pins numpy below 2, which is not "
-            "needed), or take the backend depth_anything.",
+            todo=f"Get it ({GET_DA3}), or take another backend.",
         ) from error
     return Network
 

@@ -4,7 +4,7 @@ import importlib.util
 
 from lyra_sim.config.depth_network import Da3Config, DepthAnythingConfig, LearnedDepth
 from lyra_sim.core.errors import ResourceError
-from lyra_sim.depth.networks.weights import licence_of, locate
+from lyra_sim.depth.networks.weights import GET_DA3, licence_of, locate
 
 _PACKAGES = {"depth_anything": ("torch", "transformers", "safetensors"), "da3": ("torch",), "tiny_depth": ("torch",)}
 
@@ -18,8 +18,7 @@ def requirements(config: LearnedDepth, setting: str) -> list[tuple[str, bool, st
     backend = str(getattr(config, "backend", ""))
     rows = [(f"package {name}", _there(name), "pip install 'lyra-sim[networks]'") for name in _PACKAGES[backend]]
     if isinstance(config, Da3Config):
-        how = "pip install --no-deps depth-anything-3, and what it imports"
-        rows.append(("package depth_anything_3", _there("depth_anything_3"), how))
+        rows.append(("package depth_anything_3", _there("depth_anything_3"), GET_DA3))
         rows.append(_weights(config.weights, ("config.json", "model.safetensors"), setting))
     if isinstance(config, DepthAnythingConfig):
         scenes = ("indoor", "outdoor") if config.scene == "auto" else (config.scene,)

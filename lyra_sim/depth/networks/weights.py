@@ -18,6 +18,11 @@ LICENCES = {
 }  # fmt: skip
 """Released checkpoint -> licence, as the READMEs of DepthAnything/Depth-Anything-V2 and ByteDance-Seed/Depth-Anything-3
 state them by size. Model cards of fine-tuned checkpoints contradict each other; the stricter statement counts."""
+GET_DA3 = (
+    "pip install --no-deps depth-anything-3, then "
+    "pip install addict einops evo moviepy==1.0.3 omegaconf plyfile pycolmap torchvision"
+)
+"""How to get the package: it pins numpy below 2 and asks for xformers, and needs neither (version 0.1.1)."""
 _HOLDER = {"Depth": "HKU and TikTok (Depth Anything V2)", "DA3": "ByteDance (Depth Anything 3)"}
 
 
