@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from lyra_sim.core.errors import ConfigError, LyraError
+from lyra_sim.core.packages import require_networks
 
 app = typer.Typer(
     name="lyra-sim",
@@ -126,6 +127,7 @@ def convert_weights(
 @app.command()
 def vectors(files: Annotated[list[Path], typer.Argument(help="reference vectors", metavar="FILE...")]) -> None:
     """Compare the generator, its geometry, sampler and training with numbers of the published code."""
+    require_networks("lyra-sim vectors")
     from pipelines.vectors import compare
 
     if not compare(files):
