@@ -32,7 +32,7 @@ def require_networks(where: str, packages: Sequence[str] = NETWORKS) -> None:
     if missing:
         raise ResourceError(
             where,
-            expected=f"the packages of networks ({', '.join(packages)})",
+            expected="the packages that networks need",
             got=f"no {', '.join(missing)}",
             todo=f"{GET_NETWORKS} brings them.",
         )
