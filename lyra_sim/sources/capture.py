@@ -20,4 +20,5 @@ def read_capture(source: Source, config: CaptureConfig, *, config_hash: str = ""
     capture, captions = read(source, config, config_hash=config_hash, seed=seed), caption_file(source.path)
     if captions is None:
         return capture
-    return replace(capture, facts={**capture.facts, "captions": read_captions(captions)})
+    told = {str(frame): text for frame, text in read_captions(captions).items()}
+    return replace(capture, facts={**capture.facts, "captions": told})

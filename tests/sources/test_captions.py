@@ -11,6 +11,9 @@ from lyra_sim.sources.captions import MAX_BYTES, caption_file, read_captions
 from lyra_sim.sources.capture import read_capture
 from lyra_sim.sources.discover import discover
 
+LONG = '{"0": "a", "%s": "b"}' % ("9" * 5000)
+WRONG = ["[]", '{"81": "later"}', '{"0": ""}', '{"0": 1}', '{"0": "a", "x": "b"}', "{", LONG]
+
 
 @pytest.fixture
 def photo(tmp_path):
@@ -49,7 +52,7 @@ def test_other_texts_are_left_aside(photo, content):
     assert "captions" not in made.facts and [item.path.name for item in found.skipped] == ["a.txt"]
 
 
-@pytest.mark.parametrize("tree", ["[]", '{"81": "later"}', '{"0": ""}', '{"0": 1}', '{"0": "a", "x": "b"}', "{"])
+@pytest.mark.parametrize("tree", WRONG)
 def test_wrong_captions_say_what_is_wrong(photo, tree):
     path = photo.with_name("a.captions.json")
     path.write_text(tree)
@@ -62,5 +65,5 @@ def test_captions_of_a_walk_lie_in_its_folder(tmp_path):
     (tmp_path / "caption.txt").write_text("an office")
     assert caption_file(tmp_path) == tmp_path / "caption.txt"
     (tmp_path / "captions.json").write_text('{"0": "an office"}')
-    assert read_captions(tmp_path / "captions.json") == {"0": "an office"}
+    assert read_captions(tmp_path / "captions.json") == {0: "an office"}
     assert caption_file(tmp_path) == tmp_path / "captions.json"
