@@ -44,6 +44,16 @@ def read_captions(path: Path) -> dict[int, str]:
     return {int(frame): tree[frame].strip() for frame in sorted(tree, key=int)}
 
 
+def captions_beside(source: Path) -> dict[int, str]:
+    """Captions of a photo or a walk; none where there is no file with any.
+
+    Raises:
+        InputError: see `read_captions`.
+    """
+    path = caption_file(source)
+    return {} if path is None else read_captions(path)
+
+
 def _short_text(path: Path) -> bool:
     try:
         with path.open("rb") as file:
