@@ -34,7 +34,8 @@ def read_captions(path: Path) -> dict[int, str]:
         text = path.read_text(encoding="utf-8-sig")
         tree = json.loads(text) if path.suffix == ".json" else {"0": " ".join(text.split())}
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(printable(path), expected="captions", got=str(error)[:200], todo=_TODO) from error
+        got = error.strerror if isinstance(error, OSError) else str(error)[:200]
+        raise InputError(printable(path), expected="captions", got=str(got), todo=_TODO) from error
     if not isinstance(tree, dict) or "0" not in tree:
         raise InputError(printable(path), expected='an object with the key "0"', got=str(tree)[:80], todo=_TODO)
     for frame, caption in tree.items():
