@@ -24,6 +24,7 @@ from PIL import Image
 from lyra_sim.config.load import load_config
 from lyra_sim.sources.discover import Source, discover, world_name
 from pipelines.graph import STAGES
+from pipelines.inputs import plain_source
 from pipelines.stage import digest, key_fields
 from pipelines.store import Store
 
@@ -60,7 +61,7 @@ def _commit_all(store: Store, config: dict[str, Any], photo: Source, models: dic
     contents: dict[str, str] = {}
     folders: dict[str, Path] = {}
     for stage in STAGES:
-        fields = key_fields(stage, config, {name: contents[name] for name in stage.upstream}, photo.key)
+        fields = key_fields(stage, config, {name: contents[name] for name in stage.upstream}, plain_source(photo))
         key = digest(fields)
         commit = store.commit_of(stage.name, key)
         if commit is None:

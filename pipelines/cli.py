@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from lyra_sim.core.errors import ConfigError, LyraError
+from lyra_sim.core.packages import require_networks
 
 app = typer.Typer(
     name="lyra-sim",
@@ -123,13 +124,13 @@ def convert_weights(
     convert(source, out, load_config(config, set_))
 
 
-@app.command()
+@app.command(hidden=True)
 def vectors(files: Annotated[list[Path], typer.Argument(help="reference vectors", metavar="FILE...")]) -> None:
     """Compare the generator, its geometry, sampler and training with numbers of the published code."""
+    require_networks("lyra-sim vectors")
     from pipelines.vectors import compare
 
-    if not compare(files):
-        raise typer.Exit(1)
+    raise typer.Exit(compare(files))
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from pipelines.stage import Stage
 STAGES: tuple[Stage, ...] = (
     Stage("capture", 1, ("capture",), (), "pipelines.stages:capture", deadline_s=300),
     Stage("observe", 2, ("observe",), ("capture",), "pipelines.stages:observe", deadline_s=300),
-    Stage("explore", 2, ("explore",), ("capture", "observe"), "pipelines.stages:explore", deadline_s=1800),
+    Stage("explore", 2, ("explore",), ("observe",), "pipelines.stages:explore", deadline_s=1800),
     Stage("reconstruct", 2, ("reconstruct",), ("observe", "explore"), "pipelines.stages:reconstruct"),
     Stage("surface", 1, ("surface",), ("observe", "explore", "reconstruct"), "pipelines.stages:surface"),
     Stage("collide", 1, ("collide",), ("observe", "explore", "reconstruct", "surface"), "pipelines.stages:collide"),
@@ -21,6 +21,7 @@ STAGES: tuple[Stage, ...] = (
         ("capture", "observe", "explore", "reconstruct", "surface", "collide", "usd", "tasks"),
         "pipelines.stages:validate",
         deadline_s=900,
+        captions=True,
     ),
 )
 
@@ -33,8 +34,15 @@ _SLOW_S = {"observe": 1800.0, "explore": 12 * 3600.0, "reconstruct": 3600.0}
 BY_NAME = {stage.name: stage for stage in STAGES}
 
 
+def reads_captions(config: dict[str, Any]) -> bool:
+    """Whether the configured generator reads the words beside an input."""
+    generator = config["explore"]["generator"]
+    return generator["backend"] == "lyra2" and generator["prompt"] is None
+
+
 def stages_for(config: dict[str, Any]) -> tuple[Stage, ...]:
-    """The stages with the worker and the limits that the configured networks need.
+    """The stages with the worker and the limits that the configured networks need, and captions where they are read:
+    by explore where its generator does, else by validate, which reports what is wrong with them.
 
     Stages whose networks are on a GPU run on workers of their own. A worker keeps its networks for the next world, so
     that every stage on workers of the same kind is allowed their memory.
@@ -46,7 +54,9 @@ def stages_for(config: dict[str, Any]) -> tuple[Stage, ...]:
         beside = [n for name, found in networks.items() if gpu[name] == gpu[stage.name] for n in found]
         memory_mb = max([stage.memory_mb, *(_NETWORK_MB[n["backend"]] for n in beside)])
         deadline_s = _SLOW_S[stage.name] if networks.get(stage.name) else stage.deadline_s
-        made.append(dataclasses.replace(stage, memory_mb=memory_mb, deadline_s=deadline_s, gpu=gpu[stage.name]))
+        captions = stage.name == ("explore" if reads_captions(config) else "validate")
+        changes = {"memory_mb": memory_mb, "deadline_s": deadline_s, "gpu": gpu[stage.name], "captions": captions}
+        made.append(dataclasses.replace(stage, **changes))
     return tuple(made)
 
 

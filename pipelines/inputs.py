@@ -9,7 +9,7 @@ from lyra_sim.sources.discover import Source
 
 
 def plain_source(source: Source) -> dict[str, Any]:
-    """A source as JSON values; `key` is the hash of everything its capture depends on."""
+    """A source as JSON values; `key` is the hash of everything its capture depends on, `captions` that of the words."""
     return {
         "kind": source.kind,
         "path": str(source.path.absolute()),
@@ -17,6 +17,7 @@ def plain_source(source: Source) -> dict[str, Any]:
         "name": source.name,
         "notice": dataclasses.asdict(source.notice) if source.notice else None,
         "key": source.key,
+        "captions": source.captions,
     }
 
 

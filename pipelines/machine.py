@@ -1,6 +1,5 @@
 """What `lyra-sim check` finds out: can this machine run this configuration, what is missing, how to get it."""
 
-import importlib.util
 import os
 import shutil
 import sys
@@ -10,6 +9,7 @@ import psutil
 
 from lyra_sim.config.lyra2 import Lyra2Config
 from lyra_sim.config.world import WorldConfig
+from lyra_sim.core.packages import installed
 from pipelines.weights import depth_networks
 
 _PACKAGES = {
@@ -28,7 +28,7 @@ _NEED_GB, _NEED_DISK_GB = 4.0, 5.0
 
 def check_machine(config: WorldConfig) -> int:
     """Print one line per requirement; 0 when the configuration can run here, else 5."""
-    rows = [(f"package {name}", importlib.util.find_spec(name) is not None, why) for name, why in _PACKAGES.items()]
+    rows = [(f"package {name}", installed(name), why) for name, why in _PACKAGES.items()]
     memory = psutil.virtual_memory().available / 2**30
     disk = shutil.disk_usage(Path.cwd()).free / 2**30
     rows.append((f"memory: {memory:.1f} GiB free", memory >= _NEED_GB, f"{_NEED_GB:.0f} GiB per worker"))

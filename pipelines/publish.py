@@ -51,6 +51,7 @@ def world_report(store: Store, world: WorldRun) -> dict[str, Any]:
         "world": world.name,
         "status": "quarantined",
         "reason": failure["message"],
+        "warnings": [],
         "stage": world.failed_stage,
         "failure": {name: failure[name] for name in ("error", "where", "expected", "got", "todo") if name in failure},
         "gates": [],

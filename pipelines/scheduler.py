@@ -96,7 +96,7 @@ class Scheduler:
     def key_fields(self, world: WorldRun, stage: Stage) -> dict[str, Any]:
         """What the key of this stage of this world is made from; upstream must be committed."""
         upstream = {name: world.contents[name] for name in stage.upstream}
-        return key_fields(stage, self.config, upstream, world.source["key"], self._weights.get(stage.name))
+        return key_fields(stage, self.config, upstream, world.source, self._weights.get(stage.name))
 
     def run(self) -> None:
         """Until every world is finished, or stopped by a signal, a missing resource or the breaker."""

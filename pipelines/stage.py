@@ -29,6 +29,8 @@ class Stage:
     memory_mb: int = 6000
     gpu: bool = False
     """Needs a worker that has a GPU to itself."""
+    captions: bool = False
+    """Whether it reads the words beside the input."""
 
     def open(self) -> Callable[["Job"], None]:
         """Import the work function; may be slow the first time in a worker."""
@@ -44,7 +46,7 @@ class Job:
     key: str
     world: str
     source: dict[str, Any]
-    """kind, path, name, digest of the input."""
+    """kind, path, name, digest, captions of the input."""
     config: dict[str, Any]
     """The whole configuration as plain values; the function reads the sections its stage declares."""
     inputs: dict[str, Path]
@@ -65,13 +67,14 @@ def digest(value: Any) -> str:
 
 
 def key_fields(
-    stage: Stage, config: dict[str, Any], upstream: dict[str, str], source_key: str, weights: str | None = None
+    stage: Stage, config: dict[str, Any], upstream: dict[str, str], source: dict[str, Any], weights: str | None = None
 ) -> dict[str, Any]:
     """Everything the stage's result depends on, as plain values.
 
     Args:
         upstream: content hash of each upstream stage's committed output.
-        source_key: hash of everything the source's capture depends on; counts for stages without upstream.
+        source: its `key`, the hash of everything its capture depends on, counts for stages without upstream; its
+            `captions`, the hash of the words beside it, where there are any, for stages that read them.
         weights: hash of the weights of the stage's networks, where it has any.
     """
     fields: dict[str, Any] = {
@@ -82,7 +85,9 @@ def key_fields(
         "upstream": upstream,
     }
     if not stage.upstream:
-        fields["source"] = source_key
+        fields["source"] = source["key"]
+    if stage.captions and source.get("captions"):
+        fields["captions"] = source["captions"]
     if weights is not None:
         fields["weights"] = weights
     return fields

@@ -17,6 +17,7 @@ from lyra_sim.core.licence import Licence
 from lyra_sim.core.records import Colliders, Fused, PosedFrames, Provenance, Segment, Surface, World
 from lyra_sim.io.records import load_plain, load_record, save_record
 from lyra_sim.io.world import SEGMENTS, save_segment, segment_folder, stored_segments
+from pipelines.graph import reads_captions
 from pipelines.stage import Job, digest
 
 GENERATED = "generated.json"
@@ -63,10 +64,11 @@ def observe(job: Job) -> None:
 def explore(job: Job) -> None:
     """Plan and generate further segments; each is committed by itself, so that a killed run goes on where it was."""
     from lyra_sim.explore import explore as run_loop
+    from lyra_sim.sources.captions import captions_beside
 
-    config = _config(job)
+    config, source = _config(job), Path(job.source["path"])
+    captions = captions_beside(source) if reads_captions(job.config) else {}
     start = load_record(PosedFrames, job.inputs["observe"])
-    captions = load_plain(job.inputs["capture"], "facts").get("captions", {})
 
     def commit(segment: Segment) -> None:
         beside = save_segment(job.partial / f"unfinished-{uuid.uuid4().hex}", segment)
@@ -79,8 +81,8 @@ def explore(job: Job) -> None:
         start,
         config.explore,
         seed=config.seed,
-        source_dir=Path(job.source["path"]),
-        captions={int(frame): text for frame, text in captions.items()},
+        source_dir=source,
+        captions=captions,
         done=stored_segments(job.partial),
         commit=commit,
         progress=job.report,

@@ -9,6 +9,7 @@ from lyra_sim.config.geometry3d import FeedforwardConfig
 from lyra_sim.config.lyra2 import LICENCE, LICENCE_URL, Lyra2Config
 from lyra_sim.config.world import WorldConfig
 from lyra_sim.core.errors import ConfigError, ResourceError
+from lyra_sim.core.packages import require_networks
 from lyra_sim.memory.packing import Packing
 from lyra_sim.sources.digests import Digests
 from pipelines.stage import digest
@@ -25,6 +26,7 @@ def convert(source: Path, out: Path, config: WorldConfig) -> None:
         raise ConfigError(
             "--config", expected="one whose generator is lyra2", got=generator.backend, todo="Leave it away."
         )
+    require_networks("lyra-sim convert-weights")
     from lyra_sim.worldgen.lyra2.checkpoint import convert_transformer
     from lyra_sim.worldgen.lyra2.network import torch_dtype, transformer_sizes
 
@@ -91,6 +93,7 @@ def depth_networks(config: WorldConfig) -> dict[str, LearnedDepth]:
 
 
 def _generator_weights(generator: Lyra2Config) -> dict[str, str]:
+    require_networks("explore.generator")
     from lyra_sim.worldgen.lyra2.provenance import accept, manifest
     from lyra_sim.worldgen.lyra2.requirements import requirements
 
@@ -125,12 +128,14 @@ def depth_weights(backend: LearnedDepth, setting: str) -> dict[str, str]:
     """File -> sha256 of a depth network's weights.
 
     Raises:
-        ResourceError: they are not on this machine.
+        ResourceError: they are not on this machine, or its packages are not.
     """
-    if isinstance(backend, TinyDepthConfig):
-        return {"random": f"seed {backend.seed}"}
+    from lyra_sim.depth.networks.requirements import packages
     from lyra_sim.depth.networks.weights import locate
 
+    require_networks(setting, packages(backend))
+    if isinstance(backend, TinyDepthConfig):
+        return {"random": f"seed {backend.seed}"}
     if isinstance(backend, DepthAnythingConfig):
         names = [backend.weights(s) for s in SCENES if backend.scene in ("auto", s)]
     else:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from lyra_sim.config.observe import GroundConfig
-from lyra_sim.core.errors import InputError, SceneError
+from lyra_sim.core.errors import SceneError
 from lyra_sim.core.records import Capture, Frames, Intrinsics, Label, PixelOrigin, PosedFrames, WorldFrame
 from lyra_sim.depth.camera_height import CameraHeight, find_height
 from lyra_sim.depth.floor import FloorRegion, decide, grow
@@ -18,7 +18,7 @@ from lyra_sim.depth.floor_patches import Patches, cut_patches
 from lyra_sim.depth.frame import place_origin
 from lyra_sim.depth.layout import Layout, cut_behind, make_cylinder, stand_up
 from lyra_sim.depth.lines import GravityVote, heading_axes, normalised
-from lyra_sim.depth.photo_view import view_photo
+from lyra_sim.depth.photo_view import insist_on_one, view_photo
 from lyra_sim.geometry.camera import pixel_rays
 
 _CEILING_M = 2.5
@@ -47,13 +47,7 @@ def observe_photo(capture: Capture, config: GroundConfig) -> PosedFrames:
         InputError: the capture is not one photo.
         SceneError: no floor that a robot could stand on was found.
     """
-    if len(capture.images) != 1:
-        raise InputError(
-            capture.name,
-            expected="one photo",
-            got=f"{len(capture.images)} frames",
-            todo="Choose another backend for observe.photo.",
-        )
+    insist_on_one(capture)
     sight = look(capture.images[0], capture.image_valid[0], capture.intrinsics)
     height = find_height(
         capture.images[0],

@@ -9,14 +9,14 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from lyra_sim.config.depth_network import LearnedDepth
-from lyra_sim.core.errors import ConfigError, InputError, SceneError
+from lyra_sim.core.errors import ConfigError, SceneError
 from lyra_sim.core.licence import Licence
 from lyra_sim.core.records import Capture, Frames, Intrinsics, Label, PixelOrigin, PosedFrames, Provenance, WorldFrame
 from lyra_sim.depth.camera_height import GIVEN_SIGMA
 from lyra_sim.depth.frame import place_origin
 from lyra_sim.depth.gravity import Ground, find_ground
 from lyra_sim.depth.networks.prediction import DepthNetwork
-from lyra_sim.depth.photo_view import PhotoView, view_photo
+from lyra_sim.depth.photo_view import PhotoView, insist_on_one, view_photo
 from lyra_sim.depth.sensor import clean_depth, sample_surface
 from lyra_sim.geometry.camera import pixel_rays, transform
 from lyra_sim.geometry.slopes import pixel_normals
@@ -47,13 +47,7 @@ def observe_with_network(
         ConfigError: the network tells no metres and no camera height is given.
         SceneError: hardly any depth, no floor below the camera, or a floor that contradicts the lines.
     """
-    if len(capture.images) != 1:
-        raise InputError(
-            capture.name,
-            expected="one photo",
-            got=f"{len(capture.images)} frames",
-            todo="Choose another backend for observe.photo.",
-        )
+    insist_on_one(capture)
     camera = capture.intrinsics
     view = view_photo(capture.images[0], capture.image_valid[0], camera)
     network = network_for("outdoor" if view.outdoor else "indoor")

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from lyra_sim.core.records import Intrinsics
+from lyra_sim.core.errors import InputError
+from lyra_sim.core.records import Capture, Intrinsics
 from lyra_sim.depth.lines import GravityVote, detect_segments, vote_gravity
 from lyra_sim.depth.photo_sky import find_sky
 from lyra_sim.geometry.camera import pixel_rays, scaled
@@ -39,6 +40,20 @@ class PhotoView:
         """A mask at the size of another camera."""
         size = (camera.width, camera.height)
         return cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST).astype(bool)
+
+
+def insist_on_one(capture: Capture) -> None:
+    """
+    Raises:
+        InputError: the capture is not one photo.
+    """
+    if len(capture.images) != 1:
+        raise InputError(
+            capture.name,
+            expected="one photo",
+            got=f"{len(capture.images)} frames",
+            todo="Choose another backend for observe.photo.",
+        )
 
 
 def view_photo(

@@ -8,7 +8,8 @@ from lyra_sim.sources.names import printable
 
 MAX_BYTES = 8192
 """A longer text beside a photo is something else, and is left aside."""
-_TODO = 'Write {"0": "a sentence", "81": "from generated frame 81 on another one"}.'
+_DIGITS = 9
+_TODO = 'Write {"0": "a sentence", "81": "another one, from frame 81 on"}.'
 
 
 def caption_file(source: Path) -> Path | None:
@@ -22,8 +23,9 @@ def caption_file(source: Path) -> Path | None:
     return next((path for path in names if path.is_file() and (path.suffix == ".json" or _short_text(path))), None)
 
 
-def read_captions(path: Path) -> dict[str, str]:
-    """Captions by the number of the generated frame from which on they hold ("0" from the beginning).
+def read_captions(path: Path) -> dict[int, str]:
+    """Captions by the number of the frame from which on they hold, in order, the first from frame 0; a text file is one
+    sentence.
 
     Raises:
         InputError: not UTF-8, or JSON that is no such mapping.
@@ -32,14 +34,25 @@ def read_captions(path: Path) -> dict[str, str]:
         text = path.read_text(encoding="utf-8-sig")
         tree = json.loads(text) if path.suffix == ".json" else {"0": " ".join(text.split())}
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(printable(path), expected="captions", got=str(error)[:200], todo=_TODO) from error
+        got = error.strerror if isinstance(error, OSError) else str(error)[:200]
+        raise InputError(printable(path), expected="captions", got=str(got), todo=_TODO) from error
     if not isinstance(tree, dict) or "0" not in tree:
         raise InputError(printable(path), expected='an object with the key "0"', got=str(tree)[:80], todo=_TODO)
     for frame, caption in tree.items():
-        if not frame.isdecimal() or not isinstance(caption, str) or not caption.strip():
+        if not frame.isdecimal() or len(frame) > _DIGITS or not isinstance(caption, str) or not caption.strip():
             got = f"{frame!r}: {caption!r}"[:120]
             raise InputError(printable(path), expected="frame numbers with sentences", got=got, todo=_TODO)
-    return {str(int(frame)): tree[frame].strip() for frame in sorted(tree, key=int)}
+    return {int(frame): tree[frame].strip() for frame in sorted(tree, key=int)}
+
+
+def captions_beside(source: Path) -> dict[int, str]:
+    """Captions of a photo or a walk; none where there is no file with any.
+
+    Raises:
+        InputError: see `read_captions`.
+    """
+    path = caption_file(source)
+    return {} if path is None else read_captions(path)
 
 
 def _short_text(path: Path) -> bool:

@@ -1,10 +1,7 @@
 """Reading a source into a capture, whatever its kind."""
 
-from dataclasses import replace
-
 from lyra_sim.config.capture import CaptureConfig
 from lyra_sim.core.records import Capture
-from lyra_sim.sources.captions import caption_file, read_captions
 from lyra_sim.sources.discover import Source
 from lyra_sim.sources.photo import read_photo
 from lyra_sim.sources.walk import read_walk
@@ -17,7 +14,4 @@ def read_capture(source: Source, config: CaptureConfig, *, config_hash: str = ""
         InputError: the source is not what it claims to be; says where, what was expected and what to do.
     """
     read = read_photo if source.kind == "photo" else read_walk
-    capture, captions = read(source, config, config_hash=config_hash, seed=seed), caption_file(source.path)
-    if captions is None:
-        return capture
-    return replace(capture, facts={**capture.facts, "captions": read_captions(captions)})
+    return read(source, config, config_hash=config_hash, seed=seed)

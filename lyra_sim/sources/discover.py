@@ -38,14 +38,13 @@ class Source:
     notice: Licence | None = None
     """Statement of rights found beside it."""
     captions: str | None = None
-    """sha256 of the file with its captions."""
+    """sha256 of the file with its captions; no part of the key, for they are read only where something is generated."""
 
     @property
     def key(self) -> str:
-        """sha256 over everything of this source that its capture depends on: content, kind, name, notice, captions."""
+        """sha256 over everything of this source that its capture depends on: content, kind, name, notice."""
         notice = [self.notice.name, self.notice.holder, self.notice.source] if self.notice else None
-        parts = [self.kind, self.digest, self.name, notice, *([self.captions] if self.captions else [])]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([self.kind, self.digest, self.name, notice]).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ procedural places.
 """
 
 import functools
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,13 +22,14 @@ from lyra_sim.procedural.cameras import pinhole, walk_cameras
 from lyra_sim.procedural.flat import make_flat
 from lyra_sim.procedural.render import render
 from lyra_sim.procedural.street import make_street
+from lyra_sim.sources.captions import read_captions
 from lyra_sim.sources.discover import Source, discover
 from lyra_sim.sources.names import printable
 from lyra_sim.sources.walk import read_walk
 from lyra_sim.worldgen.lyra2.framing import framed_camera, framed_depth, framed_image, matrix, with_far_sky
 
 CAPTIONS = "walk_captions.json"
-"""Beside a walk's poses: {"<first frame>": text, ...}, as Lyra 2.0 writes them."""
+"""Beside a walk's poses, see `sources.captions.read_captions`; the frames are those of the walk."""
 _KEPT = 2
 
 
@@ -150,21 +150,7 @@ class WalkClips:
 
 
 def _captions(path: Path) -> dict[int, str]:
-    if not path.is_file():
-        return {}
-    try:
-        read = json.loads(path.read_text())
-        captions = {int(first): text for first, text in read.items()}
-        if not all(isinstance(text, str) for text in captions.values()):
-            raise ValueError("a caption that is no text")
-    except (ValueError, AttributeError, OSError) as error:
-        raise InputError(
-            printable(path),
-            expected='{"0": "text", "80": "text"}, numbers of frames with what is seen from there on',
-            got=str(error)[:120],
-            todo="Correct it, or remove it: frames without a caption are trained with the empty text.",
-        ) from error
-    return captions
+    return read_captions(path) if path.is_file() else {}
 
 
 class ProceduralClips:

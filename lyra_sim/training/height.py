@@ -8,6 +8,11 @@ Residual network with batch normalisation (He et al. 2016), folded into the conv
 of ln(height) (Kendall and Gal 2017). Places, not photos, are split: every tenth shard is held out.
 """
 
+from lyra_sim.core.packages import exit_without_networks
+
+if __name__ == "__main__":  # before what needs them is imported
+    exit_without_networks("lyra_sim.training.height")
+
 import argparse
 import sys
 import time

@@ -9,6 +9,11 @@ configuration; `lyra_sim.training.start` makes them from Wan 2.1. Processes, sha
 accelerate's launcher. Method: Lyra 2.0 (nv-tlabs/lyra, TRAINING.md and models/lyra2_model.py, as described publicly).
 """
 
+from lyra_sim.core.packages import exit_without_networks
+
+if __name__ == "__main__":  # before what needs them is imported
+    exit_without_networks("lyra_sim.training.lyra2")
+
 import argparse
 import json
 import shutil

@@ -7,6 +7,11 @@ weights, patch embeddings of the history those of new latents. Source: Lyra 2.0 
 scripts/convert_wan_checkpoint.py, as described publicly). Needs 70 GB of main memory at the released size.
 """
 
+from lyra_sim.core.packages import exit_without_networks
+
+if __name__ == "__main__":  # before what needs them is imported
+    exit_without_networks("lyra_sim.training.start")
+
 import argparse
 import re
 import sys

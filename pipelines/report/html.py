@@ -43,6 +43,7 @@ def world_page(report: dict[str, Any], panels: Sequence[tuple[str, bytes]]) -> s
     body = (
         f"<h1>{_text(report['world'])} <span class={css}>{_text(status)}</span></h1>"
         + (f"<p class=bad>{_text(report['reason'])}</p>" if report["reason"] else "")
+        + "".join(f"<p class=muted>{_text(line)}</p>" for line in report["warnings"])
         + figures
         + f"<h2>Gates</h2>{gate_table(report['gates'])}"
         + f"<h2>Robots</h2>{_nav_table(report['nav'])}"

@@ -3,11 +3,15 @@
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 from typing import Any
 
 from lyra_sim.config.world import WorldConfig
+from lyra_sim.core.errors import InputError
 from lyra_sim.core.records import Capture, Colliders, Gate, Surface, World
 from lyra_sim.io.records import load_plain, load_record
+from lyra_sim.sources.captions import captions_beside
+from pipelines.graph import reads_captions
 from pipelines.report.html import world_page
 from pipelines.report.pictures import world_pictures
 from pipelines.stage import Job
@@ -34,6 +38,20 @@ def validate_world(job: Job, world: World, surface: Surface, config: WorldConfig
     (job.out / "preview.png").write_bytes(pictures.overview)
 
 
+def caption_warnings(job: Job) -> list[str]:
+    """What is wrong with the words beside the input, where no generator has read them."""
+    if reads_captions(job.config):
+        return []
+    try:
+        captions_beside(Path(job.source["path"]))
+    except InputError as error:
+        file = Path(error.where).name  # no path of this machine in a world
+        return [
+            f"captions, not read by this generator: {file}: expected {error.expected}, got {error.got}. {error.todo}"
+        ]
+    return []
+
+
 def _report(job: Job, world: World, gates: tuple[Gate, ...], nav: dict[str, Any], capture: Capture) -> dict[str, Any]:
     failed = [gate for gate in gates if not gate.ok]
     reason = "; ".join(f"{gate.name}: {gate.why}" for gate in failed)
@@ -43,6 +61,7 @@ def _report(job: Job, world: World, gates: tuple[Gate, ...], nav: dict[str, Any]
         "world": job.world,
         "status": "quarantined" if failed else "published",
         "reason": reason,
+        "warnings": caption_warnings(job),
         "stage": "validate" if failed else None,
         "gates": [dataclasses.asdict(gate) for gate in gates],
         "stages": [*keys, {"name": "validate", "key": job.key[:32]}],

@@ -1,10 +1,14 @@
 """One comparison: what was measured, how far it is off, how far it may be off."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from safetensors import safe_open
+
+from lyra_sim.core.errors import InputError
 
 MOVED = 0.008
 """Share of a splat's values that rounding may move, as for the lists of unstable values beside the numbers."""
@@ -22,16 +26,25 @@ class Figure:
     def ok(self) -> bool:
         return self.bar is None or bool(self.error <= self.bar)  # NaN is no pass
 
+    @property
+    def plain(self) -> dict[str, Any]:
+        """JSON values; an error that is no number is a text."""
+        error = self.error if math.isfinite(self.error) else str(self.error)
+        return {"name": self.name, "error": error, "bar": self.bar, "ok": self.ok}
+
 
 class Vectors(Mapping[str, np.ndarray]):
-    """A file of reference tensors with its metadata, read one tensor at a time."""
+    """A file of reference tensors with its metadata, read one tensor at a time; an entry that is not there is an
+    InputError."""
 
     def __init__(self, path: str) -> None:
-        self._file = safe_open(path, "np")
-        self.metadata: dict[str, str] = self._file.metadata() or {}
+        self._path, self._file = path, safe_open(path, "np")
+        self.metadata: Mapping[str, str] = _Metadata(path, self._file.metadata() or {})
         self._names = list(self._file.keys())
 
     def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self._names:
+            raise _missing(self._path, f"a tensor {name!r}")
         return self._file.get_tensor(name)
 
     def __contains__(self, name: object) -> bool:
@@ -42,6 +55,21 @@ class Vectors(Mapping[str, np.ndarray]):
 
     def __len__(self) -> int:
         return len(self._names)
+
+
+class _Metadata(dict[str, str]):
+    def __init__(self, path: str, entries: Mapping[str, str]) -> None:
+        super().__init__(entries)
+        self._path = path
+
+    def __missing__(self, name: str) -> str:
+        raise _missing(self._path, f"an entry {name!r} of the metadata")
+
+
+def _missing(path: str, entry: str) -> InputError:
+    return InputError(
+        path, expected=entry, got="none", todo="This kind of reference vectors needs it; get the file again."
+    )
 
 
 def largest(name: str, made: np.ndarray, wanted: np.ndarray, bar: float | None) -> Figure:

@@ -56,7 +56,7 @@ def test_depth_weights_are_hashed_by_content(tmp_path):
 def test_weights_are_part_of_the_key():
     config, stage = load_config("default").model_dump(mode="json"), BY_NAME["explore"]
     upstream = dict.fromkeys(stage.upstream, "x")
-    keys = [digest(key_fields(stage, config, upstream, "", weights)) for weights in (None, "a", "b")]
+    keys = [digest(key_fields(stage, config, upstream, {}, weights)) for weights in (None, "a", "b")]
     assert len({*keys}) == 3
 
 

@@ -75,7 +75,7 @@ def test_captions_hold_until_the_next(walk):
     assert np.array_equal(back.frames[1], clip.frames[4]) and np.array_equal(back.w2c[5], clip.w2c[0])
 
 
-@pytest.mark.parametrize("text", ["[]", "{", '{"a": "b"}', '{"0": 1}'])
+@pytest.mark.parametrize("text", ["[]", "{", '{"a": "b"}', '{"0": 1}', '{"3": "a door"}'])
 def test_a_broken_caption_file_is_refused_by_name(walk, tmp_path, text):
     copy = tmp_path / "copy"
     copy.mkdir()

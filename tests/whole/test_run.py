@@ -41,6 +41,7 @@ def finished(tmp_path_factory) -> Path:
     sources = folder / "in"
     shutil.copytree(EXAMPLES / "walk_flat_1", sources / "walk_flat_1")
     shutil.copy(EXAMPLES / "photo_indoor.jpg", sources)
+    (sources / "photo_indoor.captions.json").write_text('{"81": "words that no generator reads here"}')
     (sources / "broken.jpg").write_bytes((EXAMPLES / "photo_street.jpg").read_bytes()[:9000])
     (sources / "notes.txt").write_text("not an input")
     result = lyra("run", sources, "--out", folder / "out", "--workers", 2)
@@ -86,6 +87,17 @@ def test_broken_input_is_quarantined_with_its_reason_and_costs_nobody_else(finis
     assert folder.parent.name == "quarantined" and not (folder / "stage.usda").exists()
     assert any(item["path"].endswith("notes.txt") for item in summary(finished)["skipped"])
     assert summary(finished)["counts"]["published"] == 2
+
+
+def test_captions_that_nothing_reads_are_a_warning_where_they_are_wrong(finished):
+    reports = {
+        name: json.loads(next((finished / "out").glob(f"{name}*/report.json")).read_text())
+        for name in ("walk", "photo")
+    }
+    assert reports["walk"]["warnings"] == [] and len(reports["photo"]["warnings"]) == 1
+    assert 'photo_indoor.captions.json: expected an object with the key "0"' in reports["photo"]["warnings"][0]
+    page = next((finished / "out").glob("photo*/report.html")).read_text()
+    assert "photo_indoor.captions.json" in page
 
 
 def test_index_and_world_list(finished):

@@ -1,12 +1,16 @@
 """What a depth network needs of a machine: packages, weights and their licence, the device. Loads no network."""
 
-import importlib.util
-
 from lyra_sim.config.depth_network import Da3Config, DepthAnythingConfig, LearnedDepth
 from lyra_sim.core.errors import ResourceError
+from lyra_sim.core.packages import GET_NETWORKS, installed
 from lyra_sim.depth.networks.weights import GET_DA3, licence_of, locate
 
 _PACKAGES = {"depth_anything": ("torch", "transformers", "safetensors"), "da3": ("torch",), "tiny_depth": ("torch",)}
+
+
+def packages(config: LearnedDepth) -> tuple[str, ...]:
+    """What of the extra `networks` this backend imports."""
+    return _PACKAGES[str(getattr(config, "backend", ""))]
 
 
 def requirements(config: LearnedDepth, setting: str) -> list[tuple[str, bool, str]]:
@@ -15,10 +19,9 @@ def requirements(config: LearnedDepth, setting: str) -> list[tuple[str, bool, st
     Args:
         setting: where the user configured it.
     """
-    backend = str(getattr(config, "backend", ""))
-    rows = [(f"package {name}", _there(name), "pip install 'lyra-sim[networks]'") for name in _PACKAGES[backend]]
+    rows = [(f"package {name}", installed(name), GET_NETWORKS) for name in packages(config)]
     if isinstance(config, Da3Config):
-        rows.append(("package depth_anything_3", _there("depth_anything_3"), GET_DA3))
+        rows.append(("package depth_anything_3", installed("depth_anything_3"), GET_DA3))
         rows.append(_weights(config.weights, ("config.json", "model.safetensors"), setting))
     if isinstance(config, DepthAnythingConfig):
         scenes = ("indoor", "outdoor") if config.scene == "auto" else (config.scene,)
@@ -29,10 +32,6 @@ def requirements(config: LearnedDepth, setting: str) -> list[tuple[str, bool, st
     return rows
 
 
-def _there(package: str) -> bool:
-    return importlib.util.find_spec(package) is not None
-
-
 def _weights(weights: str, files: tuple[str, ...], setting: str) -> tuple[str, bool, str]:
     what = f"weights {weights}, licence {licence_of(weights).name}"
     try:
@@ -40,7 +39,7 @@ def _weights(weights: str, files: tuple[str, ...], setting: str) -> tuple[str, b
     except ResourceError as error:
         return what, False, f"{error.got}; {error.todo}"
     except ImportError:
-        return what, False, "pip install 'lyra-sim[networks]' first"
+        return what, False, f"{GET_NETWORKS} first"
     return what, True, setting
 
 

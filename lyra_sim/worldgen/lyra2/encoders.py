@@ -8,7 +8,7 @@ import html
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import ftfy
 import torch
@@ -26,8 +26,9 @@ from transformers import (
 )
 
 from lyra_sim.core.errors import ConfigError, ResourceError
-from lyra_sim.worldgen.lyra2.weights import fill, of_tensors, open_weights, read_torch
+from lyra_sim.worldgen.lyra2.weights import Weights, fill, of_tensors, open_weights, read_torch
 
+_Network = TypeVar("_Network", UMT5EncoderModel, CLIPVisionModel)
 TEXT_TOKENS = 512
 CLIP_PX = 224
 _CLIP_MEAN, _CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -120,14 +121,8 @@ def load_text_encoder(
     Raises:
         ResourceError, ConfigError: not there, or not such a network.
     """
-    source = source.expanduser()
-    config = _config_at(source, config)
-    with init_empty_weights(include_buffers=False):
-        model = UMT5EncoderModel(config)
-    if source.is_file() and source.suffix != ".safetensors":
-        weights = of_tensors(source, {umt5_name(name): tensor for name, tensor in read_torch(source).items()})
-    else:
-        weights = open_weights(source).without(lambda name: name == "encoder.embed_tokens.weight")
+    model, weights = _open(source, UMT5EncoderModel, config, umt5_tensors)
+    weights = weights.without(lambda name: name == "encoder.embed_tokens.weight")
     model.set_input_embeddings(model.shared)  # one table under two names
     fill(model, weights, lambda _name: dtype, device)
     return TextEncoder(model.eval(), load_tokenizer(tokenizer))
@@ -141,15 +136,9 @@ def load_image_encoder(
     Raises:
         ResourceError, ConfigError: not there, or not such a network.
     """
-    source = source.expanduser()
-    config = _config_at(source, config)
-    with init_empty_weights(include_buffers=False):
-        model = CLIPVisionModel(config)
-    if source.is_file() and source.suffix != ".safetensors":
-        weights = of_tensors(source, clip_tensors(read_torch(source)))
-    else:
-        weights = open_weights(source).without(lambda n: n == "visual_projection.weight" or n.endswith("position_ids"))
-        weights = weights.stripped("vision_model.")  # versions of transformers differ in it
+    model, weights = _open(source, CLIPVisionModel, config, clip_tensors)
+    weights = weights.without(lambda name: name == "visual_projection.weight" or name.endswith("position_ids"))
+    weights = weights.stripped("vision_model.")  # versions of transformers differ in it
     fill(dict(model.named_children()).get("vision_model", model), weights, lambda _name: torch.float32, device)
     nn.Module.to(model, device)  # the buffer of positions
     return ImageEncoder(model.eval())
@@ -202,6 +191,23 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>")
 
 
+def _open(
+    source: Path, network: type[_Network], config: Any, renamed: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
+) -> tuple[_Network, Weights]:
+    """A network without values and the weights for it, under transformers' names.
+
+    Args:
+        config: where the source brings none.
+        renamed: tensors of a torch file under those names.
+    """
+    source = source.expanduser()
+    with init_empty_weights(include_buffers=False):
+        model = network(_config_at(source, config))
+    if source.is_file() and source.suffix != ".safetensors":
+        return model, of_tensors(source, renamed(read_torch(source)))
+    return model, open_weights(source)
+
+
 def _config_at(source: Path, default: Any) -> Any:
     if not source.exists():
         raise ResourceError(
@@ -240,9 +246,9 @@ _CLIP = (
 )
 
 
-def umt5_name(name: str) -> str:
-    """transformers' name for a tensor of Wan's text encoder; an unknown name stays as it is."""
-    return _renamed(name, _UMT5)
+def umt5_tensors(saved: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """transformers' names for Wan's text encoder; an unknown name stays as it is."""
+    return {_renamed(name, _UMT5): tensor for name, tensor in saved.items()}
 
 
 def clip_tensors(saved: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -5,7 +5,6 @@ the tokens of the configured packing and size; `benchmarks/gpu` measures it wher
 """
 
 import dataclasses
-import importlib.util
 import shutil
 from pathlib import Path
 
@@ -14,13 +13,13 @@ import psutil
 from lyra_sim.config.depth_network import Da3Config
 from lyra_sim.config.lyra2 import LICENCE, LICENCE_URL, Lyra2Config
 from lyra_sim.core.errors import ConfigError
+from lyra_sim.core.packages import GET_NETWORKS, NETWORKS, installed
 from lyra_sim.memory.packing import Packing
 
 PARAMETERS = {
     "transformer": 17_029_871_424, "block": 418_256_384, "text_encoder": 5_680_910_336, "vae": 126_892_531,
     "image_encoder": 630_766_080,
 }  # fmt: skip
-PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "peft", "safetensors", "tokenizers", "ftfy")
 RELEASE, WAN = "nvidia/Lyra-2.0", "Wan-AI/Wan2.1-I2V-14B-480P-Diffusers"
 _GB = 1e9
 _DOWNLOAD_GB = {
@@ -53,10 +52,7 @@ class Requirement:
 
 def requirements(config: Lyra2Config) -> list[Requirement]:
     """All lines, met or not."""
-    rows = [
-        Requirement(f"package {name}", importlib.util.find_spec(name) is not None, "pip install 'lyra-sim[networks]'")
-        for name in PACKAGES
-    ]
+    rows = [Requirement(f"package {name}", installed(name), GET_NETWORKS) for name in NETWORKS]
     if not all(row.ok for row in rows):
         return rows  # without torch nothing more can be asked
     if config.random_weights is not None:

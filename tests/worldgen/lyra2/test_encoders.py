@@ -6,6 +6,7 @@ import weakref
 
 import pytest
 import torch
+from diffusers.pipelines.wan.pipeline_wan import prompt_clean
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
@@ -82,8 +83,6 @@ def test_text_is_cleaned_first(text_folders):
 
 @given(st.text(alphabet=st.one_of(st.characters(codec="utf-8"), st.sampled_from(" \t\n&;<amp#39"))))
 def test_cleaning_is_that_of_diffusers_pipeline(text):
-    from diffusers.pipelines.wan.pipeline_wan import prompt_clean
-
     assert cleaned(text) == prompt_clean(text)
 
 
