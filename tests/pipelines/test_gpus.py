@@ -12,7 +12,7 @@ import torch
 from lyra_sim.config.load import load_config
 from pipelines.engine_local import LocalEngine
 from pipelines.gpus import gpu_slots
-from pipelines.graph import STAGES, stages_for
+from pipelines.graph import BY_NAME, STAGES, stages_for
 from pipelines.scheduler import Scheduler, WorldRun
 from pipelines.stage import Job, Stage
 from pipelines.store import Store
@@ -103,8 +103,9 @@ def test_stages_get_the_worker_and_the_limits_of_their_networks():
     assert stages_for(_plain("default")) == STAGES
     dreaming = dict(zip([s.name for s in STAGES], stages_for(_plain("lyra2")), strict=True))
     changed = [old.name for old in STAGES if dreaming[old.name] != old]
-    assert changed == ["explore"] and dreaming["explore"].gpu and dreaming["explore"].memory_mb > 100_000
+    assert changed == ["explore", "validate"] and dreaming["explore"].gpu and dreaming["explore"].memory_mb > 100_000
     assert dreaming["explore"].deadline_s > 3600
+    assert dreaming["validate"] == replace(BY_NAME["validate"], captions=False), "explore reads them"
     seeing = stages_for(_plain("photo_net"))
     assert {stage.memory_mb for stage in seeing} == {24_000} and not any(stage.gpu for stage in seeing)
     both = stages_for(_plain("photo_net", "observe.photo.device=cuda"))
