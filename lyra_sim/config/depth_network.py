@@ -53,6 +53,9 @@ class Da3Config(LearnedDepth):
     """Folder, or name on Hugging Face of what is in the local cache."""
     side_px: int = Field(default=832, ge=28)
     """Longer side of the images that the network sees."""
+    rests: bool = False
+    """Kept in main memory, and on the device only while it is asked; always so beside a video generator that is not
+    `plain`."""
 
 
 class TinyDepthConfig(LearnedDepth):

@@ -145,10 +145,11 @@ def da3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "depth_anything_3", types.ModuleType("depth_anything_3"))
     monkeypatch.setitem(sys.modules, "depth_anything_3.api", module)
 
-    def make(model_name: str):
+    def make(model_name: str, **settings: object):
         (tmp_path / "config.json").write_text(json.dumps({"model_name": model_name}))
         (tmp_path / "model.safetensors").write_bytes(b"")
-        return build_network(Da3Config(weights=str(tmp_path), device="cpu"), "indoor")
+        config = {"weights": str(tmp_path), "device": "cpu", **settings}
+        return build_network(Da3Config.model_validate(config), "indoor")
 
     return make
 
@@ -175,6 +176,20 @@ def test_da3_adapter_against_a_stand_in_of_its_package(da3):
     assert made.K[0, 0, 0] == pytest.approx(80.0), "at the size of the images"
     network.predict(IMAGES)
     assert network._net.asked == {"extrinsics": None, "intrinsics": None}
+
+
+def test_da3_is_on_the_device_only_while_it_is_asked(da3, monkeypatch: pytest.MonkeyPatch):
+    places: list[str] = []
+    move = StandIn.to
+
+    def told(self: StandIn, device: object) -> StandIn:
+        places.append(str(device))
+        return move(self, device)
+
+    monkeypatch.setattr(StandIn, "to", told)
+    network = da3("da3-large", device="meta", rests=True)
+    network.predict(IMAGES)
+    assert places == ["cpu", "meta", "cpu"]
 
 
 def test_da3_networks_that_tell_depth_by_focal_length(da3):

@@ -29,7 +29,11 @@ def build_network(
             from lyra_sim.depth.networks.da3 import DepthAnything3
 
             return DepthAnything3(
-                config.weights, side_px=config.side_px, device=config.device, setting=f"{setting}.weights"
+                config.weights,
+                side_px=config.side_px,
+                device=config.device,
+                rests=config.rests,
+                setting=f"{setting}.weights",
             )
         case TinyDepthConfig():
             from lyra_sim.depth.networks.tiny import TinyDepth

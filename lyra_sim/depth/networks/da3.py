@@ -30,15 +30,25 @@ class DepthAnything3:
     Args:
         weights: folder, or Hugging Face name in the local cache.
         side_px: longer side of the images that the network sees; rounded to multiples of 14 by the package.
+        rests: kept in main memory, on the device only while it is asked.
         setting: where the user named the weights, for messages.
 
     Raises:
         ResourceError: the package or the weights are not on this machine.
     """
 
-    def __init__(self, weights: str, *, side_px: int = 504, device: str = "cuda", setting: str = "weights") -> None:
+    def __init__(
+        self,
+        weights: str,
+        *,
+        side_px: int = 504,
+        device: str = "cuda",
+        rests: bool = False,
+        setting: str = "weights",
+    ) -> None:
         folder = locate(weights, FILES, setting=setting)
-        self._net: Any = _package().from_pretrained(str(folder)).to(device).eval()
+        self._home = "cpu" if rests else device
+        self._net: Any = _package().from_pretrained(str(folder)).to(self._home).eval()
         self.name, self.licences, self.hashes = weights, (licence_of(weights),), file_hashes(folder, FILES)
         kind = str(self._net.model_name).lower()
         self._by_focal = "da3metric" in kind
@@ -89,7 +99,13 @@ class DepthAnything3:
             given = (normalise_cameras(separate_centres(w2c)), np.asarray(K, np.float32))
         pixels, *cameras = self._net.input_processor(list(images), *given, side_px, "upper_bound_resize", num_workers=1)
         batch = [None if x is None else x.to(self._device)[None].float() for x in (pixels, *cameras)]
-        return self._net.forward(batch[0], extrinsics=batch[1], intrinsics=batch[2], export_feat_layers=[], **wishes)
+        self._net.to(self._device)
+        try:
+            return self._net.forward(
+                batch[0], extrinsics=batch[1], intrinsics=batch[2], export_feat_layers=[], **wishes
+            )
+        finally:
+            self._net.to(self._home)
 
     def _focal_factor(self, K: np.ndarray | None, width: int, seen_px: int) -> np.ndarray:
         """(V, 1, 1) metres per unit of output, from the focal length at the size that the network saw."""

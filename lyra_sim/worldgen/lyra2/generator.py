@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lyra_sim.config.depth_network import DepthAnythingConfig
+from lyra_sim.config.depth_network import Da3Config, DepthAnythingConfig
 from lyra_sim.config.lyra2 import Lyra2Config
 from lyra_sim.core.records import Frames, Intrinsics, Label, PixelOrigin, PosedFrames, Segment
 from lyra_sim.depth.networks.build import build_network as build_depth
@@ -59,7 +59,10 @@ def _open_network(config: str) -> Lyra2Network:
 
 @functools.lru_cache(maxsize=1)
 def _open_depth(config: str, scene: Literal["indoor", "outdoor"]) -> DepthUpdate:
-    chosen = Lyra2Config.model_validate_json(config).depth
+    whole = Lyra2Config.model_validate_json(config)
+    chosen = whole.depth
+    if isinstance(chosen, Da3Config) and whole.memory != "plain":
+        chosen = chosen.model_copy(update={"rests": True})
     return DepthUpdate(build_depth(chosen, scene, setting="explore.generator.depth"))
 
 

@@ -79,7 +79,8 @@ def build_network(config: Lyra2Config) -> Lyra2Network:
         device=device if config.memory == "plain" else "cpu",
     )
     load_loras(transformer, config.lora_files())
-    texts = Texts(lambda: load_text_encoder(files["text_encoder"], files["tokenizer"], dtype=dtype, device=device))
+    reader = device if config.memory == "plain" else torch.device("cpu")  # once a walk: half a minute, 11 GB not held
+    texts = Texts(lambda: load_text_encoder(files["text_encoder"], files["tokenizer"], dtype=dtype, device=reader))
     stored = files.get("negative_embedding")
     return Lyra2Network(
         transformer=place(transformer, config),

@@ -69,19 +69,20 @@ def device_bytes(config: Lyra2Config) -> dict[str, float]:
     outside = count["transformer"] - 40 * count["block"]
     pixels = config.height_px * config.width_px
     beside = item * count["vae"] + 4 * count["image_encoder"] + pixels * _KEPT_BYTES_PER_PIXEL
-    if isinstance(config.depth, Da3Config) and config.depth.device == config.device:
-        beside += _DA3_BYTES
-    peak = max(
-        tokens(config) * _TOKEN_BYTES * item / 2,  # a block
-        item * count["text_encoder"],  # never at the same time: prompts are encoded before a walk begins
-        pixels * _VAE_BYTES_PER_PIXEL * item / 2,
-    )
+    da3 = _DA3_BYTES * (isinstance(config.depth, Da3Config) and config.depth.device == config.device)
+    drawing = max(tokens(config) * _TOKEN_BYTES, pixels * _VAE_BYTES_PER_PIXEL) * item / 2  # a block, decoding
+    apart = max(drawing, da3)  # the depth network comes when the blocks are gone; the text encoder stays in main memory
+    peaks = {
+        "plain": da3 + max(drawing, item * count["text_encoder"]),  # prompts are encoded before a walk begins
+        "offload": apart,
+        "offload_fp8": apart,
+    }
     weights = {
         "plain": item * count["transformer"],
         "offload": item * (outside + 2 * count["block"]),  # one computes, the next is on its way
         "offload_fp8": item * (outside + 5120 * 13824) + 2 * count["block"],  # one layer at a time is cast back
     }
-    return {mode: size + beside + peak for mode, size in weights.items()}
+    return {mode: size + beside + peaks[mode] for mode, size in weights.items()}
 
 
 def tokens(config: Lyra2Config) -> int:
@@ -141,13 +142,14 @@ def _how(part: str, config: Lyra2Config) -> str:
 
 def _machine(config: Lyra2Config, need: dict[str, float]) -> list[Requirement]:
     item = 4 if config.dtype == "float32" else 2  # in 8 bits only once it is loaded
-    main = 2.4 * item * PARAMETERS["transformer"] * (config.memory != "plain") + 4 * _GB  # pinned beside the unpinned
+    kept = 2.4 * PARAMETERS["transformer"] + PARAMETERS["text_encoder"]  # pinned beside the unpinned
+    main = item * kept * (config.memory != "plain") + 4 * _GB
     free = psutil.virtual_memory().available
     modes = ", ".join(f"{mode} {size / 2**30:.0f} GiB" for mode, size in need.items())
     how = (
         f"computed: {PARAMETERS['transformer'] / 1e9:.2f} B parameters in {config.dtype} (offload: two of 40 blocks "
-        "and what lies outside them; fp8: blocks in 8 bits), VAE and its features, image encoder, depth network, the "
-        f"larger of {tokens(config)} tokens in a block and the text encoder"
+        "and what lies outside them; fp8: blocks in 8 bits), VAE and its features, image encoder, "
+        f"{tokens(config)} tokens in a block; plain: the depth network beside these, or the text encoder if larger"
     )
     return [
         Requirement(
