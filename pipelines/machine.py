@@ -43,12 +43,12 @@ def check_machine(config: WorldConfig) -> int:
         from lyra_sim.depth.networks.requirements import requirements as needs_of
 
         rows += needs_of(network, setting)
-    for what, ok, why in rows:
+    for what, ok, why in dict.fromkeys(rows):  # several networks may need the same
         print(f"{'ok     ' if ok else 'MISSING'}  {what}  ({why})")
     backends = f"{config.observe.photo.backend}, {generator.backend}, {config.reconstruct.backend}"
     needs = "" if learned or isinstance(generator, Lyra2Config) else "; no weights, no GPU needed"
     print(f"python {sys.version.split()[0]}, {os.cpu_count()} cores; backends: {backends}{needs}")
-    missing = [what for what, ok, _ in rows if not ok]
+    missing = list(dict.fromkeys(what for what, ok, _ in rows if not ok))
     if missing:
         print(f"not ready: {', '.join(missing)}. How to get each stands in its line.", file=sys.stderr)
     return 5 if missing else 0

@@ -7,6 +7,7 @@ of Lyra 2.0; the release uses `RELEASED`.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -31,6 +32,11 @@ class Run:
     def stretch(self) -> tuple[int, int, int]:
         """How much larger its patches are than those of generated latents, along (T, H, W)."""
         return (self.kernel if self.kind == "k" else 1, self.kernel, self.kernel)
+
+    def tokens(self, sides: Sequence[int]) -> int:
+        """How many tokens it makes of latents of this height and width; generated ones take patches of (1, 2, 2)."""
+        kt, kh, kw = self.stretch
+        return -(-self.latents // kt) * -(-sides[0] // (2 * kh)) * -(-sides[1] // (2 * kw))
 
 
 @dataclass(frozen=True)

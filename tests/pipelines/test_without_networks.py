@@ -64,6 +64,20 @@ def test_a_command_that_needs_networks_says_how_to_get_them(command, tmp_path):
         assert "expected" in told and "got no " in told and not result.stdout
 
 
+def test_check_tells_all_that_is_missing_at_once(tmp_path):
+    told = hidden(tmp_path, "-m", "pipelines", "check", "--config", "lyra2")
+    assert told.returncode == 5
+    for what in (
+        "MISSING  package torch",
+        "MISSING  weights transformer",
+        "licence",
+        "disk for",
+        "plain 56 GiB",
+        "no torch",
+    ):
+        assert what in told.stdout, what
+
+
 def test_the_packages_are_hidden_there_and_the_rest_is_not(tmp_path):
     code = (
         "import importlib, pipelines.run, lyra_sim.training.height_photos\n"

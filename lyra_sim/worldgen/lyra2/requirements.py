@@ -53,8 +53,6 @@ class Requirement:
 def requirements(config: Lyra2Config) -> list[Requirement]:
     """All lines, met or not."""
     rows = [Requirement(f"package {name}", installed(name), GET_NETWORKS) for name in NETWORKS]
-    if not all(row.ok for row in rows):
-        return rows  # without torch nothing more can be asked
     if config.random_weights is not None:
         why = "for tests: what it draws means nothing"
         return [*rows, Requirement("random weights", True, why), _device(config, 0.0)]
@@ -87,10 +85,8 @@ def device_bytes(config: Lyra2Config) -> dict[str, float]:
 
 def tokens(config: Lyra2Config) -> int:
     """Length of the sequence of one window."""
-    from lyra_sim.worldgen.lyra2.tokens import token_count
-
     sides = (config.height_px // 8, config.width_px // 8)
-    return sum(token_count(run, sides) for run in Packing.parse(config.packing).runs)
+    return sum(run.tokens(sides) for run in Packing.parse(config.packing).runs)
 
 
 def _licence(config: Lyra2Config) -> Requirement:
@@ -161,6 +157,9 @@ def _machine(config: Lyra2Config, need: dict[str, float]) -> list[Requirement]:
 
 
 def _device(config: Lyra2Config, need: float) -> Requirement:
+    wanted = f"{need / 2**30:.0f} GiB for memory mode {config.memory}"
+    if not installed("torch"):
+        return Requirement(f"device {config.device} (no torch to ask)", False, f"{wanted}; {GET_NETWORKS}", True)
     import torch
 
     try:
@@ -170,7 +169,6 @@ def _device(config: Lyra2Config, need: float) -> Requirement:
             "explore.generator.device", expected="a device of torch", got=repr(config.device), todo="cuda, cuda:1, cpu"
         ) from error
     build = f"torch {torch.__version__}, CUDA {torch.version.cuda or 'not built in'}"
-    wanted = f"{need / 2**30:.0f} GiB for memory mode {config.memory}"
     if kind != "cuda":
         free = psutil.virtual_memory().available
         return Requirement(f"device {config.device} ({build})", kind == "cpu" and free >= need, wanted, True)

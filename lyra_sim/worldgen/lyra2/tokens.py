@@ -5,7 +5,7 @@ Patches of packed history are larger than those of new latents (`Run.stretch`); 
 end with its last value. Source: the public description of Lyra 2.0 (nv-tlabs/lyra, networks/wan2pt1_lyra2.py).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -93,15 +93,9 @@ def buffer_tokens(buffer_BCTHW: Tensor, packing: Packing) -> tuple[Tensor, Tenso
     for run, where in runs_of(packing, buffer_BCTHW.shape[2]):
         b, c, _, *sides = buffer_BCTHW.shape
         if run.kind == "k":
-            piece = buffer_BCTHW.new_zeros(b, token_count(run, sides), 4 * c)
+            piece = buffer_BCTHW.new_zeros(b, run.tokens(sides), 4 * c)
         else:
             piece = patches(pooled(buffer_BCTHW[:, :, where], run.stretch), (1, 2, 2))
         tokens.append(piece)
         said.append(piece.new_full((1, piece.shape[1], 1), float(run.kind != "k")))
     return torch.cat(tokens, 1), torch.cat(said, 1)
-
-
-def token_count(run: Run, sides: Sequence[int]) -> int:
-    """How many tokens a run makes of latents of this size."""
-    kt, kh, kw = run.stretch
-    return -(-run.latents // kt) * -(-sides[0] // (2 * kh)) * -(-sides[1] // (2 * kw))
