@@ -103,7 +103,8 @@ def test_stages_get_the_worker_and_the_limits_of_their_networks():
     assert stages_for(_plain("default")) == STAGES
     dreaming = dict(zip([s.name for s in STAGES], stages_for(_plain("lyra2")), strict=True))
     changed = [old.name for old in STAGES if dreaming[old.name] != old]
-    assert changed == ["explore", "validate"] and dreaming["explore"].gpu and dreaming["explore"].memory_mb > 100_000
+    assert changed == ["observe", "explore", "validate"] and dreaming["explore"].memory_mb > 100_000
+    assert [name for name, stage in dreaming.items() if stage.gpu] == ["observe", "explore"]
     assert dreaming["explore"].deadline_s > 3600
     assert dreaming["validate"] == replace(BY_NAME["validate"], captions=False), "explore reads them"
     seeing = stages_for(_plain("photo_net"))
