@@ -1,5 +1,7 @@
 """Frames of a generator against the start: exact renderings, those with a video network's faults, and dreams."""
 
+import weakref
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -100,6 +102,29 @@ def test_only_what_was_drawn_is_judged(truth):
     assert not has_generated(replace(truth, segments=()))
     filled = np.full_like(segment.frames.origin, PixelOrigin.FILLED)
     assert not has_generated(changed(truth, origin=filled))
+
+
+class Stored(Sequence[Segment]):
+    """Segments that are made when they are asked for, as those on disk; `most` of them were alive at one time."""
+
+    def __init__(self, segments: Sequence[Segment]) -> None:
+        self.segments, self.made, self.most = segments, [], 0
+
+    def __len__(self) -> int:
+        return len(self.segments)
+
+    def __getitem__(self, index):
+        segment = replace(self.segments[index])
+        self.made.append(weakref.ref(segment))
+        self.most = max(self.most, sum(made() is not None for made in self.made))
+        return segment
+
+
+def test_segments_are_read_one_by_one(truth):
+    stored = Stored([replace(truth.segments[0], index=i) for i in range(6)])
+    world = replace(truth, segments=stored)
+    assert has_generated(world) and compare_generated(world).likeness > 0.95
+    assert stored.most <= 2, "one in use while the next is read"
 
 
 def test_frames_that_never_see_the_start_say_nothing(truth):

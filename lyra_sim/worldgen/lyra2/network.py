@@ -79,7 +79,7 @@ def build_network(config: Lyra2Config) -> Lyra2Network:
         device=device if config.memory == "plain" else "cpu",
     )
     load_loras(transformer, config.lora_files())
-    reader = device if config.memory == "plain" else torch.device("cpu")  # once a walk: half a minute, 11 GB not held
+    reader = device if config.memory == "plain" else torch.device("cpu")  # slower, but once a walk, and 11 GB less
     texts = Texts(lambda: load_text_encoder(files["text_encoder"], files["tokenizer"], dtype=dtype, device=reader))
     stored = files.get("negative_embedding")
     return Lyra2Network(
