@@ -8,6 +8,7 @@ D model dimension, N heads, K head dimension, M context tokens.
 """
 
 import math
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -246,7 +247,8 @@ class LyraTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, Attentio
         rate = torch.arange(half, dtype=torch.float64, device=timestep_B.device) / half
         angle = timestep_B.double()[:, None] * 10_000.0**-rate
         wave = torch.cat([angle.cos(), angle.sin()], 1)
-        with torch.autocast(timestep_B.device.type, enabled=False):
+        kind = timestep_B.device.type
+        with torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext():
             e_BD = self.time_embedding(wave.to(next(self.time_embedding.parameters()).dtype))
             return e_BD.float(), self.time_projection(e_BD).unflatten(1, (6, -1)).float()
 

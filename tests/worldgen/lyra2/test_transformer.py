@@ -6,10 +6,12 @@ import torch
 from diffusers import WanTransformer3DModel
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils.flop_counter import FlopCounterMode
 
 from lyra_sim.memory.packing import RELEASED, Packing
 from lyra_sim.worldgen.lyra2.tokens import buffer_tokens, camera_tokens, patches, rotary_angles, runs_of, unpatch
 from lyra_sim.worldgen.lyra2.transformer import LyraTransformer3DModel
+from tests.worldgen.lyra2 import tiny
 
 TINY = {
     "dim": 48, "ffn_dim": 64, "num_heads": 4, "num_layers": 2, "freq_dim": 32, "text_dim": 20, "image_dim": 24,
@@ -191,3 +193,15 @@ def test_mixed_precision_leaves_the_time_as_it_is():
     with torch.autocast("cpu", torch.bfloat16):
         mixed = net.embed_time(times)
     assert all(torch.equal(a, b) and b.dtype == torch.float32 for a, b in zip(plain, mixed, strict=True))
+
+
+def test_a_pass_without_values_has_shape_and_work_of_one():
+    """On the meta device, where benchmarks count what a pass costs."""
+    net = tiny.network()
+    counted = []
+    for device in ("cpu", "meta"):
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            made = net.to(device)(*(tensor.to(device) for tensor in tiny.given()))
+        counted.append((made.shape, counter.get_total_flops()))
+    (shape, least), (same, work) = counted  # attention on a CPU is not counted
+    assert shape == same and work >= least > 1e6
