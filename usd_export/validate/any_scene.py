@@ -1,7 +1,7 @@
 """Verdict on any USD scene, whoever made it: findings of the rules, colliders under the feet, and on request the drop
 test. Without the latter no package for physics, ray casting or networks is imported."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from lyra_sim.core.records import Gate
 from usd_export.reader import open_stage, read_scene
 from usd_export.records import SceneGeometry
 from usd_export.validate.columns import Columns
+from usd_export.validate.foreign_rules import sky_meshes
 from usd_export.validate.limits import ANY, DROP_M, RADIUS_M, SENSOR, judged, not_computed
 from usd_export.validate.rule_table import Finding
 from usd_export.validate.rules import scene_findings
@@ -25,6 +26,8 @@ _LEVEL_M = 0.05
 _CLEAR_M = RADIUS_M + 0.02
 _HEADROOM_M = 2 * RADIUS_M + DROP_M
 _DEADLINE_S = 600.0
+_UNREADABLE = ("LYRA-COL-006", "LYRA-MSH-002", "LYRA-MSH-003", "LYRA-MSH-004")
+"""Findings after which the triangles of a scene mean nothing."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,8 @@ def validate_any(path: Path, *, physics: bool = False) -> Verdict:
     Raises:
         InputError: not a readable USD file.
     """
-    findings = scene_findings(open_stage(path))
+    stage = open_stage(path)
+    findings = scene_findings(stage)
     errors = [found.what for found in findings if found.rule.severity == "error"]
     told = "; ".join(errors[:_SHOWN]) + (f" and {len(errors) - _SHOWN} more" if len(errors) > _SHOWN else "")
     gates = [judged("usd_errors", SENSOR["usd_errors"], float(len(errors)), told)]
@@ -63,7 +67,9 @@ def validate_any(path: Path, *, physics: bool = False) -> Verdict:
         why = "the meshes cannot be read"
         gates += [not_computed(name, limit, why) for name, limit in ANY.items()]
         return Verdict(findings, tuple(gates))
+    skies = {str(prim.GetPath()) for prim in sky_meshes(stage, drawn=True)}
     scene = read_scene(path, textures=False)
+    scene = replace(scene, visuals=tuple(visual for visual in scene.visuals if visual.path not in skies))
     count = sum(len(shape.faces) > 0 for shape in scene.colliders)
     gates.append(judged("collider_count", ANY["collider_count"], float(count), "nothing to stand on"))
     points, share = _spawns(scene)
@@ -75,10 +81,6 @@ def validate_any(path: Path, *, physics: bool = False) -> Verdict:
     if physics:
         gates.append(_dropped(scene, points))
     return Verdict(findings, tuple(gates))
-
-
-_UNREADABLE = ("LYRA-COL-006", "LYRA-MSH-002", "LYRA-MSH-003", "LYRA-MSH-004")
-"""Findings after which the triangles of a scene mean nothing."""
 
 
 def _dropped(scene: SceneGeometry, points: np.ndarray) -> Gate:

@@ -21,7 +21,7 @@ def foreign_problems(stage: Usd.Stage) -> list[Finding]:
     prims = list(stage.Traverse(Usd.TraverseInstanceProxies(Usd.PrimDefaultPredicate)))
     bounds = UsdGeom.BBoxCache(Usd.TimeCode.Default(), _PURPOSES, useExtentsHint=False)
     return [
-        *_splat_problems(prims, bounds),
+        *_splat_problems(stage, prims, bounds),
         *_sky_problems(sky_meshes(stage)),
         *_switched_off(prims),
         *_size_problems(stage, bounds),
@@ -48,7 +48,7 @@ def _boxes(prims: list[Usd.Prim], bounds: UsdGeom.BBoxCache) -> np.ndarray:
     return np.array([box for prim in prims if (box := _box(prim, bounds)) is not None]).reshape(-1, 2, 3)
 
 
-def _splat_problems(prims: list[Usd.Prim], bounds: UsdGeom.BBoxCache) -> list[Finding]:
+def _splat_problems(stage: Usd.Stage, prims: list[Usd.Prim], bounds: UsdGeom.BBoxCache) -> list[Finding]:
     """Boxes of splats and of colliders that do not even touch: the mesh was made in another frame."""
     splats = [prim for prim in prims if is_splats(prim)]
     colliders = [prim for prim in prims if prim.HasAPI(UsdPhysics.CollisionAPI) and prim.IsA(UsdGeom.Gprim)]
@@ -59,13 +59,19 @@ def _splat_problems(prims: list[Usd.Prim], bounds: UsdGeom.BBoxCache) -> list[Fi
     high = np.minimum(seen[:, 1].max(0), touched[:, 1].max(0))
     if (low <= high).all():
         return []
-    told = f"splats and colliders lie {np.linalg.norm(np.maximum(low - high, 0)):.3g} units apart"
+    apart = np.linalg.norm(np.maximum(low - high, 0)) * UsdGeom.GetStageMetersPerUnit(stage)
+    told = f"splats and colliders lie {apart:.3g} m apart"
     return [finding("SPL-002", splats[0].GetPath(), told)]
 
 
-def sky_meshes(stage: Usd.Stage) -> list[Usd.Prim]:
-    """Shapes of the default purpose that enclose all others and are three times as large along every axis."""
-    bounds = UsdGeom.BBoxCache(Usd.TimeCode.Default(), _DEFAULT, useExtentsHint=False)
+def sky_meshes(stage: Usd.Stage, *, drawn: bool = False) -> list[Usd.Prim]:
+    """Shapes that enclose all others and are three times as large along every axis.
+
+    Args:
+        drawn: also those of the purpose render, which are outside the bounds that mapping tools take.
+    """
+    purposes = [*_DEFAULT, UsdGeom.Tokens.render] if drawn else _DEFAULT
+    bounds = UsdGeom.BBoxCache(Usd.TimeCode.Default(), purposes, useExtentsHint=False)
     everything = Usd.TraverseInstanceProxies(Usd.PrimDefaultPredicate)
     shapes = [prim for prim in stage.Traverse(everything) if prim.IsA(UsdGeom.Gprim)]
     known = [(prim, box) for prim in shapes if (box := _box(prim, bounds)) is not None]

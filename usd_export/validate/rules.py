@@ -1,11 +1,12 @@
 """What must be true of a scene file: OpenUSD's own validators, and the rules that Isaac Sim, Isaac Lab and physics
 engines rely on. Identifiers, severities and reasons lie in `rule_table.py`."""
 
+import posixpath
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from pxr import Kind, Sdf, Usd, UsdGeom, UsdLux, UsdPhysics, UsdUtils, UsdValidation
+from pxr import Ar, Kind, Sdf, Usd, UsdGeom, UsdLux, UsdPhysics, UsdUtils, UsdValidation
 
 from usd_export.reader import open_stage
 from usd_export.validate.collider_rules import collider_problems
@@ -88,15 +89,25 @@ def _path_problems(stage: Usd.Stage) -> list[Finding]:
     for layer in stage.GetUsedLayers():
         if layer.anonymous:
             continue
+        folder = _folder_in_scene(layer, stage.GetRootLayer())
         for path in sorted(set(_authored_paths(layer))):
             pure = PurePosixPath(path.replace("\\", "/"))
             if pure.is_absolute() or ":" in path:
                 found.add(("PATH-001", path, f"asset path {path} is absolute"))
-            elif ".." in pure.parts:
+            elif posixpath.normpath(folder / pure).startswith(".."):
                 found.add(("PATH-002", path, f"asset path {path} leaves the folder of the scene"))
     _, _, unresolved = UsdUtils.ComputeAllDependencies(Sdf.AssetPath(stage.GetRootLayer().identifier))
     found |= {("PATH-003", path, f"asset path {Path(path).name} leads nowhere") for path in unresolved}
     return [finding(*parts) for parts in sorted(found, key=lambda parts: parts[2])]
+
+
+def _folder_in_scene(layer: Sdf.Layer, root: Sdf.Layer) -> PurePosixPath:
+    """Folder of a layer relative to the scene's, or to its package; `.` for a layer that lies outside."""
+    _, inner = Ar.SplitPackageRelativePathOuter(layer.identifier)
+    if inner:
+        return PurePosixPath(inner).parent
+    folder, top = Path(layer.realPath).parent, Path(root.realPath).parent
+    return PurePosixPath(folder.relative_to(top).as_posix() if folder.is_relative_to(top) else ".")
 
 
 def _authored_paths(layer: Sdf.Layer) -> list[str]:
@@ -126,10 +137,8 @@ def _text_problems(stage: Usd.Stage) -> list[Finding]:
     """Large arrays in text layers: slow to open, and refused by NVIDIA's validator."""
     found = []
     for layer in stage.GetUsedLayers():
-        if not is_text(layer):
-            continue
-        for path, value in _attribute_defaults(layer):
-            if hasattr(value, "__len__") and not isinstance(value, str) and len(value) > _TEXT_ARRAY:
+        for path, value in _attribute_defaults(layer) if is_text(layer) else ():
+            if _is_large(value):
                 told = f"text layer {Path(layer.identifier).name} holds {len(value)} values of {path}"
                 found.append(finding("LAY-001", path, told))
     return sorted(found, key=lambda f: f.what)
@@ -137,7 +146,20 @@ def _text_problems(stage: Usd.Stage) -> list[Finding]:
 
 def is_text(layer: Sdf.Layer) -> bool:
     """Whether a layer is a text file (a `.usd` file may be one)."""
-    return layer.GetFileFormat().formatId == "usda" and not layer.anonymous
+    kind: Any = layer.GetFileFormat()
+    return not layer.anonymous and "usda" in (
+        kind.formatId,
+        kind.formatId == "usd" and kind.GetUnderlyingFormatForLayer(layer),
+    )
+
+
+def holds_large_array(layer: Sdf.Layer) -> bool:
+    """Whether an array of a layer is too long for a text file."""
+    return any(_is_large(value) for _, value in _attribute_defaults(layer))
+
+
+def _is_large(value: Any) -> bool:
+    return hasattr(value, "__len__") and not isinstance(value, str) and len(value) > _TEXT_ARRAY
 
 
 def _asset_problems(stage: Usd.Stage) -> list[Finding]:
