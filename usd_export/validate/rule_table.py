@@ -95,7 +95,7 @@ RULES: tuple[Rule, ...] = (
     # colliders
     Rule("LYRA-COL-001", "error", "there is no collider",
          "Robots fall through everything that is seen.",
-         "Give the meshes CollisionAPI and MeshCollisionAPI, in the file and not in a viewer's session.",
+         "Give the meshes CollisionAPI and MeshCollisionAPI, in the file itself, not only in a viewer.",
          ("IsaacLab#3780",), fixed=True),
     Rule("LYRA-COL-002", "error", "CollisionAPI lies on a prim without a shape",
          "Engines take colliders from shapes; on a parent it does nothing, and robots fall through.",
