@@ -1,6 +1,5 @@
 """The command line. Results go to stdout, progress and messages to stderr. What a command does lies elsewhere."""
 
-import json
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -88,15 +87,16 @@ def explain(
 def validate(
     scene: Annotated[Path, typer.Argument(help="any USD scene")],
     physics: Annotated[bool, typer.Option("--physics", help="drop balls on the floor too")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="everything, for programs")] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="mend what is mechanical in a copy, and judge that")] = False,
+    out: Annotated[Path | None, typer.Option(help="folder of the copy; default: SCENE_fixed beside it")] = None,
 ) -> None:
-    """Gates of any USD scene; no simulator needed. Prints JSON, exits 3 when a gate fails."""
-    import dataclasses
+    """What is wrong with any USD scene, why it matters, how to mend it. Exits 3 when there are errors."""
+    from pipelines.verdict import judge_scene
 
-    from usd_export.validate import validate_any
-
-    gates = validate_any(scene, physics=physics)
-    print(json.dumps([dataclasses.asdict(gate) for gate in gates], indent=1))
-    raise typer.Exit(0 if all(gate.ok for gate in gates) else 3)
+    if out is not None and not fix:
+        raise ConfigError("--out", expected="--fix with it", got="no --fix", todo="Add --fix.")
+    raise typer.Exit(judge_scene(scene, physics=physics, as_json=as_json, fix=fix, out=out))
 
 
 @app.command()

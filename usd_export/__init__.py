@@ -5,8 +5,21 @@ Owns the files of a world folder that describe the scene (`write_scene`), readin
 nor how a world is made. Start reading at `scene.py` (writing) and `reader.py` (reading).
 """
 
+from typing import TYPE_CHECKING, Any
+
 from usd_export.reader import read_scene
 from usd_export.records import ColliderShape, SceneGeometry, VisualMesh
-from usd_export.scene import write_scene
+
+if TYPE_CHECKING:
+    from usd_export.scene import write_scene
 
 __all__ = ["ColliderShape", "SceneGeometry", "VisualMesh", "read_scene", "write_scene"]
+
+
+def __getattr__(name: str) -> Any:
+    """The writer is loaded when asked for: it needs packages that reading does without."""
+    if name == "write_scene":
+        from usd_export.scene import write_scene
+
+        return write_scene
+    raise AttributeError(name)

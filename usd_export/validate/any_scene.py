@@ -1,28 +1,49 @@
-"""Gates of any USD scene, whoever made it: the rules, colliders under the feet, and on request the drop test."""
+"""Verdict on any USD scene, whoever made it: findings of the rules, colliders under the feet, and on request the drop
+test. Without the latter no package for physics, ray casting or networks is imported."""
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from lyra_sim.core.records import Gate
-from lyra_sim.geometry.rays import RayScene
-from usd_export.reader import read_scene
+from usd_export.reader import open_stage, read_scene
 from usd_export.records import SceneGeometry
-from usd_export.validate.drop import DROP_M, RADIUS_M, drop_balls
-from usd_export.validate.limits import ANY, SENSOR, judged, not_computed
-from usd_export.validate.rules import scene_problems
+from usd_export.validate.columns import Columns
+from usd_export.validate.foreign_rules import sky_meshes
+from usd_export.validate.limits import ANY, DROP_M, RADIUS_M, SENSOR, judged, not_computed
+from usd_export.validate.rule_table import Finding
+from usd_export.validate.rules import scene_findings
 
 _SHOWN = 5
 _UP = np.array([0.0, 0.0, 1.0])
 _CANDIDATES = 4000
 _SPAWNS = 24
+_BATCH = 128
 _APART_M = 0.25
 _LEVEL_M = 0.05
 """Heights this close count as one storey."""
+_CLEAR_M = RADIUS_M + 0.02
+_HEADROOM_M = 2 * RADIUS_M + DROP_M
 _DEADLINE_S = 600.0
+_UNREADABLE = ("LYRA-COL-006", "LYRA-MSH-002", "LYRA-MSH-003", "LYRA-MSH-004")
+"""Findings after which the triangles of a scene mean nothing."""
 
 
-def validate_any(path: Path, *, physics: bool = False) -> tuple[Gate, ...]:
+@dataclass(frozen=True)
+class Verdict:
+    """What is wrong with a scene, and what was measured of it."""
+
+    findings: tuple[Finding, ...]
+    gates: tuple[Gate, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether no finding is an error and every gate is kept."""
+        return all(gate.ok for gate in self.gates) and all(f.rule.severity != "error" for f in self.findings)
+
+
+def validate_any(path: Path, *, physics: bool = False) -> Verdict:
     """Judge any USD scene.
 
     Args:
@@ -30,30 +51,41 @@ def validate_any(path: Path, *, physics: bool = False) -> tuple[Gate, ...]:
         physics: also drop balls on the sampled spawns (Newton; the first run compiles for a minute).
 
     Returns:
-        `usd_errors`, `collider_count`, `floor_under_spawns` and, with `physics`, `drop_rest_share`. Spawns are sampled
-        over the visible meshes' ground plan, so that visible floor without a collider is found.
+        Every finding, and the gates `usd_errors` (findings that are errors), `collider_count`, `floor_under_spawns`
+        and, with `physics`, `drop_rest_share`. Spawns are sampled over the visible meshes' ground plan, so that
+        visible floor without a collider is found.
 
     Raises:
         InputError: not a readable USD file.
     """
-    problems = scene_problems(path)
-    told = "; ".join(problems[:_SHOWN]) + (f" and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else "")
-    found = [judged("usd_errors", SENSOR["usd_errors"], float(len(problems)), told)]
+    stage = open_stage(path)
+    findings = scene_findings(stage)
+    errors = [found.what for found in findings if found.rule.severity == "error"]
+    told = "; ".join(errors[:_SHOWN]) + (f" and {len(errors) - _SHOWN} more" if len(errors) > _SHOWN else "")
+    gates = [judged("usd_errors", SENSOR["usd_errors"], float(len(errors)), told)]
+    if any(found.rule.id in _UNREADABLE for found in findings):
+        why = "the meshes cannot be read"
+        gates += [not_computed(name, limit, why) for name, limit in ANY.items()]
+        return Verdict(findings, tuple(gates))
+    skies = {str(prim.GetPath()) for prim in sky_meshes(stage, drawn=True)}
     scene = read_scene(path, textures=False)
+    scene = replace(scene, visuals=tuple(visual for visual in scene.visuals if visual.path not in skies))
     count = sum(len(shape.faces) > 0 for shape in scene.colliders)
-    found.append(judged("collider_count", ANY["collider_count"], float(count), "nothing to stand on"))
+    gates.append(judged("collider_count", ANY["collider_count"], float(count), "nothing to stand on"))
     points, share = _spawns(scene)
     limit = ANY["floor_under_spawns"]
     if share is None:
-        found.append(not_computed("floor_under_spawns", limit, "there is no level free floor to spawn on"))
+        gates.append(not_computed("floor_under_spawns", limit, "there is no level free floor to spawn on"))
     else:
-        found.append(judged("floor_under_spawns", limit, share, f"a collider under {share:.0%} of the visible floor"))
+        gates.append(judged("floor_under_spawns", limit, share, f"a collider under {share:.0%} of the visible floor"))
     if physics:
-        found.append(_dropped(scene, points))
-    return tuple(found)
+        gates.append(_dropped(scene, points))
+    return Verdict(findings, tuple(gates))
 
 
 def _dropped(scene: SceneGeometry, points: np.ndarray) -> Gate:
+    from usd_export.validate.drop import drop_balls
+
     limit = SENSOR["drop_rest_share"]
     if len(points) == 0:
         return not_computed("drop_rest_share", limit, "there is no level free floor to spawn on")
@@ -68,22 +100,19 @@ def _dropped(scene: SceneGeometry, points: np.ndarray) -> Gate:
 def _spawns(scene: SceneGeometry) -> tuple[np.ndarray, float | None]:
     """Spots (x, y, height) on the main level of the floor that can be seen (or, with nothing visible, stood on), and
     the share of them that has a collider within 5 cm of that height."""
-    shown, colliders = RayScene(*scene.visual_mesh()), RayScene(*scene.collider_mesh())
     vertices, faces = scene.visual_mesh() if scene.visuals else scene.collider_mesh()
-    ground = RayScene(vertices, faces)
     if len(faces) == 0:
         return np.zeros((0, 3)), None
-    spots = _level_spots(ground, vertices, faces)
-    origins = spots + _UP * (RADIUS_M + DROP_M)
-    clear = np.minimum(shown.distance(origins), colliders.distance(origins)) > RADIUS_M + 0.02
-    spots = _apart(spots[clear])
+    colliders = Columns(*scene.collider_mesh())
+    ground = Columns(vertices, faces)
+    spots = _free_spots(ground, colliders, _level_spots(vertices, faces))
     if len(spots) == 0:
         return spots, None
-    below = colliders.cast(spots + _UP * _LEVEL_M, np.broadcast_to(-_UP, spots.shape))[0]
+    below = colliders.below(spots + _UP * _LEVEL_M)
     return spots, float((below <= 2 * _LEVEL_M).mean())
 
 
-def _level_spots(ground: RayScene, vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+def _level_spots(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """Random spots on upward faces of the lowest level that holds a fair share of all upward faces."""
     rng = np.random.default_rng(0)
     corners = vertices[faces].astype(np.float64)
@@ -99,17 +128,20 @@ def _level_spots(ground: RayScene, vertices: np.ndarray, faces: np.ndarray) -> n
     level = np.round(spots[:, 2] / _LEVEL_M).astype(int)
     values, count = np.unique(level, return_counts=True)
     main = values[count >= 0.5 * count.max()][0] * _LEVEL_M
-    spots = spots[np.abs(spots[:, 2] - main) <= _LEVEL_M]
-    above = ground.cast(spots + _UP * 1e-3, np.broadcast_to(_UP, spots.shape))[0]
-    return spots[above > 2 * RADIUS_M + DROP_M]
+    return spots[np.abs(spots[:, 2] - main) <= _LEVEL_M]
 
 
-def _apart(spots: np.ndarray) -> np.ndarray:
-    """The first spots, in order, that keep their distance from each other."""
+def _free_spots(ground: Columns, colliders: Columns, spots: np.ndarray) -> np.ndarray:
+    """The first spots, in order, that have headroom and a clear start for a ball, and keep apart from each other."""
     kept: list[np.ndarray] = []
-    for spot in spots:
-        if all(np.hypot(*(spot - other)[:2]) >= _APART_M for other in kept):
-            kept.append(spot)
-        if len(kept) == _SPAWNS:
-            break
+    for first in range(0, len(spots), _BATCH):
+        some = spots[first : first + _BATCH]
+        some = some[ground.above(some + _UP * 1e-3) > _HEADROOM_M]
+        starts = some + _UP * (RADIUS_M + DROP_M)
+        some = some[~(ground.touched(starts, _CLEAR_M) | colliders.touched(starts, _CLEAR_M))]
+        for spot in some:
+            if all(np.hypot(*(spot - other)[:2]) >= _APART_M for other in kept):
+                kept.append(spot)
+            if len(kept) == _SPAWNS:
+                return np.array(kept)
     return np.array(kept).reshape(-1, 3)

@@ -14,8 +14,9 @@ from jaxtyping import Bool, Float
 
 from lyra_sim.geometry.rays import RayScene
 from usd_export.records import ColliderShape, SceneGeometry
+from usd_export.validate.limits import DROP_M, RADIUS_M
 
-RADIUS_M, DROP_M, SECONDS = 0.1, 0.3, 3.0
+SECONDS = 3.0
 _REST_M = 0.02
 """Largest gap between a resting ball and the collider below it."""
 _DRIFT_M = 0.25

@@ -5,6 +5,9 @@ from typing import Literal
 
 from lyra_sim.core.records import Gate
 
+RADIUS_M, DROP_M = 0.1, 0.3
+"""The ball of the drop test, and how far above the floor it starts."""
+
 
 @dataclass(frozen=True)
 class Limit:

@@ -1,30 +1,38 @@
 """What must be true of a scene file: OpenUSD's own validators, and the rules that Isaac Sim, Isaac Lab and physics
-engines rely on. Each finding is one sentence."""
+engines rely on. Identifiers, severities and reasons lie in `rule_table.py`."""
 
+import posixpath
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from pxr import Kind, Sdf, Usd, UsdGeom, UsdLux, UsdPhysics, UsdUtils, UsdValidation
+from pxr import Ar, Kind, Sdf, Usd, UsdGeom, UsdLux, UsdPhysics, UsdUtils, UsdValidation
 
 from usd_export.reader import open_stage
 from usd_export.validate.collider_rules import collider_problems
+from usd_export.validate.foreign_rules import foreign_problems
 from usd_export.validate.mesh_rules import mesh_problems
+from usd_export.validate.rule_table import Finding, finding
 
 Role = Literal["any", "asset", "stage"]
 """Any scene; our asset (scene.usda, scene.usdz); our stage to open (stage.usda)."""
+_SAID_BY_OURS = ("MissingDefaultPrim", "MissingMetersPerUnitMetadata", "MissingUpAxisMetadata")
 _TEXT_ARRAY = 16
 """Longer arrays do not belong into a text layer."""
 
 
 def scene_problems(path: Path, role: Role = "any") -> tuple[str, ...]:
-    """Everything wrong with a scene file, in a fixed order.
+    """What the gate `usd_errors` counts: the sentences of all findings that are errors, in a fixed order.
 
     Raises:
         InputError: not a readable USD file.
     """
-    stage = open_stage(path)
-    checks: list[Callable[[Usd.Stage], list[str]]] = [
+    return tuple(found.what for found in scene_findings(open_stage(path), role) if found.rule.severity == "error")
+
+
+def scene_findings(stage: Usd.Stage, role: Role = "any") -> tuple[Finding, ...]:
+    """Everything wrong with a scene, in a fixed order."""
+    checks: list[Callable[[Usd.Stage], list[Finding]]] = [
         _validator_problems,
         _unit_problems,
         _path_problems,
@@ -32,52 +40,74 @@ def scene_problems(path: Path, role: Role = "any") -> tuple[str, ...]:
         collider_problems,
         lambda s: mesh_problems(s, ours=role != "any"),
     ]
-    if role == "asset":
-        checks.append(_asset_problems)
-    if role == "stage":
-        checks.append(_stage_problems)
-    return tuple(problem for check in checks for problem in check(stage))
+    checks += {"asset": [_asset_problems], "stage": [_stage_problems], "any": [foreign_problems]}[role]
+    return tuple(found for check in checks for found in check(stage))
 
 
-def _validator_problems(stage: Usd.Stage) -> list[str]:
-    """Errors of all validators that come with OpenUSD."""
+def _validator_problems(stage: Usd.Stage) -> list[Finding]:
+    """Errors and warnings of all validators that come with OpenUSD, but for what a rule of ours says better."""
     registry = UsdValidation.ValidationRegistry()
-    found = UsdValidation.ValidationContext(registry.GetOrLoadAllValidators()).Validate(stage)
-    errors = [e for e in found if e.GetType() == UsdValidation.ValidationErrorType.Error]
-    return sorted(f"{e.GetName()}: {e.GetMessage()}" for e in errors)
+    told = UsdValidation.ValidationContext(registry.GetOrLoadAllValidators()).Validate(stage)
+    rules = {UsdValidation.ValidationErrorType.Error: "USD-001", UsdValidation.ValidationErrorType.Warn: "USD-002"}
+    found = []
+    for error in told:
+        if error.GetType() not in rules or error.GetName() in _SAID_BY_OURS:
+            continue
+        rule = "USD-003" if error.GetName() == "MissingMaterialBindingAPI" else rules[error.GetType()]
+        found.append(finding(rule, _site_of(error), f"{error.GetName()}: {error.GetMessage()}"))
+    return sorted(found, key=lambda f: f.what)
 
 
-def _unit_problems(stage: Usd.Stage) -> list[str]:
+def _site_of(error: Any) -> str:
+    sites = error.GetSites()
+    if sites and sites[0].IsPrim():
+        return str(sites[0].GetPrim().GetPath())
+    return str(sites[0].GetProperty().GetPath()) if sites and sites[0].IsProperty() else "/"
+
+
+def _unit_problems(stage: Usd.Stage) -> list[Finding]:
     found = []
     if UsdGeom.GetStageUpAxis(stage) != UsdGeom.Tokens.z or not stage.HasAuthoredMetadata("upAxis"):
-        found.append("upAxis must be authored as Z")
+        found.append(finding("UNIT-001", "/", "upAxis must be authored as Z"))
     if not UsdGeom.StageHasAuthoredMetersPerUnit(stage) or UsdGeom.GetStageMetersPerUnit(stage) != 1:
-        found.append("metersPerUnit must be authored as 1 (physics engines keep raw units)")
+        told = "metersPerUnit must be authored as 1 (physics engines keep raw units)"
+        found.append(finding("UNIT-002", "/", told))
     if not UsdPhysics.StageHasAuthoredKilogramsPerUnit(stage) or UsdPhysics.GetStageKilogramsPerUnit(stage) != 1:
-        found.append("kilogramsPerUnit must be authored as 1")
+        found.append(finding("UNIT-003", "/", "kilogramsPerUnit must be authored as 1"))
     root = stage.GetDefaultPrim()
     if not root:
-        found.append("there is no defaultPrim: a reference to this file brings nothing")
+        found.append(finding("STG-001", "/", "there is no defaultPrim: a reference to this file brings nothing"))
     elif not root.IsA(UsdGeom.Xform):
-        found.append(f"the defaultPrim is a {root.GetTypeName() or 'prim without type'}, must be an Xform")
+        told = f"the defaultPrim is a {root.GetTypeName() or 'prim without type'}, must be an Xform"
+        found.append(finding("STG-002", root.GetPath(), told))
     return found
 
 
-def _path_problems(stage: Usd.Stage) -> list[str]:
+def _path_problems(stage: Usd.Stage) -> list[Finding]:
     """Asset paths that do not travel with the folder: absolute, escaping it, web addresses, or leading nowhere."""
     found = set()
     for layer in stage.GetUsedLayers():
         if layer.anonymous:
             continue
+        folder = _folder_in_scene(layer, stage.GetRootLayer())
         for path in sorted(set(_authored_paths(layer))):
             pure = PurePosixPath(path.replace("\\", "/"))
             if pure.is_absolute() or ":" in path:
-                found.add(f"asset path {path} is absolute")
-            elif ".." in pure.parts:
-                found.add(f"asset path {path} leaves the folder of the scene")
+                found.add(("PATH-001", path, f"asset path {path} is absolute"))
+            elif posixpath.normpath(folder / pure).startswith(".."):
+                found.add(("PATH-002", path, f"asset path {path} leaves the folder of the scene"))
     _, _, unresolved = UsdUtils.ComputeAllDependencies(Sdf.AssetPath(stage.GetRootLayer().identifier))
-    found |= {f"asset path {Path(path).name} leads nowhere" for path in unresolved}
-    return sorted(found)
+    found |= {("PATH-003", path, f"asset path {Path(path).name} leads nowhere") for path in unresolved}
+    return [finding(*parts) for parts in sorted(found, key=lambda parts: parts[2])]
+
+
+def _folder_in_scene(layer: Sdf.Layer, root: Sdf.Layer) -> PurePosixPath:
+    """Folder of a layer relative to the scene's, or to its package; `.` for a layer that lies outside."""
+    _, inner = Ar.SplitPackageRelativePathOuter(layer.identifier)
+    if inner:
+        return PurePosixPath(inner).parent
+    folder, top = Path(layer.realPath).parent, Path(root.realPath).parent
+    return PurePosixPath(folder.relative_to(top).as_posix() if folder.is_relative_to(top) else ".")
 
 
 def _authored_paths(layer: Sdf.Layer) -> list[str]:
@@ -103,45 +133,63 @@ def _attribute_defaults(layer: Sdf.Layer) -> list[tuple[Sdf.Path, Any]]:
     return found
 
 
-def _text_problems(stage: Usd.Stage) -> list[str]:
+def _text_problems(stage: Usd.Stage) -> list[Finding]:
     """Large arrays in text layers: slow to open, and refused by NVIDIA's validator."""
     found = []
     for layer in stage.GetUsedLayers():
-        if layer.GetFileFormat().formatId != "usda" or layer.anonymous:
-            continue
-        for path, value in _attribute_defaults(layer):
-            if hasattr(value, "__len__") and not isinstance(value, str) and len(value) > _TEXT_ARRAY:
-                found.append(f"text layer {Path(layer.identifier).name} holds {len(value)} values of {path}")
-    return sorted(found)
+        for path, value in _attribute_defaults(layer) if is_text(layer) else ():
+            if _is_large(value):
+                told = f"text layer {Path(layer.identifier).name} holds {len(value)} values of {path}"
+                found.append(finding("LAY-001", path, told))
+    return sorted(found, key=lambda f: f.what)
 
 
-def _asset_problems(stage: Usd.Stage) -> list[str]:
+def is_text(layer: Sdf.Layer) -> bool:
+    """Whether a layer is a text file (a `.usd` file may be one)."""
+    kind: Any = layer.GetFileFormat()
+    return not layer.anonymous and "usda" in (
+        kind.formatId,
+        kind.formatId == "usd" and kind.GetUnderlyingFormatForLayer(layer),
+    )
+
+
+def holds_large_array(layer: Sdf.Layer) -> bool:
+    """Whether an array of a layer is too long for a text file."""
+    return any(_is_large(value) for _, value in _attribute_defaults(layer))
+
+
+def _is_large(value: Any) -> bool:
+    return hasattr(value, "__len__") and not isinstance(value, str) and len(value) > _TEXT_ARRAY
+
+
+def _asset_problems(stage: Usd.Stage) -> list[Finding]:
     """An asset is referenced into other stages: nothing in it may govern them."""
     found = []
     root = stage.GetDefaultPrim()
     if root and Usd.ModelAPI(root).GetKind() != Kind.Tokens.component:
-        found.append("the defaultPrim's kind must be component")
+        found.append(finding("AST-001", root.GetPath(), "the defaultPrim's kind must be component"))
     for prim in stage.Traverse():
-        for kind, what in ((UsdPhysics.Scene, "PhysicsScene"), (UsdGeom.Camera, "camera")):
+        path = prim.GetPath()
+        for rule, kind, what in (("AST-002", UsdPhysics.Scene, "PhysicsScene"), ("AST-003", UsdGeom.Camera, "camera")):
             if prim.IsA(kind):
-                found.append(f"the asset holds a {what} at {prim.GetPath()}; it belongs into stage.usda")
+                found.append(finding(rule, path, f"the asset holds a {what} at {path}; it belongs into stage.usda"))
         if prim.HasAPI(UsdLux.LightAPI):
-            found.append(f"the asset holds a light at {prim.GetPath()}; it belongs into stage.usda")
+            found.append(finding("AST-004", path, f"the asset holds a light at {path}; it belongs into stage.usda"))
     return found
 
 
-def _stage_problems(stage: Usd.Stage) -> list[str]:
+def _stage_problems(stage: Usd.Stage) -> list[Finding]:
     """The stage to open adds gravity and light, and no collider of its own."""
     found = []
     prims = list(stage.Traverse())
     scenes = [prim for prim in prims if prim.IsA(UsdPhysics.Scene)]
     if len(scenes) != 1:
-        found.append(f"{len(scenes)} PhysicsScenes, must be one")
+        found.append(finding("STG-003", "/", f"{len(scenes)} PhysicsScenes, must be one"))
     if not any(prim.HasAPI(UsdLux.LightAPI) for prim in prims):
-        found.append("there is no light")
+        found.append(finding("STG-004", "/", "there is no light"))
     own = stage.GetRootLayer()
     for prim in prims:
         spec = own.GetPrimAtPath(prim.GetPath())
         if spec and prim.HasAPI(UsdPhysics.CollisionAPI) and spec.GetInfo("apiSchemas").GetAppliedItems():
-            found.append(f"the stage adds a collider at {prim.GetPath()}")
+            found.append(finding("STG-005", prim.GetPath(), f"the stage adds a collider at {prim.GetPath()}"))
     return found
