@@ -50,7 +50,7 @@ class DepthUpdate:
 
     Args:
         stride: frames between those that get depth.
-        most: most frames in one window.
+        most: most frames in one window, if the new ones leave room.
     """
 
     def __init__(self, network: DepthNetwork, *, stride: int = STRIDE, most: int = MOST) -> None:
@@ -58,14 +58,17 @@ class DepthUpdate:
         assert most > 0
         self.network, self.stride, self.most = network, stride, most
 
-    def choose(self, last: int) -> list[int]:
-        """Ids of the frames of one window, in order of time: the last, the one `stride` before it, and so on.
+    def choose(self, begin: int, last: int) -> list[int]:
+        """Ids of the frames of one window, in order of time, when frames `begin` to `last` are new.
 
-        How they are chosen is published, their order is not. In order of time the first view, to which the network's
-        cameras and unit refer, is the one that is known longest, and frame 0 in the first segment, to which published
-        options refer poses too; and a window with further frames (every boundary of segments) has one order.
+        The new ones on the stride, which are those that the memory keeps, and the last; then earlier ones on the stride
+        until there are `most`. In segments of a multiple of the stride, as in the release, that is the published choice
+        (the last, the one `stride` before it, and so on). The order is not published; in order of time the first view,
+        to which the network's cameras and unit refer, is the one that is known longest.
         """
-        return list(range(last, -1, -self.stride))[: self.most][::-1]
+        new = {*range(-(-begin // self.stride) * self.stride, last + 1, self.stride), last}
+        earlier = range((begin - 1) // self.stride * self.stride, -1, -self.stride)
+        return sorted({*new, *earlier[: max(0, self.most - len(new))]})
 
     def estimate(
         self,

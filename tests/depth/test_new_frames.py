@@ -35,10 +35,19 @@ def images(count: int = 10) -> np.ndarray:
 
 def test_the_window_is_the_last_frame_and_every_eighth_before_it():
     update = DepthUpdate(Known(1.0))
-    assert update.choose(80) == [8, 16, 24, 32, 40, 48, 56, 64, 72, 80]
-    assert update.choose(20) == [4, 12, 20]
-    assert update.choose(0) == [0]
-    assert DepthUpdate(Known(1.0), stride=4, most=40).choose(80) == list(range(0, 81, 4))
+    assert update.choose(1, 80) == [8, 16, 24, 32, 40, 48, 56, 64, 72, 80]
+    assert update.choose(81, 160) == list(range(88, 161, 8))
+    assert update.choose(17, 24) == [0, 8, 16, 24]
+    assert update.choose(0, 0) == [0]
+    assert DepthUpdate(Known(1.0), stride=4, most=40).choose(41, 80) == list(range(0, 81, 4))
+
+
+def test_a_segment_of_any_length_gives_depth_to_every_frame_that_is_remembered():
+    update = DepthUpdate(Known(1.0))
+    assert update.choose(1, 12) == [0, 8, 12]
+    assert update.choose(13, 24) == [0, 8, 16, 24]
+    assert update.choose(25, 36) == [0, 8, 16, 24, 32, 36]
+    assert update.choose(1, 100) == [*range(8, 100, 8), 100], "more than ten, when as many are new"
 
 
 def test_depth_comes_at_the_scale_of_the_given_cameras():

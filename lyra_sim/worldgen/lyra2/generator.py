@@ -181,7 +181,7 @@ class Lyra2:
         pixels within range are valid.
         """
         begin, config = self.past.frames, self.config.depth
-        chosen = [i for i in self._depth.choose(begin + len(images) - 1) if i >= begin or self.past.kept(i)]
+        chosen = self._depth.choose(begin, begin + len(images) - 1)
         shown = np.stack([images[i - begin] if i >= begin else self.past.image(i) for i in chosen])
         made = self._depth.estimate(
             chosen, shown, known.w2c[chosen], known.K[chosen], trusted_scale=self._trusted_scale

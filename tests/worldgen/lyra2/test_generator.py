@@ -38,9 +38,10 @@ def run(start: PosedFrames, config: Lyra2Config, segments: int, done: tuple[Segm
         drawer.remember(segment)
     made = list(done)
     for index in range(len(done), segments):
-        poses = np.stack([pose_at(0.5 + 0.06 * (8 * index + t), 0.3, 1.3, 0.1 * index) for t in range(8)])
+        n = 4 * drawer.packing.new_latents
+        poses = np.stack([pose_at(0.5 + 0.06 * (n * index + t), 0.3, 1.3, 0.1 * index) for t in range(n)])
         camera = drawer.camera(start.frames.intrinsics, 0)
-        request = Request(cam_to_world=poses, intrinsics=camera, views=(), chosen=((),) * 8, seed=5 + index)
+        request = Request(cam_to_world=poses, intrinsics=camera, views=(), chosen=((),) * n, seed=5 + index)
         drawn = drawer.generate(request)
         assert isinstance(drawn, Drawn) and not drawn.warped
         made.append(Segment(index=index, frames=drawn.frames, latents=drawn.latents, notes=drawn.notes))
@@ -81,6 +82,12 @@ def test_frames_say_what_they_are(three):
     assert [s.notes["prompt"] for s in three] == ["a room", "a hall", "a hall"]
     assert {s.notes["prompt_source"] for s in three} == {"beside the input"}
     assert any(s.notes["retrieved"] for s in three)
+
+
+def test_segments_of_any_length_leave_every_eighth_frame_in_the_memory(start):
+    made = run(start, config_of(packing=PACKING.replace("_g2", "_g3"), steps=1, guidance=1.0), 3)
+    known = [12 * s.index + 1 + t for s in made for t in range(12) if s.frames.valid[t].any()]
+    assert known == [8, 12, 16, 24, 32, 36], "on the stride, and the last of each segment"
 
 
 @pytest.mark.parametrize(
