@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 
 from lyra_sim import __version__
@@ -28,12 +29,12 @@ def _config(job: Job) -> WorldConfig:
     return WorldConfig.model_validate(job.config)
 
 
-def _world(job: Job) -> World:
-    """What was observed and generated, with the licences that are known at this stage."""
-    start = load_record(PosedFrames, job.inputs["observe"])
-    explored = job.inputs["explore"]
+def stored_world(inputs: Mapping[str, Path]) -> World:
+    """What was observed and generated, with the licences that are known from these finished stages."""
+    start = load_record(PosedFrames, inputs["observe"])
+    explored = inputs["explore"]
     licences = tuple(Licence(**line) for line in json.loads((explored / GENERATED).read_text())["licences"])
-    fused = job.inputs.get("reconstruct")
+    fused = inputs.get("reconstruct")
     splats = () if fused is None else tuple(Licence(**line) for line in load_plain(fused, "licences"))
     return World(start=start, segments=stored_segments(explored), generator=licences, reconstructor=splats)
 
@@ -99,7 +100,7 @@ def reconstruct(job: Job) -> None:
     """One fused surface and what space was seen."""
     from lyra_sim.reconstruct.build import build
 
-    save_record(build(_config(job).reconstruct)(_world(job)), job.out, compress=True)
+    save_record(build(_config(job).reconstruct)(stored_world(job.inputs)), job.out, compress=True)
 
 
 def surface(job: Job) -> None:
@@ -107,7 +108,7 @@ def surface(job: Job) -> None:
     from lyra_sim.surface import build_surface
 
     fused = load_record(Fused, job.inputs["reconstruct"])
-    save_record(build_surface(_world(job), fused, _config(job).surface), job.out, compress=True)
+    save_record(build_surface(stored_world(job.inputs), fused, _config(job).surface), job.out, compress=True)
 
 
 def collide(job: Job) -> None:
@@ -116,14 +117,14 @@ def collide(job: Job) -> None:
 
     made = load_record(Surface, job.inputs["surface"])
     fused = load_record(Fused, job.inputs["reconstruct"])
-    save_record(run_collide(made, _world(job), fused, _config(job).collide), job.out)
+    save_record(run_collide(made, stored_world(job.inputs), fused, _config(job).collide), job.out)
 
 
 def usd(job: Job) -> None:
     """The scene folder."""
     from usd_export import write_scene
 
-    world = _world(job)
+    world = stored_world(job.inputs)
     write_scene(
         job.out,
         surface=load_record(Surface, job.inputs["surface"]),
@@ -165,4 +166,4 @@ def validate(job: Job) -> None:
     """The gates, from the written files, and the world's report."""
     from pipelines.report.world import validate_world
 
-    validate_world(job, _world(job), load_record(Surface, job.inputs["surface"]), _config(job))
+    validate_world(job, stored_world(job.inputs), load_record(Surface, job.inputs["surface"]), _config(job))

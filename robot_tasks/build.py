@@ -12,7 +12,7 @@ from lyra_sim.core.record import record
 from lyra_sim.core.records import FloorGrid
 from lyra_sim.geometry.rays import RayScene
 from robot_tasks import footprint, gates
-from robot_tasks.colliders import Soup, rays_of, soup_of_scene
+from robot_tasks.colliders import Soup, rays_of, soups_of_scene, together
 from robot_tasks.episode_files import write_episodes
 from robot_tasks.episodes import Episode, make_episodes, make_fields
 from robot_tasks.follower import drive, success_and_spl
@@ -34,6 +34,8 @@ class Site:
     soup: Soup
     rays: RayScene
     ground: Ground
+    offered: tuple[Soup, ...]
+    """Every variant of the colliders: free points hold on all of them."""
     band: NavMap
     """Map of the height band in which free points must be clear."""
 
@@ -55,17 +57,20 @@ def build_nav(
         SceneError: the floor record is empty.
         InputError: the scene cannot be read.
     """
-    return build_nav_of_soup(soup_of_scene(scene), out, floor=floor, robots=robots, config=config, seed=seed)
+    return build_nav_of_soups(soups_of_scene(scene), out, floor=floor, robots=robots, config=config, seed=seed)
 
 
-def build_nav_of_soup(
-    soup: Soup, out: Path, *, floor: FloorGrid, robots: Sequence[RobotConfig], config: TasksConfig, seed: int
+def build_nav_of_soups(
+    soups: Sequence[Soup], out: Path, *, floor: FloorGrid, robots: Sequence[RobotConfig], config: TasksConfig, seed: int
 ) -> dict[str, Any]:
-    """`build_nav` from collider triangles."""
+    """`build_nav` from collider triangles: those that maps and episodes are made of, then other variants of them, on
+    which free points must hold too."""
+    soup = soups[0]
     rays = rays_of(soup)
     ground = measure_ground(rays, floor)
     write_ros_map(build_map(soup, ground, COMPASS_SLAB, COMPASS_CELL_M), out / "omap", "occupancy_map", pgm=False)
-    site = Site(soup=soup, rays=rays, ground=ground, band=build_map(soup, ground, DROP_SLAB, config.cell_m))
+    band = build_map(together(soups), ground, DROP_SLAB, config.cell_m)
+    site = Site(soup=soup, rays=rays, ground=ground, offered=tuple(soups), band=band)
     return {robot.name: _build_robot(site, out / "nav" / robot.name, robot, config, seed) for robot in robots}
 
 
@@ -75,7 +80,7 @@ def _build_robot(site: Site, folder: Path, robot: RobotConfig, config: TasksConf
     fields = make_fields(nav, space, robot, config, seed)
     episodes = make_episodes(nav, space, fields, robot, config, seed)
     drives = [drive(episode, nav, robot) for episode in episodes]
-    points = find_free_points(site.soup, site.rays, site.ground, site.band, space, robot, seed)
+    points = find_free_points(site.offered, site.ground, site.band, space, robot, seed)
     success, spl = success_and_spl(drives, episodes)
     total = sum(space.areas_m2)
     area = space.areas_m2[0] if space.areas_m2 else 0.0

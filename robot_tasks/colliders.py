@@ -1,6 +1,6 @@
 """The colliders of a scene as one bag of triangles, the way a physics engine meets them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,9 +36,22 @@ def soup_of_scene(scene: Path) -> Soup:
     Raises:
         InputError: the file is not a readable USD scene.
     """
-    from usd_export.reader import read_scene
+    return soups_of_scene(scene)[0]
 
-    return soup_of_parts(read_scene(scene, textures=False).colliders)
+
+def soups_of_scene(scene: Path) -> tuple[Soup, ...]:
+    """The same for every variant of the colliders that the scene offers, the default first."""
+    from usd_export.reader import read_variants
+
+    return tuple(soup_of_parts(read.colliders) for read in read_variants(scene, textures=False).values())
+
+
+def together(soups: Sequence[Soup]) -> Soup:
+    """The triangles of all soups; each hull stays one of its own."""
+    offsets = np.cumsum([0, *(soup.hull.max(initial=-1) + 1 for soup in soups)])
+    hulls = [np.where(soup.hull < 0, -1, soup.hull + n) for soup, n in zip(soups, offsets, strict=False)]
+    triangles = np.concatenate([soup.triangles for soup in soups])
+    return Soup(triangles=triangles, hull=np.concatenate(hulls).astype(np.int32))
 
 
 def rays_of(soup: Soup) -> RayScene:

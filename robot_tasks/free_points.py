@@ -1,5 +1,6 @@
 """Spots on verified floor where something may be put down: spawns for simulators, drop points for the physics gate."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from numba import njit
 
 from lyra_sim.config.tasks import RobotConfig
 from lyra_sim.geometry.rays import RayScene
-from robot_tasks.colliders import Soup
+from robot_tasks.colliders import Soup, rays_of, together
 from robot_tasks.geodesic import sample
 from robot_tasks.islands import Space
 from robot_tasks.navmap import Ground, NavMap, Slab
@@ -27,7 +28,7 @@ _EDGE_M = 0.015
 
 
 def find_free_points(
-    soup: Soup, rays: RayScene, ground: Ground, band: NavMap, space: Space, robot: RobotConfig, seed: int
+    soups: Sequence[Soup], ground: Ground, band: NavMap, space: Space, robot: RobotConfig, seed: int
 ) -> Float64[np.ndarray, "N 2"]:
     """Poisson-disc points on level floor of the largest island, rounded to millimetres.
 
@@ -35,7 +36,8 @@ def find_free_points(
     from the floor's border, and 0.4 m from the others (0.25 m where that gives fewer than 24).
 
     Args:
-        band: map of `DROP_SLAB`.
+        soups: variants of the colliders; all of this holds on each of them.
+        band: map of `DROP_SLAB`, of all variants together.
         space: where the robot's centre may be.
     """
     need = max(robot.radius_m, CLEARANCE_M) + 1e-3
@@ -44,14 +46,19 @@ def find_free_points(
     points = points[sample(band.clearance_m, band.origin_m, band.fine_m, points) >= need]
     if len(points) == 0:
         return np.zeros((0, 2))
-    level, quiet, floor_m = _level(soup, rays, ground, points)
+    level, quiet = np.ones((2, len(points)), bool)
+    floor_m = np.zeros(len(points))
+    for soup in reversed(soups):
+        flat, off_edges, floor_m = _level(soup, rays_of(soup), ground, points)
+        level, quiet = level & flat, quiet & off_edges
+    triangles = together(soups).triangles
     order = np.random.default_rng(seed).permutation(len(points))
     order = np.concatenate([order[(level & quiet)[order]], order[(level & ~quiet)[order]]])
     chosen = np.zeros(0, np.int64)
     for spacing in SPACINGS_M:
         chosen = _poisson(points, order, spacing + 1e-3)
         low, high = floor_m + DROP_SLAB.low_m, floor_m + DROP_SLAB.high_m
-        exact = [band_distance(soup.triangles, points[k], float(low[k]), float(high[k]), need) for k in chosen]
+        exact = [band_distance(triangles, points[k], float(low[k]), float(high[k]), need) for k in chosen]
         chosen = chosen[np.array(exact, float) >= need - 1e-9]
         if len(chosen) >= ENOUGH:
             break

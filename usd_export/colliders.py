@@ -1,5 +1,7 @@
-"""The part of a scene that physics sees: static colliders with their approximation and friction stated, and the one
-merged mesh for sensors that accept a single mesh."""
+"""The part of a scene that physics sees: static colliders with their approximation and friction stated, one layer per
+variant, and the one merged mesh for sensors that accept a single mesh."""
+
+from collections.abc import Sequence
 
 import numpy as np
 from pxr import Sdf, Usd, UsdGeom, UsdPhysics, UsdShade
@@ -11,25 +13,30 @@ from usd_export.meshes import clean, define_mesh
 
 COLLIDERS = f"{ROOT}/Colliders"
 MERGED = f"{ROOT}/NavCollision"
+VARIANT_OF = {"static_mesh": "mesh", "convex": "convex"}
+"""Name of the variant that holds the parts of a collider backend."""
+LAYER_OF = {"mesh": "colliders.usdc", "convex": "colliders_convex.usdc"}
+"""The layer whose colliders a variant loads."""
 STATIC_FRICTION, DYNAMIC_FRICTION, RESTITUTION = 0.8, 0.7, 0.0
 """Rubber wheels on a dry hard floor. Stated, because an engine takes 0 where nothing is."""
 
 
-def colliders_stage(colliders: Colliders) -> tuple[Usd.Stage, dict[str, str]]:
-    """The stage of `colliders.usdc` and the class of each collider by prim path.
+def colliders_stage(parts: Sequence[ColliderPart]) -> tuple[Usd.Stage, dict[str, str]]:
+    """The stage of one variant's layer and the class of each collider by prim path.
 
-    Colliders are static (no rigid body), invisible to cameras (purpose guide), and bind a physics material.
+    Colliders are static (no rigid body), invisible to cameras (purpose guide), and bind a physics material. All lies
+    below one prim, which a scene loads as a payload.
     """
     stage = new_stage()
-    UsdGeom.Scope.Define(stage, f"{ROOT}/PhysicsMaterials")
-    material = UsdShade.Material.Define(stage, f"{ROOT}/PhysicsMaterials/Ground")
+    UsdGeom.Xform.Define(stage, COLLIDERS)
+    UsdGeom.Scope.Define(stage, f"{COLLIDERS}/PhysicsMaterials")
+    material = UsdShade.Material.Define(stage, f"{COLLIDERS}/PhysicsMaterials/Ground")
     physics = UsdPhysics.MaterialAPI.Apply(material.GetPrim())
     physics.CreateStaticFrictionAttr(STATIC_FRICTION)
     physics.CreateDynamicFrictionAttr(DYNAMIC_FRICTION)
     physics.CreateRestitutionAttr(RESTITUTION)
-    UsdGeom.Xform.Define(stage, COLLIDERS)
     classes = {}
-    for part in colliders.parts:
+    for part in parts:
         vertices, faces = realised(part)
         if len(faces) == 0:
             continue

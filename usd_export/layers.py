@@ -1,7 +1,7 @@
 """New USD layers that always start right (units, up axis, default prim), and their bytes on disk."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pxr import Kind, Sdf, Usd, UsdGeom, UsdPhysics
@@ -27,15 +27,21 @@ def new_stage(kind: str | None = None) -> Usd.Stage:
 
 
 def save(
-    stage: Usd.Stage, path: Path, *, sublayers: Sequence[str] = (), reference: tuple[str, str] | None = None
+    stage: Usd.Stage,
+    path: Path,
+    *,
+    sublayers: Sequence[str] = (),
+    reference: tuple[str, str] | None = None,
+    payloads: Mapping[Sdf.Path, Sdf.Payload] | None = None,
 ) -> None:
     """Write the stage's root layer to `path`; its suffix decides between text and crate.
 
     Args:
         sublayers: layers below it, relative, strongest first.
         reference: a prim and the relative file it references.
+        payloads: what prims (or their specs in variants) load, the files relative.
 
-    Both are added to a copy of the layer: a stage in memory cannot resolve relative paths and would complain.
+    All are added to a copy of the layer: a stage in memory cannot resolve relative paths and would complain.
     """
     layer = Sdf.Layer.CreateAnonymous(".usda")
     layer.TransferContent(stage.GetRootLayer())
@@ -43,6 +49,8 @@ def save(
     if reference is not None:
         prim, file = reference
         layer.GetPrimAtPath(prim).referenceList.prependedItems = [Sdf.Reference(file)]
+    for place, payload in (payloads or {}).items():
+        layer.GetPrimAtPath(place).payloadList.prependedItems = [payload]
     path.parent.mkdir(parents=True, exist_ok=True)
     written = layer.Export(str(path))
     assert written, path

@@ -14,6 +14,8 @@ from lyra_sim.core.records import Label
 from usd_export import tessellate
 from usd_export.records import ColliderShape, SceneGeometry, VisualMesh
 
+COLLIDER_SET = "collider"
+"""The variant set that chooses between colliders."""
 _UV_NAMES = ("st", "st0", "UVMap", "st_0")
 _CONVEX_TYPES = ("Cube", "Sphere", "Capsule", "Cylinder", "Cone")
 _Shape = tuple[np.ndarray, np.ndarray, np.ndarray | None]
@@ -61,7 +63,28 @@ def open_stage(path: Path) -> Usd.Stage:
     raise InputError(path, expected="a USD file (.usda, .usdc, .usd, .usdz)", got=wrong, todo="Give another file.")
 
 
-def read_scene(path: Path, *, textures: bool = True) -> SceneGeometry:
+def collider_variants(stage: Usd.Stage) -> tuple[str, ...]:
+    """The variants that a scene offers to physics, the selected one first; none where it has no such choice."""
+    root = _with_collider_set(stage)
+    if root is None:
+        return ()
+    chosen = root.GetVariantSet(COLLIDER_SET)
+    return tuple(sorted(chosen.GetVariantNames(), key=lambda name: (name != chosen.GetVariantSelection(), name)))
+
+
+def select_colliders(stage: Usd.Stage, variant: str) -> None:
+    """Select one of `collider_variants` on an open stage; no layer is changed but the session's."""
+    root = _with_collider_set(stage)
+    assert root is not None, variant
+    with Usd.EditContext(stage, stage.GetSessionLayer()):
+        root.GetVariantSet(COLLIDER_SET).SetVariantSelection(variant)
+
+
+def _with_collider_set(stage: Usd.Stage) -> Usd.Prim | None:
+    return next((prim for prim in stage.Traverse() if prim.GetVariantSets().HasVariantSet(COLLIDER_SET)), None)
+
+
+def read_scene(path: Path, *, textures: bool = True, colliders: str | None = None) -> SceneGeometry:
     """Visible meshes and colliders of a scene, in our world frame (Z up, metres), in stage order.
 
     Instances are followed. `convexHull` becomes the hull, `boundingCube` and `boundingSphere` the box and the sphere,
@@ -71,14 +94,17 @@ def read_scene(path: Path, *, textures: bool = True) -> SceneGeometry:
     Args:
         path: any USD file.
         textures: also decode the textures (PNG, JPEG).
+        colliders: one of `collider_variants`; None takes what the file selects.
 
     Raises:
         InputError: no such file, not USD, or a texture that cannot be decoded.
     """
     stage = open_stage(path)
+    if colliders is not None:
+        select_colliders(stage, colliders)
     frame = _Frame(stage, with_textures=textures)
     visuals: list[VisualMesh] = []
-    colliders: list[ColliderShape] = []
+    shapes: list[ColliderShape] = []
     for prim in stage.Traverse(Usd.TraverseInstanceProxies(Usd.PrimDefaultPredicate)):
         if not prim.IsA(UsdGeom.Gprim):
             continue
@@ -91,8 +117,21 @@ def read_scene(path: Path, *, textures: bool = True) -> SceneGeometry:
         if visible:
             visuals.append(_visual(prim, shape, frame))
         if collides:
-            colliders.append(_collider(prim, shape, frame))
-    return SceneGeometry(visuals=tuple(visuals), colliders=tuple(colliders))
+            shapes.append(_collider(prim, shape, frame))
+    return SceneGeometry(visuals=tuple(visuals), colliders=tuple(shapes))
+
+
+def read_variants(path: Path, *, textures: bool = True) -> dict[str, SceneGeometry]:
+    """The scene with each of its `collider_variants`, the selected one first; where it has none, as it is, named
+    `default`.
+
+    Raises:
+        InputError: as `read_scene`.
+    """
+    names = collider_variants(open_stage(path))
+    if not names:
+        return {"default": read_scene(path, textures=textures)}
+    return {name: read_scene(path, textures=textures and name == names[0], colliders=name) for name in names}
 
 
 def _visible(prim: Usd.Prim) -> bool:

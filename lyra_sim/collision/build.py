@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lyra_sim.collision.measure import View, blocked_share, depth_distance, in_state, measured_views, surface_distance
+from lyra_sim.collision.measure import View, blocked_share, depth_distance, measured_views, seen_in, surface_distance
 from lyra_sim.collision.static_mesh import static_mesh_parts
 from lyra_sim.config.geometry3d import CollideConfig, ColliderConfig, ConvexConfig, StaticMeshConfig
 from lyra_sim.core.errors import SceneError
@@ -42,6 +42,7 @@ def collide(surface: Surface, world: World, fused: Fused, config: CollideConfig)
         parts=made[best],
         measured=measured[best],
         alternatives=measured,
+        others={name: parts for name, parts in made.items() if name != best},
     )
 
 
@@ -64,7 +65,7 @@ def _measure(
 ) -> dict[str, float]:
     vertices, faces = merged(parts)
     near = surface.near
-    apart = surface_distance(vertices, faces, near.vertices, near.faces, seed=0, seen=in_state(fused.space, 1, 2))
+    apart = surface_distance(vertices, faces, near.vertices, near.faces, seed=0, seen=seen_in(fused.space))
     return {
         "surface_median_m": apart["median_m"],
         "surface_p95_m": apart["p95_m"],

@@ -100,6 +100,11 @@ def in_state(space: SpaceGrid, *states: int) -> Callable[[np.ndarray], Bool[np.n
     return test
 
 
+def seen_in(space: SpaceGrid) -> Callable[[np.ndarray], Bool[np.ndarray, "N"]]:
+    """A test whether points lie in the seen region: in space that rays passed, or at a surface they met."""
+    return in_state(space, 1, 2)
+
+
 def surface_distance(
     collider_v: Float[np.ndarray, "N 3"],
     collider_f: Int[np.ndarray, "M 3"],

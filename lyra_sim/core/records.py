@@ -280,6 +280,13 @@ class Colliders:
     """For the chosen backend: surface_median_m, surface_p95_m, surface_max_m, depth_p95_m, free_blocked_share."""
     alternatives: dict[str, dict[str, float]]
     """The same figures for every backend that was tried, by name."""
+    others: dict[str, tuple[ColliderPart, ...]] = dataclasses.field(default_factory=dict)
+    """The parts of the backends that were not chosen, by name."""
+
+    @property
+    def variants(self) -> dict[str, tuple[ColliderPart, ...]]:
+        """The parts of every backend, the chosen one first."""
+        return {self.backend: self.parts, **self.others}
 
 
 @record

@@ -21,7 +21,7 @@ T = TypeVar("T")
 def save_record(record: Any, folder: Path, *, compress: bool = False) -> None:
     """Write `record` (a dataclass made with `@record`) into `folder`, which is created.
 
-    Nested records and tuples of records are followed. `compress` makes large masks and grids small
+    Nested records, and tuples and dictionaries of records, are followed. `compress` makes large masks and grids small
     and costs some time.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -94,7 +94,9 @@ def _decode(kind: Any, tree: Any, arrays: dict[str, np.ndarray]) -> Any:
             raise ValueError(f"no {kind.__name__} in record.json")
         hints = typing.get_type_hints(kind, include_extras=True)
         return kind(**{name: _decode(hints[name], item, arrays) for name, item in tree.items()})
+    inner = typing.get_args(kind)
     if typing.get_origin(kind) in (tuple, Sequence):
-        inner = typing.get_args(kind)
         return tuple(_decode(inner[0] if inner else Any, item, arrays) for item in tree)
+    if typing.get_origin(kind) is dict:
+        return {key: _decode(inner[1], item, arrays) for key, item in tree.items()}
     return tree

@@ -8,7 +8,7 @@ from typing import Any
 
 from lyra_sim.config.world import WorldConfig
 from lyra_sim.core.errors import InputError
-from lyra_sim.core.records import Capture, Colliders, Gate, Surface, World
+from lyra_sim.core.records import Capture, Colliders, Fused, Gate, Surface, World
 from lyra_sim.io.records import load_plain, load_record
 from lyra_sim.sources.captions import captions_beside
 from pipelines.graph import reads_captions
@@ -28,7 +28,8 @@ def validate_world(job: Job, world: World, surface: Surface, config: WorldConfig
     job.report("gates")
     colliders = load_record(Colliders, job.inputs["collide"])
     reraster = map_gate(assembled, floor=surface.floor, config=config.tasks, colliders=colliders)
-    found = scene_gates(assembled, world=world, surface=surface, reraster=reraster)
+    space = load_record(Fused, job.inputs["reconstruct"]).space
+    found = scene_gates(assembled, world=world, surface=surface, space=space, reraster=reraster)
     capture = load_record(Capture, job.inputs["capture"])
     pictures = world_pictures(assembled, capture, world)
     shutil.rmtree(assembled)

@@ -72,12 +72,17 @@ def test_tuples_of_records_survive_the_disk(tmp_path):
         faces=np.array([[0, 1, 2]], np.int32),
     )
     made = Colliders(
-        backend="static_mesh", parts=(part, part), measured={"p95": 0.5}, alternatives={"convex": {"p95": 1.0}}
+        backend="static_mesh",
+        parts=(part, part),
+        measured={"p95": 0.5},
+        alternatives={"convex": {"p95": 1.0}},
+        others={"convex": (part,)},
     )
     save_record(made, tmp_path)
     back = load_record(Colliders, tmp_path)
     assert len(back.parts) == 2 and back.parts[1].kind == "trimesh" and back.alternatives == {"convex": {"p95": 1.0}}
     np.testing.assert_array_equal(back.parts[1].faces, part.faces)
+    np.testing.assert_array_equal(back.others["convex"][0].vertices, part.vertices)
 
 
 def test_damaged_record_is_a_clear_error(tmp_path):

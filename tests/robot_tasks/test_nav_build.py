@@ -11,7 +11,7 @@ import yaml
 from lyra_sim.config.tasks import TasksConfig
 from lyra_sim.core.errors import ConfigError, InputError
 from robot_tasks import build_nav, load_robots, map_gate
-from robot_tasks.build import build_nav_of_soup
+from robot_tasks.build import build_nav_of_soups
 from robot_tasks.episode_files import read_episodes
 from tests.robot_tasks import rooms
 
@@ -54,7 +54,7 @@ def test_same_scene_and_seed_give_the_same_bytes(world, tmp_path):
 
 def test_another_seed_gives_other_episodes(world, tmp_path):
     folder, _ = world
-    build_nav_of_soup(FLAT.soup, tmp_path, floor=FLAT.floor, robots=(rooms.CARTER,), config=rooms.FEW, seed=4)
+    build_nav_of_soups([FLAT.soup], tmp_path, floor=FLAT.floor, robots=(rooms.CARTER,), config=rooms.FEW, seed=4)
     name = "nav/nova_carter/episodes.json.gz"
     assert read_episodes(tmp_path / name) != read_episodes(folder / name)
 
@@ -78,7 +78,8 @@ def test_free_points_are_exactly_clear(world, robot):
     assert inside.min() >= need
 
 
-def test_free_points_stay_off_holes_low_sills_and_tilted_floor(tmp_path):
+@pytest.mark.parametrize("variants", ["only one", "the other"])
+def test_free_points_stay_off_holes_low_sills_and_tilted_floor(tmp_path, variants):
     floor = ((-0.1, -0.1, -0.1), (3.1, 3.1, 0.0))
     sill = ((1.0, 0.5, -0.01), (1.5, 0.6, 0.012))
     holed = rooms.floor_grid(3, 3, holes=[(2.0, 2.0, 2.2, 2.2)])
@@ -87,7 +88,8 @@ def test_free_points_stay_off_holes_low_sills_and_tilted_floor(tmp_path):
     )
     soup = rooms.soup(floor, sill)
     soup = rooms.Soup(triangles=np.concatenate([soup.triangles, tilted]), hull=np.full(26, -1, np.int32))
-    build_nav_of_soup(soup, tmp_path, floor=holed, robots=(rooms.JETBOT,), config=rooms.FEW, seed=0)
+    soups = [soup] if variants == "only one" else [rooms.soup(floor), soup]
+    build_nav_of_soups(soups, tmp_path, floor=holed, robots=(rooms.JETBOT,), config=rooms.FEW, seed=0)
     points = np.loadtxt(tmp_path / "nav/jetbot/free_points.csv", delimiter=",")
     assert len(points) >= 24
 
@@ -108,7 +110,7 @@ def test_free_points_are_put_under_a_table_only_where_its_underside_was_seen(tmp
     looks_up = np.cross(table[:, 1] - table[:, 0], table[:, 2] - table[:, 0])[:, 2] > 0
     triangles = np.concatenate([floor, table if underside else table[looks_up]])
     soup = rooms.Soup(triangles=triangles, hull=np.full(len(triangles), -1, np.int32))
-    build_nav_of_soup(soup, tmp_path, floor=rooms.floor_grid(3, 3), robots=(rooms.JETBOT,), config=rooms.FEW, seed=0)
+    build_nav_of_soups([soup], tmp_path, floor=rooms.floor_grid(3, 3), robots=(rooms.JETBOT,), config=rooms.FEW, seed=0)
     points = np.loadtxt(tmp_path / "nav/jetbot/free_points.csv", delimiter=",")
     assert ((points > 1.0) & (points < 2.5)).all(1).any() == allowed
 
@@ -160,7 +162,7 @@ def test_map_gate_passes_on_what_was_written_and_fails_on_another_scene(world, t
 
 def test_a_closet_is_not_trainable_and_says_so(tmp_path):
     closet = rooms.soup(((-0.1, -0.1, -0.1), (1.4, 1.4, 0.0)), ((-0.1, -0.1, 0.0), (0.0, 1.3, 1.0)))
-    nav = build_nav_of_soup(closet, tmp_path, floor=rooms.floor_grid(1.3, 1.3), robots=(rooms.JETBOT, rooms.CARTER), config=rooms.FEW, seed=0)  # fmt: skip  # noqa: E501
+    nav = build_nav_of_soups([closet], tmp_path, floor=rooms.floor_grid(1.3, 1.3), robots=(rooms.JETBOT, rooms.CARTER), config=rooms.FEW, seed=0)  # fmt: skip  # noqa: E501
     for robot in ("jetbot", "nova_carter"):
         assert nav[robot]["trainable"] is False
         assert "m2" in nav[robot]["why"]
@@ -171,8 +173,8 @@ def test_a_closet_is_not_trainable_and_says_so(tmp_path):
 
 def test_no_room_at_all_gives_empty_files(tmp_path):
     slot = rooms.soup(((-0.1, -0.1, -0.1), (1.4, 0.4, 0.0)))
-    nav = build_nav_of_soup(
-        slot, tmp_path, floor=rooms.floor_grid(1.3, 0.3), robots=(rooms.CARTER,), config=TasksConfig(), seed=0
+    nav = build_nav_of_soups(
+        [slot], tmp_path, floor=rooms.floor_grid(1.3, 0.3), robots=(rooms.CARTER,), config=TasksConfig(), seed=0
     )
     assert nav["nova_carter"]["trainable"] is False
     assert nav["nova_carter"]["episodes"] == 0

@@ -16,6 +16,7 @@ from lyra_sim.core.records import (
     PixelOrigin,
     PosedFrames,
     Provenance,
+    SpaceGrid,
     Surface,
     TexturedMesh,
     TriMesh,
@@ -116,26 +117,57 @@ def surface() -> Surface:
     return Surface(near=mesh, visual=textured(mesh), floor=floor, splats=splats)
 
 
+def slabs() -> list[tuple[np.ndarray, np.ndarray]]:
+    """Boxes 10 cm thick behind floor, walls and ceiling: (low, high) corners."""
+    (x, y, z), t = SIZE, 0.1
+    low_high = [
+        ((0, 0, -t), (x, y, 0)),
+        ((0, 0, z), (x, y, z + t)),
+        ((-t, 0, 0), (0, y, z)),
+        ((x, 0, 0), (x + t, y, z)),
+    ]
+    low_high += [((0, -t, 0), (x, 0, z)), ((0, y, 0), (x, y + t, z))]
+    return [(np.array(low), np.array(high)) for low, high in low_high]
+
+
+def hull(name: str, label: Label, low: np.ndarray, high: np.ndarray) -> ColliderPart:
+    """A box as a hull part."""
+    vertices, faces = box(low, high)
+    return ColliderPart(
+        name=name,
+        kind="hull",
+        label=int(label),
+        vertices=vertices.astype(np.float32),
+        faces=faces.astype(np.int32),
+    )
+
+
 def colliders() -> Colliders:
-    """The shell as static triangles, the box as a hull."""
+    """The shell as static triangles and the box as a hull; convex: slabs in place of the shell."""
     parts = surfaces()
     shell = mesh_of(parts[:-1])
-    vertices, faces = box(BOX_LOW, BOX_HIGH)
+    crate = hull("box 1", Label.OBSTACLE, BOX_LOW, BOX_HIGH)
+    walls = [hull(f"slab {n}", Label.FLOOR if n == 0 else Label.WALL, *slab) for n, slab in enumerate(slabs())]
     return Colliders(
         backend="static_mesh",
-        parts=(
-            ColliderPart(name="shell", kind="trimesh", label=2, vertices=shell.vertices, faces=shell.faces),
-            ColliderPart(
-                name="box 1",
-                kind="hull",
-                label=int(Label.OBSTACLE),
-                vertices=vertices.astype(np.float32),
-                faces=faces.astype(np.int32),
-            ),
-        ),
+        parts=(ColliderPart(name="shell", kind="trimesh", label=2, vertices=shell.vertices, faces=shell.faces), crate),
         measured={},
         alternatives={},
+        others={"convex": (*walls, crate)},
     )
+
+
+def space() -> SpaceGrid:
+    """What was seen: the room's inside is free, the voxels around its surfaces are at a surface."""
+    voxel = 0.05
+    low = np.array([-0.5, -0.5, -0.5])
+    shape = np.round((SIZE + 1.0) / voxel).astype(int)
+    centre = low + (np.indices(shape).reshape(3, -1).T + 0.5) * voxel
+    made = mesh_of(surfaces())
+    near = RayScene(made.vertices, made.faces).distance(centre) < voxel
+    inside = ((centre > 0) & (centre < SIZE)).all(1) & ~((centre > BOX_LOW) & (centre < BOX_HIGH)).all(1)
+    state = np.where(near, 2, np.where(inside, 1, 0)).astype(np.uint8)
+    return SpaceGrid(origin_m=low, voxel_m=voxel, state=state.reshape(shape))
 
 
 def world(frames: int = 4) -> World:

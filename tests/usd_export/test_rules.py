@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pxr import Gf, Sdf, Usd, UsdGeom, UsdLux, UsdPhysics, Vt
 
+from usd_export.reader import select_colliders
 from usd_export.validate.rules import scene_problems
 
 SHELL, BOX, FLOOR = "/World/Colliders/shell", "/World/Colliders/box_1", "/World/Geometry/Floor"
@@ -26,7 +27,7 @@ def dynamic(stage: Usd.Stage) -> None:
 
 
 def no_friction(stage: Usd.Stage) -> None:
-    api = UsdPhysics.MaterialAPI(stage.GetPrimAtPath("/World/PhysicsMaterials/Ground"))
+    api = UsdPhysics.MaterialAPI(stage.GetPrimAtPath("/World/Colliders/PhysicsMaterials/Ground"))
     api.GetDynamicFrictionAttr().Set(0.0)
 
 
@@ -48,10 +49,20 @@ def no_default_prim(stage: Usd.Stage) -> None:
 
 
 def flipped(stage: Usd.Stage) -> None:
-    attribute = UsdGeom.Mesh(stage.GetPrimAtPath(SHELL)).GetFaceVertexIndicesAttr()
-    stage.SetEditTarget(stage.GetLayerStack()[2])  # colliders.usdc: a text layer must hold no arrays
-    indices = list(attribute.Get())
-    attribute.Set(Vt.IntArray(indices[:-3] + indices[-3:][::-1]))
+    layer = layer_of(stage, "colliders.usdc")  # a text layer must hold no arrays
+    attribute = layer.GetAttributeAtPath(f"{SHELL}.faceVertexIndices")
+    indices = list(attribute.default)
+    attribute.default = Vt.IntArray(indices[:-3] + indices[-3:][::-1])
+
+
+def large_hull_in_the_other_variant(stage: Usd.Stage) -> None:
+    select_colliders(stage, "convex")
+    layer = layer_of(stage, "colliders_convex.usdc")
+    layer.GetAttributeAtPath("/World/Colliders/slab_0.points").default = Vt.Vec3fArray(65)
+
+
+def layer_of(stage: Usd.Stage, file: str) -> Sdf.Layer:
+    return next(layer for layer in stage.GetUsedLayers() if Path(layer.identifier).name == file)
 
 
 def wrong_extent(stage: Usd.Stage) -> None:
@@ -102,6 +113,7 @@ CASES: tuple[tuple[Callable[[Usd.Stage], None], str], ...] = (
     (y_up, "upAxis must be"),
     (centimetres, "metersPerUnit must be"),
     (no_default_prim, "there is no defaultPrim"),
+    (large_hull_in_the_other_variant, "is a hull of 65 points"),
     (flipped, "1 of 138 faces wound against its normals"),
     (wrong_extent, "has an extent that is"),
     (subdivided, "is a subdivision surface"),

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pxr import Usd, UsdGeom, UsdPhysics, UsdVol
+from pxr import Usd, UsdGeom, UsdPhysics, UsdSemantics, UsdVol
 from scipy.spatial import ConvexHull
 
 from lyra_sim.core.records import Label
 from tests.usd_export import rooms
 from usd_export import read_scene
+from usd_export.reader import read_variants
 from usd_export.validate.rules import Role, scene_problems
 
 FILES: tuple[tuple[str, Role], ...] = (("scene.usda", "asset"), ("stage.usda", "stage"), ("scene.usdz", "asset"))
@@ -79,14 +80,33 @@ def test_splats_are_written_after_activation(room_folder: Path):
     assert field.GetRadianceSphericalHarmonicsCoefficientsAttr().GetMetadata("interpolation") == "vertex"
 
 
-def test_the_appearance_can_be_switched(room_folder: Path):
+def test_what_is_looked_at_can_be_switched(room_folder: Path):
     stage = Usd.Stage.Open(str(room_folder / "scene.usda"))
     seen = {}
-    for variant in ("mesh", "splats", "both"):
-        stage.GetDefaultPrim().GetVariantSet("appearance").SetVariantSelection(variant)
+    for variant in ("mesh", "splats", "both", "none"):
+        stage.GetDefaultPrim().GetVariantSet("visual").SetVariantSelection(variant)
         prims = (stage.GetPrimAtPath(p) for p in ("/World/Geometry/Floor", "/World/Splats"))
         seen[variant] = [UsdGeom.Imageable(p).ComputeVisibility() != "invisible" for p in prims]
-    assert seen == {"mesh": [True, False], "splats": [False, True], "both": [True, True]}
+    assert seen == {"mesh": [True, False], "splats": [False, True], "both": [True, True], "none": [False, False]}
+
+
+@pytest.mark.parametrize("file", [file for file, _ in FILES])
+def test_what_physics_sees_can_be_switched(room_folder: Path, file: str):
+    stage = Usd.Stage.Open(str(room_folder / file))
+    root = next(prim for prim in stage.Traverse() if prim.GetVariantSets().HasVariantSet("collider"))
+    found = {}
+    for variant in (None, "convex", "mesh"):
+        if variant:
+            root.GetVariantSet("collider").SetVariantSelection(variant)
+        shapes = [prim for prim in stage.Traverse() if prim.HasAPI(UsdPhysics.CollisionAPI)]
+        labels = [UsdSemantics.LabelsAPI(prim, "class").GetLabelsAttr().Get()[0] for prim in shapes]
+        kinds = [UsdPhysics.MeshCollisionAPI(prim).GetApproximationAttr().Get() for prim in shapes]
+        found[variant] = dict(zip((prim.GetName() for prim in shapes), zip(labels, kinds, strict=True), strict=True))
+    mesh = {"shell": ("wall", "none"), "box_1": ("obstacle", "convexHull")}
+    slabs = {f"slab_{n}": ("floor" if n == 0 else "wall", "convexHull") for n in range(6)}
+    assert found == {None: mesh, "mesh": mesh, "convex": {**slabs, "box_1": ("obstacle", "convexHull")}}
+    again = read_variants(room_folder / file, textures=False)
+    assert {name: len(scene.colliders) for name, scene in again.items()} == {"mesh": 2, "convex": 7}
 
 
 def test_the_merged_mesh_is_one_mesh_without_physics(room_folder: Path):
@@ -117,11 +137,21 @@ def test_licences_travel_with_the_scene(room_folder: Path):
     assert data["licences"]["item_000"]["name"] == "CC0-1.0"
 
 
+def test_the_list_of_colliders_names_every_part(room_folder: Path):
+    told = json.loads((room_folder / "colliders.json").read_text())
+    scenes = read_variants(room_folder / "scene.usda", textures=False)
+    assert told["default"] == next(iter(scenes)) and set(told["variants"]) == set(scenes)
+    for name, scene in scenes.items():
+        listed = [(part["kind"], part["label"], part["triangles"]) for part in told["variants"][name]["parts"]]
+        assert listed == [(c.kind, Label(c.label).name.lower(), len(c.faces)) for c in scene.colliders]
+        assert (room_folder / told["variants"][name]["layer"]).exists()
+
+
 def test_bytes_depend_on_neither_process_nor_folder(room_folder: Path, tmp_path: Path):
     other = tmp_path / "another name"
     subprocess.run([sys.executable, "-c", WRITE, str(other)], check=True, cwd=Path(__file__).parents[2])
     names = sorted(p.relative_to(room_folder) for p in room_folder.rglob("*") if p.is_file())
     assert names == sorted(p.relative_to(other) for p in other.rglob("*") if p.is_file())
-    assert len(names) == 16
+    assert len(names) == 18
     different = [str(name) for name in names if (room_folder / name).read_bytes() != (other / name).read_bytes()]
     assert different == []

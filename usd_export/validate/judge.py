@@ -2,7 +2,7 @@
 lie in `limits.py`."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,28 +15,30 @@ from lyra_sim.collision.measure import (
     depth_distance,
     floor_views,
     measured_views,
+    seen_in,
     surface_distance,
 )
 from lyra_sim.config.validate import ValidateConfig
 from lyra_sim.core.errors import InputError
-from lyra_sim.core.records import Gate, Surface, World
+from lyra_sim.core.records import Gate, SpaceGrid, Surface, World
 from lyra_sim.geometry.rays import RayScene
 from usd_export.appearance import Appearance
-from usd_export.reader import read_scene
+from usd_export.reader import read_variants
 from usd_export.records import SceneGeometry
-from usd_export.side_files import frames_of
 from usd_export.validate import limits
 from usd_export.validate.drop import drop_balls
 from usd_export.validate.generated_gates import Agreement, compare_generated, has_generated
 from usd_export.validate.limits import judged, not_computed
 from usd_export.validate.rules import Role, scene_problems
-from usd_export.validate.shape_gates import floor_fit_p95_m, floor_holes_m2, seen_by
+from usd_export.validate.shape_gates import floor_fit_p95_m, floor_holes_m2
 from usd_export.validate.view_gates import Seen, compare_views
 
 FILES: tuple[tuple[str, Role], ...] = (("scene.usda", "asset"), ("stage.usda", "stage"), ("scene.usdz", "asset"))
 _SHOWN = 3
 """How many findings a reason quotes."""
 _SEED = 0
+_OF_FILES = ("usd_errors", "map_reraster_iou", "licence_complete")
+"""Gates about files as such; shapes in memory have none."""
 _LICENCE_FIELDS = ("subject", "name", "holder", "source")
 
 
@@ -55,15 +57,22 @@ class _Judge:
     folder: Path
     world: World
     surface: Surface
+    space: SpaceGrid
     config: ValidateConfig
+    given: Mapping[str, SceneGeometry] | None = None
     photo: bool = field(init=False)
 
     def __post_init__(self) -> None:
         self.photo = self.world.start.frame.metric != "sensor"
 
     @cached_property
+    def scenes(self) -> Mapping[str, SceneGeometry]:
+        """The scene with each of its colliders, the default first."""
+        return self.given or read_variants(self.folder / "scene.usda")
+
+    @property
     def scene(self) -> SceneGeometry:
-        return read_scene(self.folder / "scene.usda")
+        return next(iter(self.scenes.values()))
 
     @cached_property
     def collider(self) -> tuple[np.ndarray, np.ndarray]:
@@ -85,7 +94,7 @@ class _Judge:
         near = self.surface.near
         if len(near.faces) == 0:
             raise NotComputableError("the surface has no near field")
-        seen = seen_by(frames_of(self.world))
+        seen = seen_in(self.space)
         return surface_distance(*self.collider, near.vertices, near.faces, _SEED, seen=seen)
 
     @cached_property
@@ -144,9 +153,10 @@ class _Judge:
         points = free_points(self.folder, self.surface, self.config.drop_balls)
         if len(points) == 0:
             raise NotComputableError("no robot has a free point")
-        drops = drop_balls(self.scene, points, self.config.drop_deadline_s)
-        told = "; ".join(drops.faults[:_SHOWN])
-        return float(drops.rested.mean()), f"{len(drops.faults)} of {len(points)} balls, {told}"
+        drops = {name: drop_balls(scene, points, self.config.drop_deadline_s) for name, scene in self.scenes.items()}
+        name, worst = min(drops.items(), key=lambda item: item[1].rested.mean())
+        told = "; ".join(worst.faults[:_SHOWN])
+        return float(worst.rested.mean()), f"{len(worst.faults)} of {len(points)} balls on {name} colliders, {told}"
 
     def reprojection_psnr_db(self) -> _Found:
         if self.views_again.psnr_db is None:
@@ -180,8 +190,10 @@ def gates(
     *,
     world: World,
     surface: Surface,
+    space: SpaceGrid,
     reraster: Gate | None = None,
     config: ValidateConfig | None = None,
+    scenes: Mapping[str, SceneGeometry] | None = None,
 ) -> tuple[Gate, ...]:
     """Judge a written world.
 
@@ -189,16 +201,21 @@ def gates(
         folder: holds what `write_scene` wrote, and nav/<robot>/free_points.csv.
         world: the inputs the written files are compared with.
         surface: the fused surface and the floor they are compared with.
+        space: what of the space was seen; only there colliders are held against the surface.
         reraster: the gate `map_reraster_iou`, which the owner of the maps computes; without it that gate fails.
+        scenes: shapes by variant, the default first, to measure in place of those in scene.usda (`scenes_of` gives
+            those that a scene was written from); gates about files are then left out.
 
     Returns:
         All world gates in the order of `limits.SENSOR` and `limits.GENERATED`. A gate that cannot be computed fails and
         says why.
     """
-    judge = _Judge(folder, world, surface, config or ValidateConfig())
+    judge = _Judge(folder, world, surface, space, config or ValidateConfig(), scenes)
     table = {**(limits.PHOTO if judge.photo else limits.SENSOR), **(limits.GENERATED if has_generated(world) else {})}
     found = []
     for name, limit in table.items():
+        if scenes is not None and name in _OF_FILES:
+            continue
         if name == "map_reraster_iou":
             found.append(reraster or not_computed(name, limit, "no map was compared"))
         else:

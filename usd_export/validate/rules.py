@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pxr import Ar, Kind, Sdf, Usd, UsdGeom, UsdLux, UsdPhysics, UsdUtils, UsdValidation
 
-from usd_export.reader import open_stage
+from usd_export.reader import collider_variants, open_stage, select_colliders
 from usd_export.validate.collider_rules import collider_problems
 from usd_export.validate.foreign_rules import foreign_problems
 from usd_export.validate.mesh_rules import mesh_problems
@@ -22,12 +22,19 @@ _TEXT_ARRAY = 16
 
 
 def scene_problems(path: Path, role: Role = "any") -> tuple[str, ...]:
-    """What the gate `usd_errors` counts: the sentences of all findings that are errors, in a fixed order.
+    """What the gate `usd_errors` counts: the sentences of all findings that are errors, in a fixed order, for each
+    `collider` variant that the scene offers.
 
     Raises:
         InputError: not a readable USD file.
     """
-    return tuple(found.what for found in scene_findings(open_stage(path), role) if found.rule.severity == "error")
+    stage = open_stage(path)
+    errors: dict[str, None] = {}
+    for variant in collider_variants(stage) or (None,):
+        if variant is not None:
+            select_colliders(stage, variant)
+        errors |= {found.what: None for found in scene_findings(stage, role) if found.rule.severity == "error"}
+    return tuple(errors)
 
 
 def scene_findings(stage: Usd.Stage, role: Role = "any") -> tuple[Finding, ...]:

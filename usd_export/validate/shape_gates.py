@@ -1,18 +1,15 @@
 """Gates about shape: colliders against the surface, the measured depth, the floor. Pure functions of arrays."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from scipy import ndimage
 
 from lyra_sim.collision.measure import View
-from lyra_sim.core.records import FloorGrid, Frames, PixelOrigin
-from lyra_sim.geometry.camera import invert, project, transform
+from lyra_sim.core.records import FloorGrid
 from lyra_sim.geometry.rays import RayScene
 
-_SEEN_BEHIND_M = 0.05
-"""A spot up to this far behind the depth of its pixel still belongs to what was seen."""
 _HOLE_CELL_M = 0.025
 _HOLE_M = 0.05
 _TILE_M = 0.5
@@ -22,30 +19,6 @@ _FLOOR_BAND_M = 0.15
 """Points further than this from the floor's height are not floor."""
 _NUDGES_M = np.array([(0.0, 0.0), (3.1e-4, 1.7e-4), (-2.3e-4, 2.9e-4), (-1.9e-4, -3.3e-4)])
 """A ray through an edge that two triangles share may slip between them; beside it, it cannot."""
-
-
-def seen_by(frames: Iterable[Frames]) -> Callable[[np.ndarray], Bool[np.ndarray, "N"]]:
-    """A test whether points lie where some pixel with known depth looks, not behind what it shows."""
-    kept = list(frames)
-
-    def test(points: np.ndarray) -> np.ndarray:
-        seen = np.zeros(len(points), bool)
-        for batch in kept:
-            known = batch.valid & (batch.origin != PixelOrigin.FILLED)
-            for t in range(len(batch)):
-                rest = np.flatnonzero(~seen)
-                seen[rest[_in_view(points[rest], batch, known[t], t)]] = True
-        return seen
-
-    return test
-
-
-def _in_view(points: np.ndarray, frames: Frames, known: np.ndarray, t: int) -> Bool[np.ndarray, "N"]:
-    camera = frames.intrinsics
-    uv, z = project(transform(invert(frames.cam_to_world[t]), points), camera)
-    inside = (z > 0) & (uv >= 0).all(1) & (uv < (camera.width, camera.height)).all(1)
-    column, row = np.where(inside[:, None], uv, 0).astype(np.int64).T
-    return inside & known[row, column] & (z <= frames.depth_m[t][row, column] + _SEEN_BEHIND_M)
 
 
 def floor_holes_m2(colliders: RayScene, floor: FloorGrid) -> tuple[float, tuple[float, float] | None]:
