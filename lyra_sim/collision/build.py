@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from lyra_sim.collision.hulls import spans_volume
 from lyra_sim.collision.measure import View, blocked_share, depth_distance, measured_views, seen_in, surface_distance
 from lyra_sim.collision.static_mesh import static_mesh_parts
 from lyra_sim.config.geometry3d import CollideConfig, ColliderConfig, ConvexConfig, StaticMeshConfig
@@ -57,7 +58,7 @@ def _build(config: ColliderConfig, surface: Surface, fused: Fused) -> tuple[Coll
         case ConvexConfig():
             from lyra_sim.collision.convex import convex_parts
 
-            return convex_parts(surface, fused.space, config)
+            return tuple(part for part in convex_parts(surface, fused.space, config) if spans_volume(part.vertices))
 
 
 def _measure(

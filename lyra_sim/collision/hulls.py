@@ -37,6 +37,11 @@ def hull_of(points: Float[np.ndarray, "K 3"]) -> Triangles:
     return points[used], rotated[np.lexsort(rotated.T[::-1])]
 
 
+def spans_volume(points: Float[np.ndarray, "K 3"]) -> bool:
+    """False for points within about a millimetre of a plane: PhysX thickens their hull by centimetres."""
+    return bool(np.linalg.matrix_rank(points - points.mean(axis=0), tol=1e-3) == 3)
+
+
 def _directions(count: int) -> Float[np.ndarray, "K 3"]:
     """Directions spread evenly over the sphere (golden spiral)."""
     k = np.arange(count) + 0.5
@@ -68,6 +73,6 @@ def patch_hulls(mesh: TriMesh) -> list[Triangles]:
         back = -BACK_M * mean / max(float(np.linalg.norm(mean)), 1e-12)
         points = np.unique(np.round(corner[faces].reshape(-1, 3), 6), axis=0)
         prism = np.concatenate([points, points + back])
-        if np.linalg.matrix_rank(prism - prism.mean(axis=0), tol=1e-3) == 3:
+        if spans_volume(prism):
             hulls.append(hull_of(prism))
     return hulls
