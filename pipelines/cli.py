@@ -85,17 +85,27 @@ def explain(
 
 @app.command()
 def validate(
-    scene: Annotated[Path, typer.Argument(help="any USD scene")],
+    scene: Annotated[Path, typer.Argument(help="any USD scene, or the folder of a finished world")],
     physics: Annotated[bool, typer.Option("--physics", help="drop balls on the floor too")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="everything, for programs")] = False,
     fix: Annotated[bool, typer.Option("--fix", help="mend what is mechanical in a copy, and judge that")] = False,
     out: Annotated[Path | None, typer.Option(help="folder of the copy; default: SCENE_fixed beside it")] = None,
 ) -> None:
-    """What is wrong with any USD scene, why it matters, how to mend it. Exits 3 when there are errors."""
-    from pipelines.verdict import judge_scene
+    """What is wrong with any USD scene, why it matters, how to mend it. Exits 3 when there are errors.
 
+    Of a finished world, OUT/WORLD: its gates from the written files beside those before writing. Exits 1 where they
+    differ.
+    """
     if out is not None and not fix:
         raise ConfigError("--out", expected="--fix with it", got="no --fix", todo="Add --fix.")
+    if scene.is_dir():
+        from pipelines.recheck import recheck_world
+
+        if fix:
+            raise ConfigError(scene, expected="a scene file with --fix", got="a folder", todo="Give its scene.usda.")
+        raise typer.Exit(recheck_world(scene, as_json=as_json))
+    from pipelines.verdict import judge_scene
+
     raise typer.Exit(judge_scene(scene, physics=physics, as_json=as_json, fix=fix, out=out))
 
 

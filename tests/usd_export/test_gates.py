@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from lyra_sim.core.records import ColliderPart, Gate, World, WorldFrame
 from lyra_sim.geometry.rays import RayScene
 from tests.usd_export import rooms
 from usd_export import read_scene
+from usd_export.in_memory import scenes_of
 from usd_export.validate import gates, limits, validate_any
 from usd_export.validate.drop import drop_balls
 from usd_export.validate.shape_gates import floor_fit_p95_m, floor_holes_m2
@@ -35,8 +38,8 @@ DESIGN = [
 MAP = Gate(name="map_reraster_iou", value=1.0, limit=0.99, unit="1", ok=True, why="")
 
 
-def judged(folder: Path, world: World | None = None, reraster: Gate | None = None) -> tuple[Gate, ...]:
-    return gates(folder, world=world or rooms.world(), surface=rooms.surface(), space=rooms.space(), reraster=reraster)
+def judged(folder: Path, world: World | None = None, **given: Any) -> tuple[Gate, ...]:
+    return gates(folder, world=world or rooms.world(), surface=rooms.surface(), space=rooms.space(), **given)
 
 
 def collider_rays(parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
@@ -118,6 +121,23 @@ def test_only_what_was_seen_is_held_against_the_surface():
     near = rooms.surface().near
     apart = [surface_distance(*slabs, near.vertices, near.faces, 0, seen=seen)["p95_m"] for seen in (test, None)]
     assert apart[0] < 0.01 and apart[1] > 0.09  # the backs of the slabs are 10 cm behind
+
+
+def test_gates_before_writing_are_those_of_the_files(room_folder: Path, tmp_path: Path):
+    folder = tmp_path / "world"
+    shutil.copytree(room_folder, folder)
+    (folder / "nav" / "robot").mkdir(parents=True)
+    (folder / "nav" / "robot" / "free_points.csv").write_text("1.0,1.0\n2.0,0.6\n")
+    written = {g.name: g.value for g in judged(folder, reraster=MAP)}
+    scenes = scenes_of(rooms.surface(), rooms.colliders())
+    before = {g.name: g.value for g in judged(folder, scenes=scenes)}
+    assert set(written) - set(before) == {"usd_errors", "map_reraster_iou", "licence_complete"}
+    assert written["drop_rest_share"] == 1.0
+    for name, value in before.items():
+        assert written[name] == pytest.approx(value, abs=1e-5), name
+    lost = {"mesh": scenes["mesh"], "convex": replace(scenes["convex"], colliders=scenes["convex"].colliders[1:])}
+    holed = {g.name: g for g in judged(folder, scenes=lost)}["drop_rest_share"]
+    assert holed.value == 0.0 and "on convex colliders" in holed.why and "fell" in holed.why
 
 
 @pytest.fixture(scope="module")

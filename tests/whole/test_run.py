@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pxr import Usd, UsdGeom
 
 from tests.faults.kill import kill_matrix
 from tests.tree_hash import tree_hash
@@ -16,9 +17,9 @@ from tests.tree_hash import tree_hash
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 SCENE_FILES = (
-    "scene.usda stage.usda geometry.usdc colliders.usdc splats.usdc labels.usda nav_collision.usdc scene.usdz mesh.glb "
-    "splats.ply points.ply walk.mp4 trajectory.npz preview.png ATTRIBUTION.json report.json report.html "
-    "omap/occupancy_map.yaml omap/occupancy_map.png"
+    "scene.usda stage.usda geometry.usdc colliders.usdc colliders_convex.usdc splats.usdc labels.usda "
+    "nav_collision.usdc scene.usdz mesh.glb splats.ply points.ply walk.mp4 trajectory.npz preview.png "
+    "ATTRIBUTION.json colliders.json report.json report.html omap/occupancy_map.yaml omap/occupancy_map.png"
 ).split()
 NAV_FILES = "map.yaml map.png map.pgm episodes.json.gz fields.npz free_points.csv gates.json preview.png".split()
 GATES = (
@@ -124,6 +125,39 @@ def test_show_explain_and_validate(finished):
     assert "first run" in lyra("explain", finished / "out", row["name"]).stdout
     result = lyra("validate", finished / "out" / row["path"] / "scene.usda")
     assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize("prefix", ["walk-flat-1", "photo-indoor"])
+def test_gates_from_the_files_are_those_before_writing(finished, prefix):
+    world = finished / "out" / by_prefix(finished, prefix)["path"]
+    result = lyra("validate", world, "--json")
+    rows = {row["name"]: row for row in json.loads(result.stdout)["gates"]}
+    assert result.returncode == 0, rows
+    reported = {gate["name"]: gate["value"] for gate in json.loads((world / "report.json").read_text())["gates"]}
+    assert list(rows) == GATES
+    for name in GATES:
+        assert rows[name]["written"] == pytest.approx(reported[name], abs=1e-6), name
+    for name in ("collider_surface_p95_m", "free_blocked_share", "floor_fit_p95_m", "input_coverage_share"):
+        assert rows[name]["before"] is not None, name
+    told = json.loads((world / "colliders.json").read_text())
+    measured = told["variants"][told["default"]]["measured"]  # by the collide stage, which chose by it
+    for name in ("surface_median_m", "surface_p95_m", "surface_max_m"):
+        assert measured[name] == pytest.approx(reported[f"collider_{name}"], abs=5e-4), name
+    assert measured["free_blocked_share"] == pytest.approx(reported["free_blocked_share"], abs=1e-3)
+
+
+def test_a_world_whose_collider_was_moved_has_other_gates(finished, tmp_path):
+    world = finished / "out" / by_prefix(finished, "walk-flat-1")["path"]
+    shutil.copytree(world, tmp_path / world.name)
+    (tmp_path / ".lyra").symlink_to(finished / "out" / ".lyra")
+    stage = Usd.Stage.Open(str(tmp_path / world.name / "colliders.usdc"))
+    UsdGeom.Xformable(stage.GetPrimAtPath("/World/Colliders")).AddTranslateOp().Set((0, 0, 0.01))
+    stage.Save()
+    result = lyra("validate", tmp_path / world.name, "--json")
+    differ = {row["name"] for row in json.loads(result.stdout)["gates"] if not row["same"]}
+    assert result.returncode == 1
+    assert {"collider_depth_p95_m", "floor_fit_p95_m"} <= differ
+    assert "licence_complete" not in differ
 
 
 def test_wrong_command_lines_exit_with_two_and_say_what_to_do(tmp_path):
