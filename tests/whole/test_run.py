@@ -147,7 +147,7 @@ def test_gates_from_the_files_are_those_before_writing(finished, prefix):
 
 
 def test_a_world_whose_collider_was_moved_has_other_gates(finished, tmp_path):
-    world = finished / "out" / by_prefix(finished, "walk-flat-1")["path"]
+    world = finished / "out" / by_prefix(finished, "photo-indoor")["path"]
     shutil.copytree(world, tmp_path / world.name)
     (tmp_path / ".lyra").symlink_to(finished / "out" / ".lyra")
     stage = Usd.Stage.Open(str(tmp_path / world.name / "colliders.usdc"))
@@ -156,7 +156,7 @@ def test_a_world_whose_collider_was_moved_has_other_gates(finished, tmp_path):
     result = lyra("validate", tmp_path / world.name, "--json")
     differ = {row["name"] for row in json.loads(result.stdout)["gates"] if not row["same"]}
     assert result.returncode == 1
-    assert {"collider_depth_p95_m", "floor_fit_p95_m"} <= differ
+    assert {"collider_surface_p95_m", "floor_fit_p95_m"} <= differ
     assert "licence_complete" not in differ
 
 
