@@ -341,6 +341,19 @@ def test_frames_of_other_sizes_become_views_of_one():
         assert np.median(np.abs(view.depth_m / ROOM.depth(view.T_world_cam, view.camera) - 1)) < 0.01
 
 
+def test_views_have_the_shape_of_most_frames_not_of_the_largest_batch():
+    half = dataclasses.replace(CAMERA, width=CAMERA.width // 2)
+    frames = walk(2).frames
+    narrow = dataclasses.replace(
+        frames,
+        intrinsics=half,
+        **{n: getattr(frames, n)[:, :, : half.width] for n in ("images", "depth_m", "valid", "origin", "label")},
+    )
+    world = World(start=walk(3), segments=tuple(Segment(index=i, frames=narrow) for i in range(2)))
+    (chunk,) = chunks(world, side_px=112, max_views=9, frames_per_view=1, overlap=1)
+    assert chunk.images.shape[1:3] == network_size(half.width, half.height, 112)[::-1]
+
+
 def test_one_view_is_enough_where_its_depth_is_remembered():
     world = World(start=walk(1), segments=())
     made = add_splats(fuse(world, CONFIG), world, CONFIG, Truth())
