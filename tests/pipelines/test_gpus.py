@@ -124,7 +124,7 @@ def test_stages_get_the_worker_and_the_limits_of_their_networks():
     assert changed == ["observe", "explore", "validate"] and dreaming["explore"].memory_mb > 100_000
     assert [name for name, stage in dreaming.items() if stage.gpu] == ["observe", "explore"]
     assert dreaming["explore"].deadline_s > 3600
-    assert dreaming["validate"] == replace(BY_NAME["validate"], captions=False), "explore reads them"
+    assert dreaming["validate"] == replace(BY_NAME["validate"], captions=("rgbd",)), "explore reads those of photos"
     seeing = stages_for(_plain("photo_net"))
     assert {stage.memory_mb for stage in seeing} == {24_000} and not any(stage.gpu for stage in seeing)
     both = stages_for(_plain("photo_net", "observe.photo.device=cuda"))
