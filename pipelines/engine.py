@@ -1,6 +1,7 @@
 """What an engine is: five verbs that run jobs somewhere. The scheduler knows nothing more of machines."""
 
 import dataclasses
+import json
 import os
 import time
 import traceback
@@ -11,6 +12,7 @@ from lyra_sim.core.errors import InputError, LyraError, ResourceError, SceneErro
 from pipelines.gpus import insist_on_gpu
 from pipelines.stage import Job, Stage
 from pipelines.store import Store
+from pipelines.weights import insist_on_worker
 
 FailureClass = Literal["scene", "suspect", "run"]
 """scene: this input cannot become a world. suspect: it may have crashed its worker. run: nothing can go on."""
@@ -44,6 +46,11 @@ class Outcome:
 
 class Engine(Protocol):
     """Runs tasks on workers: stages on a GPU on those that have one to themselves, all others on the rest."""
+
+    @property
+    def gpu_workers(self) -> int:
+        """How many workers have a GPU."""
+        ...
 
     def start(self) -> None: ...
 
@@ -103,7 +110,9 @@ def execute(task: Task, progress=None) -> Outcome:
         piece_done=lambda number: store.log_event(event="segment", segment=number, **about),
     )
     try:
-        insist_on_gpu([task.stage])
+        if task.stage.gpu:
+            insist_on_gpu(task.stage)
+            insist_on_worker(json.dumps(task.config))
         task.stage.open()(job)
         seconds = time.monotonic() - start
         cost = {
@@ -134,6 +143,16 @@ def describe(error: BaseException) -> dict[str, Any]:
             "exit_code": error.exit_code,
             **parts,
         }
+    if type(error).__name__ == "OutOfMemoryError" and type(error).__module__.startswith("torch"):
+        return describe(
+            ResourceError(
+                f"GPU of {os.uname().nodename}",
+                expected="the device memory that `lyra-sim check` states",
+                got=str(error),
+                todo="End what else runs on the GPU, or choose a smaller explore.generator.memory, size, or number of "
+                "views, and run the same command again; finished work is kept.",
+            )
+        )
     if isinstance(error, OSError) and error.errno in (28, 122):  # no space, quota
         return describe(
             ResourceError(

@@ -40,6 +40,10 @@ class LocalEngine:
         self._threads = max(1, (os.cpu_count() or 1) // workers)
         self._slots = [_Slot(False) for _ in range(workers)] + [_Slot(True, visible) for visible in gpus]
 
+    @property
+    def gpu_workers(self) -> int:
+        return sum(slot.gpu for slot in self._slots)
+
     def start(self) -> None:
         """Workers start with their first task."""
 

@@ -77,7 +77,7 @@ class RayEngine:
     def __init__(self, workers: int, address: str, temp_dir: Path | None = None, *, gpus: bool = False) -> None:
         self._count, self._address, self._temp_dir, self._gpus = workers, address, temp_dir, gpus
         self._actors: list[_Actor] = []
-        self._gpu_count = 0
+        self.gpu_workers = 0
 
     def start(self) -> None:
         os.environ.update({name: value for name, value in _SETTINGS.items() if name not in os.environ})
@@ -97,13 +97,13 @@ class RayEngine:
         except (RayError, ConnectionError, ValueError, OSError) as error:
             raise ResourceError(
                 f"Ray at {self._address!r}",
-                expected="a Ray cluster that can be joined",
+                expected="a Ray that starts here" if self._address == "local" else "a Ray cluster that can be joined",
                 got=str(error),
-                todo="Check --ray-address, or use --engine local.",
+                todo="Use --engine local, or check --ray-address: 'local' starts Ray here, 'auto' joins a running one.",
             ) from error
         if self._gpus:
-            self._gpu_count = int(ray.cluster_resources().get("GPU", 0))
-            if not self._gpu_count:
+            self.gpu_workers = int(ray.cluster_resources().get("GPU", 0))
+            if not self.gpu_workers:
                 raise ResourceError(
                     f"Ray at {self._address!r}",
                     expected="a cluster with a GPU, as the configuration's `device` says",
@@ -115,7 +115,7 @@ class RayEngine:
         actors = [a for a in self._actors if a.gpu == task.stage.gpu]
         actor = next((a for a in actors if a.task is None), None)
         if actor is None:
-            if len(actors) >= (self._gpu_count if task.stage.gpu else self._count):
+            if len(actors) >= (self.gpu_workers if task.stage.gpu else self._count):
                 return False
             actor = _Actor(self._count, task.stage.gpu)
             self._actors.append(actor)

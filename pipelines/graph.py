@@ -21,7 +21,7 @@ STAGES: tuple[Stage, ...] = (
         ("capture", "observe", "explore", "reconstruct", "surface", "collide", "usd", "tasks"),
         "pipelines.stages:validate",
         deadline_s=900,
-        captions=True,
+        captions=("photo", "rgbd"),
     ),
 )
 
@@ -34,10 +34,11 @@ _SLOW_S = {"observe": 1800.0, "explore": 12 * 3600.0, "reconstruct": 3600.0}
 BY_NAME = {stage.name: stage for stage in STAGES}
 
 
-def reads_captions(config: dict[str, Any]) -> bool:
-    """Whether the configured generator reads the words beside an input."""
-    generator = config["explore"]["generator"]
-    return generator["backend"] == "lyra2" and generator["prompt"] is None
+def reads_captions(config: dict[str, Any], kind: str) -> bool:
+    """Whether the configured generator draws frames for inputs of this kind, and reads the words beside them."""
+    explore, measured = config["explore"], kind == "rgbd" and config["observe"]["rgbd"]["backend"] == "sensor"
+    frames = explore["rgbd_frames" if measured else "photo_frames"]
+    return frames > 0 and explore["generator"]["backend"] == "lyra2" and explore["generator"]["prompt"] is None
 
 
 def stages_for(config: dict[str, Any]) -> tuple[Stage, ...]:
@@ -54,7 +55,8 @@ def stages_for(config: dict[str, Any]) -> tuple[Stage, ...]:
         beside = [n for name, found in networks.items() if gpu[name] == gpu[stage.name] for n in found]
         memory_mb = max([stage.memory_mb, *(_NETWORK_MB[n["backend"]] for n in beside)])
         deadline_s = _SLOW_S[stage.name] if networks.get(stage.name) else stage.deadline_s
-        captions = stage.name == ("explore" if reads_captions(config) else "validate")
+        reader = {kind: "explore" if reads_captions(config, kind) else "validate" for kind in ("photo", "rgbd")}
+        captions = tuple(kind for kind, name in reader.items() if name == stage.name)
         changes = {"memory_mb": memory_mb, "deadline_s": deadline_s, "gpu": gpu[stage.name], "captions": captions}
         made.append(dataclasses.replace(stage, **changes))
     return tuple(made)

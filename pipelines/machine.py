@@ -10,7 +10,8 @@ import psutil
 from lyra_sim.config.lyra2 import Lyra2Config
 from lyra_sim.config.world import WorldConfig
 from lyra_sim.core.packages import installed
-from pipelines.weights import depth_networks
+from pipelines.gpus import gpu_slots
+from pipelines.weights import depth_networks, generator_requirements
 
 _PACKAGES = {
     "open3d": "ray casting and distances",
@@ -34,10 +35,8 @@ def check_machine(config: WorldConfig) -> int:
     rows.append((f"memory: {memory:.1f} GiB free", memory >= _NEED_GB, f"{_NEED_GB:.0f} GiB per worker"))
     rows.append((f"disk: {disk:.0f} GiB free here", disk >= _NEED_DISK_GB, "about 0.2 GiB per world"))
     generator = config.explore.generator
-    if isinstance(generator, Lyra2Config):
-        from lyra_sim.worldgen.lyra2.requirements import requirements
-
-        rows += [(row.what, row.ok, row.why) for row in requirements(generator)]
+    workers = max(1, len(gpu_slots(config.model_dump(mode="json")))) if installed("torch") else 1
+    rows += [(row.what, row.ok, row.why) for row in generator_requirements(config, workers)]
     learned = depth_networks(config)
     for setting, network in learned.items():
         from lyra_sim.depth.networks.requirements import requirements as needs_of

@@ -18,11 +18,11 @@ class Progress:
     """Shows outcomes as they come and an ETA from the medians of finished stages.
 
     Args:
-        workers, gpus: how many there are for stages on the CPU and on a GPU.
+        workers: how many there are for stages on the CPU.
     """
 
-    def __init__(self, worlds: list[WorldRun], workers: int, gpus: int = 0) -> None:
-        self._worlds, self._workers, self._gpus = worlds, workers, gpus
+    def __init__(self, worlds: list[WorldRun], workers: int) -> None:
+        self._worlds, self._workers = worlds, workers
         self._start = time.monotonic()
         self._live = _live() if sys.stderr.isatty() else None
         self.scheduler: Scheduler | None = None
@@ -60,7 +60,7 @@ class Progress:
     def _where(self) -> str:
         done = sum(len(w.contents) if w.failure is None else len(STAGES) for w in self._worlds)
         total = len(self._worlds) * len(STAGES)
-        eta = self.scheduler.eta_s(self._workers, self._gpus) if self.scheduler else None
+        eta = self.scheduler.eta_s(self._workers) if self.scheduler else None
         left = "" if eta is None else f", about {_duration(eta)} left"
         return f"{done}/{total} stages, {_duration(time.monotonic() - self._start)} so far{left}"
 

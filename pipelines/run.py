@@ -13,7 +13,7 @@ from lyra_sim.core.errors import ConfigError
 from lyra_sim.sources.digests import Digests
 from lyra_sim.sources.discover import Source, discover, world_name
 from pipelines.engine import Engine, Outcome
-from pipelines.gpus import gpu_slots
+from pipelines.gpus import gpu_devices, gpu_slots, refuse_numbers
 from pipelines.graph import stages_for
 from pipelines.inputs import plain_source
 from pipelines.progress import Progress
@@ -61,9 +61,9 @@ def run(paths: list[Path], out: Path, config: WorldConfig, options: RunOptions) 
             )
         plain_config, weights = config.model_dump(mode="json"), weights_of(config)
         worlds = [_world_of(source) for source in found.sources]
-        workers, gpus = options.workers or os.cpu_count() or 1, gpu_slots(plain_config)
+        workers = options.workers or os.cpu_count() or 1
         reports: dict[str, dict[str, Any]] = {}
-        with Progress(worlds, workers, len(gpus)) as progress:
+        with Progress(worlds, workers) as progress:
 
             def changed(world: WorldRun, outcome: Outcome | None) -> None:
                 if world.finished:
@@ -72,7 +72,7 @@ def run(paths: list[Path], out: Path, config: WorldConfig, options: RunOptions) 
 
             scheduler = Scheduler(
                 store,
-                lambda: _engine(options, config, workers, gpus),
+                lambda: _engine(options, config, workers),
                 plain_config,
                 worlds,
                 changed,
@@ -100,15 +100,18 @@ def _world_of(source: Source) -> WorldRun:
     return WorldRun(name=world_name(source), source=plain_source(source), sources=sources)
 
 
-def _engine(options: RunOptions, config: WorldConfig, workers: int, gpus: list[str | None]) -> Engine:
+def _engine(options: RunOptions, config: WorldConfig, workers: int) -> Engine:
     """Made where there is something to run: a finished run asks nothing of a machine."""
+    plain = config.model_dump(mode="json")
     if options.engine == "ray":  # its hosts have the GPUs, this one need not
         from pipelines.engine_ray import RayEngine
 
-        return RayEngine(workers, options.ray_address, gpus=bool(gpus))
+        refuse_numbers(plain)
+        return RayEngine(workers, options.ray_address, gpus=bool(gpu_devices(plain)))
     from pipelines.engine_local import LocalEngine
 
-    insist_on_machine(config)
+    gpus = gpu_slots(plain)
+    insist_on_machine(config, max(1, len(gpus)))
     return LocalEngine(workers, gpus)
 
 

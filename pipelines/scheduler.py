@@ -199,12 +199,11 @@ class Scheduler:
         self.draining += 1
         self.signal_number = number
 
-    def eta_s(self, workers: int, gpus: int) -> float | None:
+    def eta_s(self, workers: int) -> float | None:
         """Seconds until all is done, from the medians of finished stages; None before there is anything to go by.
 
         Args:
-            workers: for stages on the CPU.
-            gpus: workers for stages on a GPU, which run beside them.
+            workers: for stages on the CPU; those on a GPU run beside them, on as many workers as the engine has.
         """
         medians = {}
         for stage in self.stages:
@@ -220,4 +219,5 @@ class Scheduler:
             for stage in self.stages[len(world.contents) :]:
                 median = medians[stage.name]
                 left[stage.gpu] += missing if median is None else median
-        return max(left[gpu] / max(1, min(n, len(open_worlds))) for gpu, n in ((False, workers), (True, gpus)))
+        at_once = {False: workers, True: self._engine.gpu_workers if self._engine is not None else 1}
+        return max(left[gpu] / max(1, min(n, len(open_worlds))) for gpu, n in at_once.items())

@@ -29,8 +29,8 @@ class Stage:
     memory_mb: int = 6000
     gpu: bool = False
     """Needs a worker that has a GPU to itself."""
-    captions: bool = False
-    """Whether it reads the words beside the input."""
+    captions: tuple[str, ...] = ()
+    """Kinds of inputs (`photo`, `rgbd`) beside which it reads the words."""
 
     def open(self) -> Callable[["Job"], None]:
         """Import the work function; may be slow the first time in a worker."""
@@ -86,7 +86,7 @@ def key_fields(
     }
     if not stage.upstream:
         fields["source"] = source["key"]
-    if stage.captions and source.get("captions"):
+    if source.get("kind") in stage.captions and source.get("captions"):
         fields["captions"] = source["captions"]
     if weights is not None:
         fields["weights"] = weights

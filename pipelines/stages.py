@@ -68,7 +68,7 @@ def explore(job: Job) -> None:
     from lyra_sim.sources.captions import captions_beside
 
     config, source = _config(job), Path(job.source["path"])
-    captions = captions_beside(source) if reads_captions(job.config) else {}
+    captions = captions_beside(source) if reads_captions(job.config, job.source["kind"]) else {}
     start = load_record(PosedFrames, job.inputs["observe"])
 
     def commit(segment: Segment) -> None:

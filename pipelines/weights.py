@@ -1,8 +1,9 @@
 """Weights as the command line sees them: converted into safetensors with their hashes, and what a run depends on."""
 
+import functools
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lyra_sim.config.depth_network import SCENES, Da3Config, DepthAnythingConfig, LearnedDepth, TinyDepthConfig
 from lyra_sim.config.geometry3d import FeedforwardConfig
@@ -13,6 +14,9 @@ from lyra_sim.core.packages import require_networks
 from lyra_sim.memory.packing import Packing
 from lyra_sim.sources.digests import Digests
 from pipelines.stage import digest
+
+if TYPE_CHECKING:
+    from lyra_sim.worldgen.lyra2.requirements import Requirement
 
 
 def convert(source: Path, out: Path, config: WorldConfig) -> None:
@@ -62,24 +66,47 @@ def weights_of(config: WorldConfig) -> dict[str, str]:
     return {stage: digest(parts) for stage, parts in found.items()}
 
 
-def insist_on_machine(config: WorldConfig) -> None:
+def insist_on_machine(config: WorldConfig, workers: int = 1) -> None:
     """Refuse where this machine lacks the memory or the devices of the configured networks.
+
+    Args:
+        workers: how many of this machine hold them, each with a GPU of its own.
 
     Raises:
         ResourceError: see there.
+        ConfigError: torch knows no such device.
     """
-    generator, missing = config.explore.generator, []
-    if isinstance(generator, Lyra2Config):
-        from lyra_sim.worldgen.lyra2.requirements import requirements
-
-        missing += [row.what for row in requirements(generator) if row.of_machine and not row.ok]
+    missing = [row.what for row in generator_requirements(config, workers) if row.of_machine and not row.ok]
     for setting, network in depth_networks(config).items():
-        from lyra_sim.depth.networks.requirements import device_there
+        from lyra_sim.depth.networks.requirements import device_of, device_there
 
-        if not device_there(network.device):
+        if not device_there(device_of(network.device, setting)):
             missing.append(f"device {network.device} of {setting}")
     if missing:
         raise _lacking("this machine", missing)
+
+
+@functools.lru_cache(maxsize=1)
+def insist_on_worker(config: str) -> None:
+    """The same in a worker before it loads networks, asked once in its life: then they lie in what was free.
+
+    Args:
+        config: `WorldConfig` as JSON.
+    """
+    insist_on_machine(WorldConfig.model_validate_json(config))
+
+
+def generator_requirements(config: WorldConfig, workers: int) -> list["Requirement"]:
+    """Every requirement of a video generator with what lies beside it on its workers; none of other generators."""
+    generator = config.explore.generator
+    if not isinstance(generator, Lyra2Config):
+        return []
+    from lyra_sim.worldgen.lyra2.requirements import requirements
+
+    beside = [(config.observe.photo, 1)] if isinstance(config.observe.photo, Da3Config) else []
+    if isinstance(config.reconstruct, FeedforwardConfig):
+        beside.append((config.reconstruct.network, config.reconstruct.max_views))
+    return requirements(generator, beside=beside, workers=workers)
 
 
 def depth_networks(config: WorldConfig) -> dict[str, LearnedDepth]:

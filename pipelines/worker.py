@@ -19,9 +19,7 @@ from pipelines.store import Store
 
 def task_from(fields: dict[str, Any]) -> Task:
     """A task back from plain values."""
-    stage = Stage(
-        **{**fields["stage"], "reads": tuple(fields["stage"]["reads"]), "upstream": tuple(fields["stage"]["upstream"])}
-    )
+    stage = Stage(**{name: tuple(v) if isinstance(v, list) else v for name, v in fields["stage"].items()})
     return Task(**{**fields, "stage": stage})
 
 

@@ -54,8 +54,8 @@ class Da3Config(LearnedDepth):
     side_px: int = Field(default=832, ge=28)
     """Longer side of the images that the network sees."""
     rests: bool = False
-    """Kept in main memory, and on the device only while it is asked; always so beside a video generator that is not
-    `plain`."""
+    """Kept in main memory, and on the device only while it is asked; always so for photos, for splats, and beside a
+    video generator that is not `plain`."""
 
 
 class TinyDepthConfig(LearnedDepth):

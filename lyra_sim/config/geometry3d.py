@@ -60,8 +60,8 @@ class FeedforwardConfig(FusionConfig):
 
     @property
     def network(self) -> Da3Config:
-        """The network alone."""
-        return Da3Config(weights=self.weights, device=self.device, side_px=self.side_px)
+        """The network alone; between worlds it leaves the device to others, such as a video generator."""
+        return Da3Config(weights=self.weights, device=self.device, side_px=self.side_px, rests=True)
 
 
 ReconstructConfig = Annotated[TsdfConfig | FeedforwardConfig, Field(discriminator="backend")]

@@ -1,10 +1,9 @@
 """Chooses the observe backend that a configuration names."""
 
-import functools
 from collections.abc import Callable
 from functools import partial
 
-from lyra_sim.config.depth_network import LearnedDepth
+from lyra_sim.config.depth_network import Da3Config, LearnedDepth
 from lyra_sim.config.observe import DepthConfig, GroundConfig, SensorConfig
 from lyra_sim.core.records import Capture, PosedFrames
 
@@ -25,8 +24,9 @@ def build(config: DepthConfig) -> Callable[[Capture], PosedFrames]:
 
             return partial(observe_photo, config=config)
         case LearnedDepth():
-            from lyra_sim.depth.networks.build import build_network
+            from lyra_sim.depth.networks.build import open_network
             from lyra_sim.depth.photo_network import observe_with_network
 
-            network_for = functools.cache(partial(build_network, config, setting="observe.photo"))
+            resting = config.model_copy(update={"rests": True}) if isinstance(config, Da3Config) else config
+            network_for = partial(open_network, resting, setting="observe.photo")
             return partial(observe_with_network, config=config, network_for=network_for)

@@ -22,10 +22,11 @@ def build(config: ReconstructConfig) -> Callable[[World], Fused]:
 
 
 def _feedforward(world: World, config: FeedforwardConfig) -> Fused:
-    """The network is loaded after the fusion and let go again: a video generator may need its memory."""
+    from lyra_sim.depth.networks.build import open_network
     from lyra_sim.depth.networks.da3 import DepthAnything3
     from lyra_sim.reconstruct.feedforward import add_splats
 
     fused = fuse(world, config)
-    network = DepthAnything3(config.weights, device=config.device, setting="reconstruct.weights")
+    network = open_network(config.network, "indoor", setting="reconstruct")
+    assert isinstance(network, DepthAnything3)
     return add_splats(fused, world, config, network)

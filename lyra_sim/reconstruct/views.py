@@ -1,6 +1,7 @@
 """Views for a network that sees many at once: frames spread over the walk, at the network's size, in chunks."""
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -54,21 +55,24 @@ class Chunk:
 
 
 def chunks(world: World, *, side_px: int, max_views: int, frames_per_view: int, overlap: int) -> Iterator[Chunk]:
-    """The views of a world in order of time; frames are read one batch at a time, only their views are kept.
+    """The views of a world in order of time, in the shape that most frames have; frames are read one batch at a time,
+    only their views are kept.
 
     Up to `max_views * frames_per_view` frames are one chunk of evenly spread views (the first and the last frame among
     them); longer walks keep that spacing and are cut into chunks of at most `max_views`, as even as they can be, with
     `overlap` views in common. Source: nv-tlabs/lyra (128 views of up to 500 frames, then chunks that share 10).
     """
-    sizes = [(len(frames), frames.intrinsics.width, frames.intrinsics.height) for frames in all_frames(world)]
-    total = sum(count for count, _, _ in sizes)
+    shapes: Counter[tuple[int, int]] = Counter()
+    for camera, number in ((frames.intrinsics, len(frames)) for frames in all_frames(world)):
+        shapes[camera.width, camera.height] += number
+    total = shapes.total()
     count = min(total, max(max_views, -(-total // frames_per_view)))
-    _, width, height = max(sizes)  # most frames have this shape
+    (width, height), _ = max(shapes.items(), key=lambda item: (item[1], item[0]))
     views = _views(
         world, {int(i) for i in np.linspace(0, total - 1, count).round()}, network_size(width, height, side_px)
     )
-    number = 1 if count <= max_views else -(-(count - overlap) // (max_views - overlap))
-    ends = overlap + np.linspace(0, count - overlap, number + 1).round().astype(int)[1:]
+    pieces = 1 if count <= max_views else -(-(count - overlap) // (max_views - overlap))
+    ends = overlap + np.linspace(0, count - overlap, pieces + 1).round().astype(int)[1:]
     kept: list[View] = []
     for new in np.diff(ends, prepend=0):
         repeated = len(kept)

@@ -41,7 +41,7 @@ def validate_world(job: Job, world: World, surface: Surface, config: WorldConfig
 
 def caption_warnings(job: Job) -> list[str]:
     """What is wrong with the words beside the input, where no generator has read them."""
-    if reads_captions(job.config):
+    if reads_captions(job.config, job.source["kind"]):
         return []
     try:
         captions_beside(Path(job.source["path"]))

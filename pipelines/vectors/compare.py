@@ -22,10 +22,8 @@ KINDS = {
     "self_augment": "augment/net_timestep",
 }
 """Module here -> a tensor that only its files hold."""
-_MISFITS = (
-    ArithmeticError, AssertionError, AttributeError, LookupError, LyraError, RuntimeError, TypeError, ValueError,
-)  # fmt: skip
-"""What tensors of wrong shapes and texts of another form lead to."""
+_MISFITS = (ArithmeticError, IndexError, LyraError, RuntimeError, ValueError)
+"""What tensors of wrong shapes lead to; other errors are ours and end the command."""
 
 
 def compare(files: list[Path]) -> int:
@@ -40,6 +38,10 @@ def compare(files: list[Path]) -> int:
             kind, vectors = open_vectors(file)
             print(f"{file} ({kind})", file=sys.stderr)
             found = [_shown(figure) for figure in _figures_of(file, kind, vectors)]
+            if not found:
+                raise InputError(
+                    file, expected=f"at least one case of the kind {kind}", got="none", todo="Get the file again."
+                )
             line: dict[str, Any] = {"kind": kind, "ok": all(f.ok for f in found), "figures": [f.plain for f in found]}
             code = code if line["ok"] else 1
         except InputError as error:

@@ -2,23 +2,32 @@
 float64 and, as a GPU computes it, in float32.
 """
 
-import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from lyra_sim.memory import warp
-from lyra_sim.memory.packing import Packing
+from lyra_sim.memory.packing import FRAMES_PER_LATENT, Packing
 from lyra_sim.memory.spatial import SpatialMemory
 from lyra_sim.memory.twin import Twin
 from lyra_sim.worldgen.lyra2.conditioning import Conditioning, Encode, Known, condition, time_line
-from lyra_sim.worldgen.lyra2.correspondence import Geometry
+from lyra_sim.worldgen.lyra2.correspondence import BLOCK, Geometry
 from pipelines.vectors.figure import Figure, Vectors, differing, splatted
 
 BAR = 1e-4
 _SPLATTED = ("cond_latent", "buffer_generated", "warped_last_frame")
+
+
+@dataclass
+class Step:
+    """Settings of a case."""
+
+    packing: str
+    num_retrieval_views: int
+    warp_chunk_size: int
 
 
 def stand_in(weights: np.ndarray) -> Encode:
@@ -34,20 +43,27 @@ def stand_in(weights: np.ndarray) -> Encode:
     return encode
 
 
-def known_of(vectors: Vectors, case: str, downsample: int) -> Known:
+def known_of(vectors: Vectors, case: str, packing: Packing) -> Known:
     """What is known before the step of this case."""
-    w2c, K, frames = (vectors[f"{case}/in/{name}"] for name in ("w2c", "K", "frames_u8"))
-    depths = dict(zip(vectors[f"{case}/in/cache_ids"].tolist(), vectors[f"{case}/in/cache_depth"], strict=True))
+    given = f"{case}/in/"
+    latents = vectors.shaped(given + "history_latents", 1, None, None, None, None)
+    count = 1 + FRAMES_PER_LATENT * (latents.shape[2] - packing.history_latents)
+    every, size = count + FRAMES_PER_LATENT * packing.new_latents, [BLOCK * side for side in latents.shape[3:]]
+    frames = vectors.shaped(given + "frames_u8", count, 3, *size)
+    w2c, K = vectors.shaped(given + "w2c", every, 4, 4), vectors.shaped(given + "K", every, 3, 3)
+    ids = vectors.shaped(given + "cache_ids", None).tolist()
+    depths = dict(zip(ids, vectors.shaped(given + "cache_depth", len(ids), *size), strict=True))
+    downsample = vectors.value("cache_downsample", int)
     memory = SpatialMemory(downsample=downsample)
     for frame_id, depth in depths.items():
         memory.add(frame_id, depth, w2c[frame_id], K[frame_id])
     return Known(
-        frames=len(frames),
+        frames=count,
         pixels=lambda frame_id: frames[frame_id].astype(np.float32) / np.float32(127.5) - 1,
-        latents=torch.tensor(vectors[f"{case}/in/history_latents"][0]),
+        latents=torch.tensor(latents[0]),
         w2c=w2c,
         K=K,
-        last_depth=vectors[f"{case}/in/last_depth"],
+        last_depth=vectors.shaped(given + "last_depth", *size),
         memory=memory,
         depth=depths.__getitem__,
     )
@@ -57,12 +73,10 @@ def figures(vectors: Vectors) -> Iterator[Figure]:
     """Every case of the file, every output."""
     encode = stand_in(vectors["vae_weights"])
     for case in sorted({name.split("/")[0] for name in vectors if "/" in name}):
-        meta = json.loads(vectors.metadata[case])
-        known, packing = (
-            known_of(vectors, case, int(vectors.metadata["cache_downsample"])),
-            Packing.parse(meta["packing"]),
-        )
-        settings = {"views": meta["num_retrieval_views"], "chunk": meta["warp_chunk_size"]}
+        step = vectors.value(case, Step)
+        packing = Packing.parse(step.packing)
+        known = known_of(vectors, case, packing)
+        settings = {"views": step.num_retrieval_views, "chunk": step.warp_chunk_size}
         single = Twin(dtype=torch.float32)
         geometries: dict[str, Geometry] = {"numpy": warp, "twin": Twin(), "twin, float32": single}
         for name, geometry in geometries.items():

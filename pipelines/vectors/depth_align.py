@@ -1,7 +1,7 @@
 """Scale of predicted depths from camera centres, case by case."""
 
-import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -9,9 +9,17 @@ from lyra_sim.depth.align import fit_centres, normalise_cameras, separate_centre
 from pipelines.vectors.figure import Figure, Vectors, differing, largest
 
 
+@dataclass
+class Facts:
+    """Which guards a case needed."""
+
+    input_offsets_added: bool
+    retried_with_offsets: bool
+
+
 def figures(vectors: Vectors) -> Iterator[Figure]:
     """Cameras as the network gets them, the fit, the scaled depths; whether guards were needed."""
-    for case, facts in json.loads(vectors.metadata["cases"]).items():
+    for case, facts in vectors.value("cases", dict[str, Facts]).items():
         given, predicted = vectors[f"{case}/given_w2c"], vectors[f"{case}/predicted_w2c"]
         apart = separate_centres(given)
         fit = fit_centres(apart, predicted)
@@ -26,7 +34,7 @@ def figures(vectors: Vectors) -> Iterator[Figure]:
         depth = vectors[f"{case}/predicted_depth"] / fit.sim3.scale
         yield relative(f"{case}: depth", depth, vectors[f"{case}/scaled_depth"], 1e-5)
         flags = [bool((apart != given).any()), fit.offsets_added]
-        wanted = [facts["input_offsets_added"], facts["retried_with_offsets"]]
+        wanted = [facts.input_offsets_added, facts.retried_with_offsets]
         yield differing(f"{case}: guards", np.array(flags), np.array(wanted))
 
 

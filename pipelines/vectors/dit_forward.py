@@ -2,10 +2,10 @@
 
 import functools
 import inspect
-import json
 from collections.abc import Iterator
 
 import torch
+from pydantic import create_model
 
 from lyra_sim.worldgen.lyra2.tokens import rotary_angles
 from lyra_sim.worldgen.lyra2.transformer import LyraTransformer3DModel
@@ -14,12 +14,10 @@ from pipelines.vectors.figure import Figure, Vectors, largest
 
 def network_of(vectors: Vectors) -> LyraTransformer3DModel:
     """The network that the file describes, with its weights."""
-    config = json.loads(vectors.metadata["config"])
-    known = inspect.signature(LyraTransformer3DModel.__init__).parameters
-    net = LyraTransformer3DModel(
-        **{name: value for name, value in config.items() if name in known},
-        framepack_type=vectors.metadata["framepack"],
-    )
+    known = list(inspect.signature(LyraTransformer3DModel.__init__).parameters.values())[1:]
+    form = create_model("Config", **{p.name: (p.annotation, p.default) for p in known})
+    config = vectors.value("config", form).model_dump() | {"framepack_type": vectors.metadata["framepack"]}
+    net = LyraTransformer3DModel(**config)
     prefix = "state/"
     net.load_state_dict({k.removeprefix(prefix): torch.tensor(vectors[k]) for k in vectors if k.startswith(prefix)})
     return net.eval()
@@ -29,18 +27,19 @@ def network_of(vectors: Vectors) -> LyraTransformer3DModel:
 def figures(vectors: Vectors) -> Iterator[Figure]:
     """Packed tokens, angles, every block's output and the velocity."""
     net = network_of(vectors)
-    given = {name: torch.tensor(vectors[name]) for name in vectors if name.startswith("in/")}
-    x, y = given["in/x_B_C_T_H_W"], given["in/y_B_C_T_H_W"]
+    names = ("in/x_B_C_T_H_W", "in/y_B_C_T_H_W", "in/y_buffer_B_C_T_H_W")
+    window = (None, None, len(net.packing.kinds), None, None)
+    x, y, buffer = (torch.tensor(vectors.shaped(name, *window)) for name in names)
     seen: dict[str, torch.Tensor] = {}
     for i, block in enumerate(net.blocks):
         block.register_forward_hook(functools.partial(_keep, seen, f"out/block{i}"))
     velocity = net(
         x,
-        given["in/timesteps_B_T"][:, 0],
-        given["in/crossattn_emb"],
-        given["in/frame_cond_crossattn_emb_B_L_D"],
+        torch.tensor(vectors["in/timesteps_B_T"][:, 0]),
+        torch.tensor(vectors["in/crossattn_emb"]),
+        torch.tensor(vectors["in/frame_cond_crossattn_emb_B_L_D"]),
         y,
-        given["in/y_buffer_B_C_T_H_W"],
+        buffer,
     )
     rows, columns = (-(-side // 2) for side in x.shape[-2:])
     head_dim = net.config["dim"] // net.config["num_heads"]

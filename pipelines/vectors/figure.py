@@ -3,13 +3,15 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 from safetensors import safe_open
 
 from lyra_sim.core.errors import InputError
 
+T = TypeVar("T")
 MOVED = 0.008
 """Share of a splat's values that rounding may move, as for the lists of unstable values beside the numbers."""
 
@@ -46,6 +48,40 @@ class Vectors(Mapping[str, np.ndarray]):
         if name not in self._names:
             raise _missing(self._path, f"a tensor {name!r}")
         return self._file.get_tensor(name)
+
+    def shaped(self, name: str, *shape: int | None) -> np.ndarray:
+        """A tensor of this shape; None is any length.
+
+        Raises:
+            InputError: it is not there, or of another shape.
+        """
+        tensor = self[name]
+        if len(shape) != tensor.ndim or any(n not in (None, m) for n, m in zip(shape, tensor.shape, strict=True)):
+            wanted = ", ".join("any" if n is None else str(n) for n in shape)
+            raise InputError(
+                self._path,
+                expected=f"a tensor {name!r} of shape ({wanted})",
+                got=str(tensor.shape),
+                todo="Get the file again.",
+            )
+        return tensor
+
+    def value(self, name: str, form: type[T]) -> T:
+        """An entry of the metadata that is JSON, in its form.
+
+        Raises:
+            InputError: it is not there, or of another form.
+        """
+        try:
+            return TypeAdapter(form).validate_json(self.metadata[name])
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            raise InputError(
+                self._path,
+                expected=f"an entry {name!r} of the metadata in its form",
+                got=": ".join([*map(str, first["loc"]), first["msg"]]),
+                todo="Get the file again.",
+            ) from error
 
     def __contains__(self, name: object) -> bool:
         return name in self._names  # the file's own lookup raises no KeyError, so the inherited one would not do

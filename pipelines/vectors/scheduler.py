@@ -34,12 +34,12 @@ def figures(vectors: Vectors) -> Iterator[Figure]:
 
 
 def _unipc(vectors: Vectors, case: str) -> Iterator[Figure]:
-    steps, shift = len(vectors[f"{case}/timesteps"]), float(vectors.metadata["shift"])
+    steps, shift = len(vectors.shaped(f"{case}/timesteps", None)), vectors.value("shift", float)
     schedule = unipc_schedule(steps, shift)
     yield largest(f"{case} sigmas", schedule.sigmas.numpy(), vectors[f"{case}/sigmas"], SIGMA)
     yield differing(f"{case} time steps", schedule.timesteps.numpy(), vectors[f"{case}/timesteps"])
     both = (_field(vectors, "b_cond"), _field(vectors, "b_uncond"))
-    seen = _Seen(guided(*both, float(vectors.metadata["guidance"])))
+    seen = _Seen(guided(*both, vectors.value("guidance", float)))
     history, noise = _start(vectors)
     yield largest(f"{case} initial state", _window(history, noise), vectors[f"{case}/initial_state"], 0)
     result = sample_unipc(seen, history, noise, steps=steps, shift=shift)
@@ -49,7 +49,7 @@ def _unipc(vectors: Vectors, case: str) -> Iterator[Figure]:
 
 
 def _distilled(vectors: Vectors) -> Iterator[Figure]:
-    shift = float(vectors.metadata["shift"])
+    shift = vectors.value("shift", float)
     sigmas, timesteps = (table.numpy() for table in flow_table(shift))
     yield largest("dmd schedule sigmas", sigmas, vectors["dmd/schedule_sigmas"], SIGMA)
     yield differing("dmd schedule time steps", timesteps, vectors["dmd/schedule_timesteps"])
@@ -86,7 +86,7 @@ class _Seen:
 
 def _field(vectors: Vectors, offset: str) -> Callable[[Tensor, Tensor], Tensor]:
     A, b = torch.from_numpy(vectors["A"]), torch.from_numpy(vectors[offset])
-    new = int(vectors.metadata["new_latents"])
+    new = vectors.value("new_latents", int)
 
     def velocity(window_BCTHW: Tensor, timestep_B: Tensor) -> Tensor:
         drift = b[:, None, None, None] * (timestep_B / 1000)[:, None, None, None, None]
@@ -97,8 +97,8 @@ def _field(vectors: Vectors, offset: str) -> Callable[[Tensor, Tensor], Tensor]:
 
 def _start(vectors: Vectors) -> tuple[Tensor, Tensor]:
     history = torch.from_numpy(vectors["history"])
-    shape = (*history.shape[:2], int(vectors.metadata["new_latents"]), *history.shape[3:])
-    return history, initial_noise(int(vectors.metadata["seed"]), shape)
+    shape = (*history.shape[:2], vectors.value("new_latents", int), *history.shape[3:])
+    return history, initial_noise(vectors.value("seed", int), shape)
 
 
 def _window(history: Tensor, new: Tensor) -> np.ndarray:

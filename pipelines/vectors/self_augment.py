@@ -1,7 +1,7 @@
 """Training times, loss weight and loss, one-step predictions, noise on remembered views."""
 
-import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,9 +18,17 @@ TENSOR = 1e-5
 RELATIVE = 1e-4
 
 
+@dataclass
+class MemoryNoise:
+    """ln(sigma) of the noise on remembered views."""
+
+    mean: float
+    std: float
+
+
 def figures(vectors: Vectors) -> Iterator[Figure]:
     """In the order of a training iteration: draw a time, one step, one augmented history, memory noise."""
-    table = FlowTable.build(float(vectors.metadata["shift"]))
+    table = FlowTable.build(vectors.value("shift", float))
     for name, made, bar in (
         ("timesteps", table.timesteps, TIME), ("sigmas", table.sigmas, SIGMA), ("weights", table.weights, TENSOR),
     ):  # fmt: skip
@@ -34,7 +42,8 @@ def figures(vectors: Vectors) -> Iterator[Figure]:
         yield largest(f"sample {name}", values[entry].numpy(), vectors[f"sample/{name}"], bar)
     yield from _steps(vectors, table)
     uniform, noise = _tensor(vectors, "memory_noise/uniform"), _tensor(vectors, "memory_noise/noise")
-    sigma = memory_sigmas(uniform, **json.loads(vectors.metadata["memory_noise"]))
+    drawn = vectors.value("memory_noise", MemoryNoise)
+    sigma = memory_sigmas(uniform, drawn.mean, drawn.std)
     yield _relative("memory sigma", sigma, vectors["memory_noise/sigma"])
     result = with_noise(_tensor(vectors, "memory_noise/latents"), sigma, noise)
     yield largest("memory with noise", result.numpy(), vectors["memory_noise/result"], TENSOR)
@@ -50,7 +59,7 @@ def _steps(vectors: Vectors, table: FlowTable) -> Iterator[Figure]:
     yield largest("step x_t", window.numpy(), vectors["step/x_t"], TENSOR)
     loss = flow_loss(field(window, table.timesteps[entry]), clean, eps, table.weights[entry])
     yield _relative("step loss", loss, vectors["step/loss"])
-    start = lowered(table, entry, float(vectors.metadata["max_T"]))
+    start = lowered(table, entry, vectors.value("max_T", float))
     yield largest("augment timestep", start.timestep.numpy(), vectors["augment/timestep"], TIME)
     yield largest("augment sigma", start.sigma.numpy(), vectors["augment/sigma"], SIGMA)
     yield differing("augment net_timestep", start.net_timestep.numpy(), vectors["augment/net_timestep"])

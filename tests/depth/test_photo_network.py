@@ -1,13 +1,16 @@
 """Photos observed by a depth network: with true depth the floor lies at zero; a given height sets the scale."""
 
+import functools
+
 import numpy as np
 import pytest
 
-from lyra_sim.config.depth_network import DepthAnythingConfig, TinyDepthConfig
+from lyra_sim.config.depth_network import Da3Config, DepthAnythingConfig, TinyDepthConfig
 from lyra_sim.config.load import load_config
 from lyra_sim.core.errors import ConfigError, InputError, SceneError
 from lyra_sim.core.records import Intrinsics, Label, PosedFrames
 from lyra_sim.depth.build import build
+from lyra_sim.depth.networks import build as networks
 from lyra_sim.depth.networks.prediction import DepthPrediction
 from lyra_sim.depth.photo_network import observe_with_network
 from lyra_sim.procedural.cameras import photo_camera, pinhole
@@ -127,6 +130,18 @@ def test_random_checkpoints_go_the_same_way_and_make_no_world(room, tmp_path):
     for config in (DepthAnythingConfig(indoor=str(checkpoint), scene="indoor"), TinyDepthConfig()):
         with pytest.raises(SceneError):
             build(config)(photo(image, camera))
+
+
+def test_a_worker_loads_the_network_once_for_all_its_photos(room, monkeypatch):
+    image, depth, _, _, camera = room
+    loads = []
+    monkeypatch.setattr(networks, "open_network", functools.cache(lambda *a, **k: loads.append((a, k)) or Given(depth)))
+    for _ in range(3):
+        build(Da3Config(side_px=252))(photo(image, camera))
+    assert len(loads) == 1 and loads[0][0][0].rests, "between photos the device is for others"
+    monkeypatch.undo()
+    made = [networks.open_network(TinyDepthConfig(seed=s), "indoor", setting="observe.photo") for s in (5, 5, 6)]
+    assert made[0] is made[1] is not made[2]
 
 
 def test_packaged_configuration_takes_the_small_network():

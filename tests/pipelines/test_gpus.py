@@ -1,8 +1,10 @@
 """Stages whose networks are on a GPU have workers of their own, which run beside those for the CPU."""
 
+import functools
 import json
 import os
 import time
+import types
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +12,11 @@ import pytest
 import torch
 
 from lyra_sim.config.load import load_config
+from lyra_sim.core.errors import ConfigError
+from pipelines import engine_ray
+from pipelines.engine import describe
 from pipelines.engine_local import LocalEngine
-from pipelines.gpus import gpu_slots
+from pipelines.gpus import gpu_slots, refuse_numbers
 from pipelines.graph import BY_NAME, STAGES, stages_for
 from pipelines.scheduler import Scheduler, WorldRun
 from pipelines.stage import Job, Stage
@@ -41,7 +46,7 @@ def where(job: Job) -> None:
     (job.out / "done.txt").write_text(job.world)
 
 
-def drive(root: Path, worlds: list[str], monkeypatch, *, workers: int, gpus: list[str]):
+def drive(root: Path, worlds: list[str], monkeypatch, *, workers: int, gpus: list[str], engine=LocalEngine):
     """The scheduler after the run, and what `where` wrote."""
     monkeypatch.setenv("FACTS", str(root / "facts.jsonl"))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
@@ -50,7 +55,7 @@ def drive(root: Path, worlds: list[str], monkeypatch, *, workers: int, gpus: lis
     runs = [WorldRun(name, {"key": name, "name": name, "kind": "photo", "path": ""}, []) for name in worlds]
     config = load_config("default").model_dump(mode="json")
     scheduler = Scheduler(
-        store, lambda: LocalEngine(workers, gpus), config, runs, lambda *_: None, lambda: None, stages=GRAPH
+        store, lambda: engine(workers, gpus), config, runs, lambda *_: None, lambda: None, stages=GRAPH
     )
     try:
         scheduler.run()
@@ -83,6 +88,19 @@ def test_every_gpu_has_a_worker(tmp_path, monkeypatch, gpu_in_workers):
     assert {f[3] for f in facts if f[0] == "second"} == {"0", "1"}
 
 
+def test_every_gpu_of_a_ray_cluster_has_a_worker(tmp_path, monkeypatch, gpu_in_workers):
+    """Ray hands out GPUs that it is told of, and shows each actor its own."""
+    monkeypatch.setattr(engine_ray.ray, "init", functools.partial(engine_ray.ray.init, num_gpus=2))
+    scheduler, facts = drive(
+        tmp_path, ["a", "b", "c", "d"], monkeypatch, workers=2, gpus=["any"],
+        engine=lambda workers, gpus: engine_ray.RayEngine(workers, "local", gpus=bool(gpus)),
+    )  # fmt: skip
+    assert all(world.complete for world in scheduler.worlds)
+    on_gpu = [f for f in facts if f[0] == "second"]
+    assert {f[3] for f in on_gpu} == {"0", "1"} and len({f[2] for f in on_gpu}) == 2
+    assert not {f[2] for f in on_gpu} & {f[2] for f in facts if f[0] != "second"}
+
+
 def test_after_an_error_on_a_gpu_the_process_is_not_used_again(tmp_path, monkeypatch, gpu_in_workers):
     scheduler, facts = drive(tmp_path, ["bug", "well"], monkeypatch, workers=1, gpus=["0"])
     bug, well = scheduler.worlds
@@ -106,7 +124,7 @@ def test_stages_get_the_worker_and_the_limits_of_their_networks():
     assert changed == ["observe", "explore", "validate"] and dreaming["explore"].memory_mb > 100_000
     assert [name for name, stage in dreaming.items() if stage.gpu] == ["observe", "explore"]
     assert dreaming["explore"].deadline_s > 3600
-    assert dreaming["validate"] == replace(BY_NAME["validate"], captions=False), "explore reads them"
+    assert dreaming["validate"] == replace(BY_NAME["validate"], captions=("rgbd",)), "explore reads those of photos"
     seeing = stages_for(_plain("photo_net"))
     assert {stage.memory_mb for stage in seeing} == {24_000} and not any(stage.gpu for stage in seeing)
     both = stages_for(_plain("photo_net", "observe.photo.device=cuda"))
@@ -123,6 +141,34 @@ def test_every_gpu_of_the_machine_is_used_unless_one_is_named(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5, GPU-8932f937")
     monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
     assert gpu_slots(_plain("lyra2")) == ["5", "GPU-8932f937"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 0)
+    assert gpu_slots(_plain("lyra2")) == [None], "what hides the GPUs stays, and the error says that there is none"
+
+
+def test_a_number_means_nothing_to_workers_of_a_cluster():
+    refuse_numbers(_plain("lyra2"))
+    refuse_numbers(_plain("lyra2_tiny"))
+    with pytest.raises(ConfigError, match=r"without a number.*cuda:1.*Write cuda"):
+        refuse_numbers(_plain("lyra2", "explore.generator.device=cuda:1"))
+
+
+def test_the_time_left_counts_the_gpus_of_the_engine():
+    stages = [replace(stage, gpu=stage.name == "second") for stage in GRAPH]
+    runs = [WorldRun(name, {"key": name, "name": name, "kind": "photo", "path": ""}, []) for name in "abcd"]
+    runs[0].seconds = {"first": 1.0, "second": 100.0, "third": 1.0}
+    scheduler = Scheduler.__new__(Scheduler)
+    vars(scheduler).update(stages=stages, worlds=runs)
+    for gpus, left in ((1, 400.0), (4, 100.0)):
+        vars(scheduler)["_engine"] = types.SimpleNamespace(gpu_workers=gpus)
+        assert scheduler.eta_s(2) == left
+    assert (LocalEngine(2, ["0", "1", None]).gpu_workers, LocalEngine(2).gpu_workers) == (3, 0)
+
+
+def test_a_gpu_without_memory_left_is_not_the_fault_of_a_world():
+    told = describe(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"))
+    assert (told["class"], told["error"], told["exit_code"]) == ("run", "ResourceError", 5)
+    assert "20.00 GiB" in told["message"] and "explore.generator.memory" in told["message"]
 
 
 def _plain(name: str, *sets: str) -> dict:

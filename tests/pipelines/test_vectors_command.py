@@ -79,7 +79,9 @@ def broken(tmp_path, how: str):
         case "no json":
             metadata["cases"] = "{"
         case "other json":
-            metadata["cases"] = "[1]"
+            metadata["cases"] = metadata["cases"].replace("false", "{}")
+        case "no case":
+            metadata["cases"] = "{}"
         case "shape":
             tensors["general/predicted_w2c"] = tensors["general/predicted_w2c"][:, 0]
         case "kind":
@@ -93,8 +95,9 @@ def broken(tmp_path, how: str):
 SAID = {
     "missing": "No such file", "directory": "got a folder", "text": "reference vectors", "empty": "reference vec",
     "truncated": "reference vectors", "kind": ", ".join(KINDS), "tensor": "a tensor 'general/scale'",
-    "metadata": "'cases' of the metadata", "no json": "JSONDecodeError", "other json": "AttributeError",
-    "shape": "that fit together",
+    "metadata": "'cases' of the metadata", "no json": "'cases' of the metadata in its form, got Invalid JSON",
+    "other json": "got general: input_offsets_added: ", "shape": "that fit together",
+    "no case": "at least one case of the kind depth_align",
 }  # fmt: skip
 
 
@@ -118,6 +121,16 @@ def test_a_wrong_file_is_one_clear_error(how, call, tmp_path):
     err = told[told.index("lyra-sim: ") :]
     assert err.startswith(f"lyra-sim: {tmp_path / 'broken'}: expected ") and ", got " in err and SAID[how] in err
     assert err.count("\n") == 1 and err.rstrip().endswith(".") and "Traceback" not in told
+
+
+@pytest.mark.parametrize("error", [AssertionError, AttributeError, KeyError, TypeError])
+def test_an_error_of_ours_is_not_laid_on_the_file(error, call, right, monkeypatch):
+    def broken_code(_cameras):
+        raise error("of ours")
+
+    monkeypatch.setattr("pipelines.vectors.depth_align.separate_centres", broken_code)
+    with pytest.raises(error, match="of ours"):  # which ends the program with its traceback and code 1
+        call(right)
 
 
 @pytest.mark.parametrize("how", ["missing", "kind", "tensor"])
@@ -148,6 +161,19 @@ def test_weights_that_do_not_fit_the_described_network(call, tmp_path):
     assert code == 3 and left_out.removeprefix("state/") in err and "(dit_forward.py:" not in err
     save_file(state | given, tmp_path / "net", metadata | {"framepack": "nonsense"})
     assert call(tmp_path / "net")[0] == 3
+    save_file(state | given, tmp_path / "net", metadata)
+    code, _, err = call(tmp_path / "net")
+    assert code == 3 and "'in/x_B_C_T_H_W' of shape (any, any, 11, any, any), got (1, 16, 45, 4, 8)" in err
+
+
+def test_frames_that_do_not_fit_the_described_step(call, tmp_path):
+    step = {"packing": "f1k1f2s1_g2", "num_retrieval_views": 1, "warp_chunk_size": 16}
+    given = {"vae_weights": (16, 3), "a/in/history_latents": (1, 16, 4, 1, 1), "a/in/frames_u8": (4, 3, 8, 8)}
+    save_file(
+        {name: np.zeros(shape, np.float32) for name, shape in given.items()}, tmp_path / "x", {"a": json.dumps(step)}
+    )
+    code, _, err = call(tmp_path / "x")
+    assert code == 3 and "'a/in/frames_u8' of shape (5, 3, 8, 8), got (4, 3, 8, 8)" in err
 
 
 def test_an_entry_that_is_not_there_names_its_file(right):

@@ -1,14 +1,18 @@
 """What a run depends on beside its inputs: weights, hashed into keys, and refused early where they are not there."""
 
+import re
+import types
+
 import pytest
 import torch
 
 from lyra_sim.config.load import load_config
 from lyra_sim.config.lyra2 import LICENCE
 from lyra_sim.core.errors import ConfigError, ResourceError
+from pipelines import weights
 from pipelines.graph import BY_NAME, stages_for
 from pipelines.stage import digest, key_fields
-from pipelines.weights import insist_on_machine, weights_of
+from pipelines.weights import generator_requirements, insist_on_machine, insist_on_worker, weights_of
 from tests.depth import da3_stand_in
 
 
@@ -68,9 +72,55 @@ def test_a_packing_that_cannot_be_is_refused_before_any_work():
 def test_a_gpu_is_asked_of_the_machine_that_works_not_of_the_weights():
     with pytest.raises(ResourceError, match=r"device cuda of observe\.photo.*lyra-sim check"):
         insist_on_machine(load_config("photo_net", ["observe.photo.device=cuda"]))
-    with pytest.raises(ResourceError, match="CUDA device"):
+    with pytest.raises(ResourceError, match=r"device cuda \(torch"):
         insist_on_machine(load_config("lyra2"))
     insist_on_machine(load_config("lyra2_tiny"))
+    for device in ("cuda:7", "mps", "meta"):
+        with pytest.raises(ResourceError, match=rf"device {device} of observe\.photo"):
+            insist_on_machine(load_config("photo_net", [f"observe.photo.device={device}"]))
+        with pytest.raises(ResourceError, match=rf"device {device} \(torch"):
+            insist_on_machine(load_config("lyra2", [f"explore.generator.device={device}"]))
+    for name, setting in (("photo_net", "observe.photo"), ("lyra2", "explore.generator")):
+        with pytest.raises(ConfigError, match=rf"{setting}\.device.*'gpu'"):
+            insist_on_machine(load_config(name, [f"{setting}.device=gpu"]))
+
+
+def test_every_worker_with_a_gpu_needs_memory_and_every_gpu_is_asked(monkeypatch):
+    def rows(workers: int, *sets: str) -> str:
+        config = load_config("lyra2", ["explore.generator.memory=offload", *sets])
+        return "\n".join(row.what for row in generator_requirements(config, workers))
+
+    def needed(text: str) -> int:
+        return int(re.findall(r"(\d+) GiB needed", text)[0])
+
+    def plain(text: str) -> int:
+        return int(re.findall(r"mode: plain (\d+) GiB", text)[0])
+
+    one = rows(1)
+    assert needed(one) > 80 and abs(needed(rows(3)) - 3 * needed(one)) <= 2
+    splats = rows(1, "reconstruct.backend=feedforward")
+    assert plain(splats) > plain(one) + 5 and needed(splats) >= needed(one) + 5, "both are held by one worker"
+    cards = [types.SimpleNamespace(name=f"card {i}", total_memory=size << 30) for i, size in enumerate((80, 8, 80))]
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("cuda"))
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 3)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: cards[device])
+    assert "card 1 with 8 GiB" in rows(1)
+    assert "card 2 with 80 GiB" in rows(1, "explore.generator.device=cuda:2")
+
+
+def test_a_worker_asks_its_machine_once_before_it_loads_networks(monkeypatch):
+    config = load_config("photo_net", ["observe.photo.device=cuda"]).model_dump_json()
+    if not torch.cuda.is_available():
+        with pytest.raises(ResourceError, match="device cuda"):
+            insist_on_worker(config)
+    asked = []
+    monkeypatch.setattr(weights, "insist_on_machine", asked.append)
+    for _ in range(2):
+        insist_on_worker(config)
+    assert len(asked) == 1
+    insist_on_worker.cache_clear()
 
 
 def test_splats_by_a_network_need_its_package_and_depend_on_its_weights(tmp_path, monkeypatch):

@@ -72,7 +72,7 @@ def test_check_tells_all_that_is_missing_at_once(tmp_path):
         "MISSING  weights transformer",
         "licence",
         "disk for",
-        "plain 56 GiB",
+        "plain 58 GiB",
         "no torch",
     ):
         assert what in told.stdout, what

@@ -180,12 +180,33 @@ def test_without_any_scale_the_reason_is_told():
     depth = np.full((84, 112), 0, np.float32)
     view = View(np.zeros((84, 112, 3), np.uint8), depth, depth == 0, CAMERA, circle(1)[0])
     chunk = Chunk((dataclasses.replace(view, camera=scaled_camera()),), 0)
-    with pytest.raises(SceneError, match=r"camera.* determine no scale; remembered depth: none"):
+    with pytest.raises(SceneError, match=r"camera.* determine no scale; remembered depth: in 0 tiles"):
         find_scale(Truth().gaussians(chunk.images, chunk.w2c, chunk.K), chunk, 0.05)
     wild = np.random.default_rng(0).lognormal(0, 2, (4, 4)).repeat(21, 0).repeat(28, 1).astype(np.float32)
     chunk = Chunk((dataclasses.replace(view, camera=scaled_camera(), depth_m=wild),), 0)
     with pytest.raises(SceneError, match="differs in shape"):
         find_scale(Truth(cameras=False).gaussians(chunk.images, chunk.w2c, chunk.K), chunk, 0.05)
+
+
+def test_few_tiles_are_no_scale_and_many_are_no_certainty(world: World):
+    chunk = next(chunks(world, side_px=112, max_views=6, frames_per_view=1, overlap=2))
+    corner = np.zeros((84, 112), bool)
+    corner[:21, : 3 * 28] = True  # three tiles of one view, all off by a tenth
+
+    def told(*, cameras: bool, views: Sequence[View]):
+        few = Chunk(views, 0)
+        return find_scale(Truth(cameras=cameras).gaussians(few.images, few.w2c, few.K), few, 0.05)
+
+    first, *rest = (dataclasses.replace(view, depth_m=0 * view.depth_m) for view in chunk.views)
+    first = dataclasses.replace(first, depth_m=np.where(corner, 1.1 * chunk.views[0].depth_m, np.float32(0)))
+    scale = told(cameras=True, views=[first, *rest])
+    assert scale.told_by == "cameras" and scale.value == pytest.approx(2.5, rel=1e-3) and scale.residual is None
+    with pytest.raises(SceneError, match="remembered depth: in 3 tiles, 8 needed"):
+        told(cameras=False, views=[first, *rest])
+    exact = [
+        dataclasses.replace(v, depth_m=ROOM.depth(v.T_world_cam, v.camera).astype(np.float32)) for v in chunk.views
+    ]
+    assert told(cameras=False, views=exact).sigma == 0.01
 
 
 def test_cameras_that_contradict_remembered_depth_are_refused(world: World, surface: Fused):
@@ -339,6 +360,19 @@ def test_frames_of_other_sizes_become_views_of_one():
     assert np.allclose(chunk.K, chunk.K[0])
     for view in chunk.views:
         assert np.median(np.abs(view.depth_m / ROOM.depth(view.T_world_cam, view.camera) - 1)) < 0.01
+
+
+def test_views_have_the_shape_of_most_frames_not_of_the_largest_batch():
+    half = dataclasses.replace(CAMERA, width=CAMERA.width // 2)
+    frames = walk(2).frames
+    narrow = dataclasses.replace(
+        frames,
+        intrinsics=half,
+        **{n: getattr(frames, n)[:, :, : half.width] for n in ("images", "depth_m", "valid", "origin", "label")},
+    )
+    world = World(start=walk(3), segments=tuple(Segment(index=i, frames=narrow) for i in range(2)))
+    (chunk,) = chunks(world, side_px=112, max_views=9, frames_per_view=1, overlap=1)
+    assert chunk.images.shape[1:3] == network_size(half.width, half.height, 112)[::-1]
 
 
 def test_one_view_is_enough_where_its_depth_is_remembered():

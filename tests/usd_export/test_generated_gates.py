@@ -3,6 +3,7 @@
 import weakref
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from lyra_sim.procedural.cameras import pinhole, walk_cameras
 from lyra_sim.procedural.flat import make_flat
 from lyra_sim.procedural.render import render
 from tests.analytic_room import posed
+from tests.usd_export import rooms
+from usd_export.validate import gates
 from usd_export.validate.generated_gates import compare_generated, has_generated
 from usd_export.validate.limits import GENERATED
 
@@ -132,3 +135,19 @@ def test_frames_that_never_see_the_start_say_nothing(truth):
     away[:, :3, 3] += 100
     found = compare_generated(changed(truth, cam_to_world=away))
     assert found.likeness is None and found.depth_off_median is None
+
+
+def test_a_world_is_failed_by_the_gate_that_its_frames_break(room_folder: Path):
+    known = rooms.world()
+    frames = replace(known.start.frames, origin=np.full_like(known.start.frames.origin, PixelOrigin.GENERATED))
+    drawn = replace(known, segments=(Segment(index=0, frames=frames, warped=False),))
+
+    def failed(world: World) -> set[str]:
+        return {gate.name for gate in gates(room_folder, world=world, surface=rooms.surface()) if not gate.ok}
+
+    sound = failed(drawn)
+    assert sound == failed(known) and not sound & set(GENERATED)
+    upside_down = frames.images[:, ::-1].copy()
+    assert failed(changed(drawn, images=upside_down)) == sound | {"generated_likeness"}
+    deeper = frames.depth_m * np.float32(1.2)
+    assert failed(changed(drawn, depth_m=deeper)) == sound | {"generated_depth_off_median"}

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from lyra_sim.config.load import load_config, packaged_names
-from lyra_sim.core.records import Fused, GaussianSplats, Surface
+from lyra_sim.core.records import Fused, GaussianSplats, PosedFrames, Surface, World
 from lyra_sim.geometry.rays import RayScene
 from lyra_sim.io.meshes import read_splats_ply
 from lyra_sim.io.records import load_record
+from lyra_sim.reconstruct.build import build
 from pipelines import stages
 from pipelines.graph import BY_NAME
 from pipelines.stage import Job
@@ -59,6 +60,12 @@ def test_stages_keep_the_splats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     config = load_config("default", [*settings(weights), *coarse]).model_dump(mode="json")
     run_stages(tmp_path, config, "capture observe explore reconstruct surface collide usd")
     fused = load_record(Fused, tmp_path / "reconstruct")
+    loads = []
+    monkeypatch.setattr(da3_stand_in.StandIn, "from_pretrained", lambda path: loads.append(path))
+    again = build(load_config("default", [*settings(weights), *coarse]).reconstruct)(
+        World(start=load_record(PosedFrames, tmp_path / "observe"), segments=())
+    )
+    assert not loads and again.splats is not None, "a worker keeps the network for its next world"
     assert fused.splats is not None and 10_000 < len(fused.splats.means) <= 30_000
     assert np.median(on_the_walls(fused.splats, fused)) < 0.01
     painted = load_record(Surface, tmp_path / "surface").splats

@@ -1,5 +1,7 @@
 """Makes the depth network that a configuration asks for; heavy imports happen here."""
 
+import functools
+from collections.abc import Callable
 from typing import Literal
 
 from lyra_sim.config.depth_network import Da3Config, DepthAnythingConfig, DepthNetworkConfig, TinyDepthConfig
@@ -39,3 +41,7 @@ def build_network(
             from lyra_sim.depth.networks.tiny import TinyDepth
 
             return TinyDepth(seed=config.seed, near_m=config.near_m, far_m=config.far_m, device=config.device)
+
+
+open_network: Callable[..., DepthNetwork] = functools.lru_cache(maxsize=8)(build_network)
+"""The same, loaded once: a worker keeps it for its next world."""

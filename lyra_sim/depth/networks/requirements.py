@@ -1,9 +1,14 @@
 """What a depth network needs of a machine: packages, weights and their licence, the device. Loads no network."""
 
+from typing import TYPE_CHECKING
+
 from lyra_sim.config.depth_network import Da3Config, DepthAnythingConfig, LearnedDepth
-from lyra_sim.core.errors import ResourceError
+from lyra_sim.core.errors import ConfigError, ResourceError
 from lyra_sim.core.packages import GET_NETWORKS, installed
 from lyra_sim.depth.networks.weights import GET_DA3, licence_of, locate
+
+if TYPE_CHECKING:
+    import torch
 
 _PACKAGES = {"depth_anything": ("torch", "transformers", "safetensors"), "da3": ("torch",), "tiny_depth": ("torch",)}
 
@@ -43,13 +48,32 @@ def _weights(weights: str, files: tuple[str, ...], setting: str) -> tuple[str, b
     return what, True, setting
 
 
-def device_there(device: str) -> bool:
-    """Whether torch has this device."""
+def device_of(device: str, setting: str) -> "torch.device":
+    """A device as torch names it.
+
+    Raises:
+        ConfigError: torch knows no such name.
+    """
     import torch
 
-    return not device.startswith("cuda") or torch.cuda.is_available()
+    try:
+        return torch.device(device)
+    except RuntimeError as error:
+        raise ConfigError(
+            f"{setting}.device", expected="a device of torch", got=repr(device), todo="Write cuda, cuda:1 or cpu."
+        ) from error
+
+
+def device_there(device: "torch.device") -> bool:
+    """Whether this machine has the device, as far as torch sees."""
+    import torch
+
+    if device.type == "cpu":
+        return True
+    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return found is not None and found.type == device.type and (device.index or 0) < torch.accelerator.device_count()
 
 
 def _device(device: str, setting: str) -> tuple[str, bool, str]:
-    known = device_there(device)
-    return f"device {device}", known, f"{setting}.device" if known else f"torch finds no GPU; or {setting}.device=cpu"
+    known = device_there(device_of(device, setting))
+    return f"device {device}", known, f"{setting}.device" if known else f"torch finds none; or {setting}.device=cpu"

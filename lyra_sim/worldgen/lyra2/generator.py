@@ -208,5 +208,5 @@ class Lyra2:
         start = time.monotonic()
         yield
         if self.config.device.startswith("cuda"):
-            torch.cuda.synchronize()
+            torch.cuda.synchronize(self.config.device)
         self.seconds[part] = self.seconds.get(part, 0.0) + time.monotonic() - start

@@ -1,4 +1,4 @@
-"""Low-rank adapters (LoRA) of the transformer: spellings in use turned into PEFT's, several merged by weight.
+"""Low-rank adapters (LoRA) of the transformer: read in the spellings in use, several merged by weight.
 
 Accepted: `diffusion_model.` or `net.` before a name, or kohya's flat names (`lora_unet_blocks_0_self_attn_q`);
 `lora_A`/`lora_B` or `lora_down`/`lora_up`; `alpha` (a module's B is scaled by alpha / rank, without one by 1);
@@ -28,26 +28,52 @@ _PARTS = {
 
 @dataclasses.dataclass(frozen=True)
 class Adapter:
-    """What one file changes."""
+    """What one file changes, float32."""
 
-    low_rank: dict[str, Tensor]
-    """PEFT's names (`<module>.lora_A.weight`, `.lora_B.weight`, `.lora_B.bias`)."""
+    path: Path
+    low_rank: dict[str, tuple[Tensor, Tensor]]
+    """Module -> A (rank, columns), B (rows, rank) times alpha / rank."""
     added: dict[str, Tensor]
-    """Parameter -> what is added to it; for modules that have no low-rank part."""
+    """Parameter -> what is added to it beside B @ A."""
 
     @property
     def changed(self) -> set[str]:
         """Parameters that it changes."""
-        factors = {name.replace("lora_A.", "").replace("lora_B.", "") for name in self.low_rank}
-        return factors | set(self.added)
+        return {f"{module}.weight" for module in self.low_rank} | set(self.added)
 
     def change(self, parameter: str, device: torch.device) -> Tensor:
-        """What is added to a parameter at weight 1."""
+        """What is added to a parameter of `changed` at weight 1."""
+        changes = [self.added[parameter].to(device)] if parameter in self.added else []
         module, _, kind = parameter.rpartition(".")
-        if parameter in self.added:
-            return self.added[parameter].to(device)
-        b = self.low_rank[f"{module}.lora_B.{kind}"].to(device)
-        return b if kind == "bias" else b @ self.low_rank[f"{module}.lora_A.{kind}"].to(device)
+        if kind == "weight" and module in self.low_rank:
+            a, b = (factor.to(device) for factor in self.low_rank[module])
+            changes.append(b @ a)
+        return sum(changes, torch.zeros((), device=device))
+
+    def for_peft(self) -> dict[str, Tensor]:
+        """PEFT's names (`<module>.lora_A.weight`, `.lora_B.weight`, `.lora_B.bias`) -> tensors.
+
+        PEFT has biases for all modules of an adapter or for none: modules without one get zeros where others have one.
+
+        Raises:
+            ConfigError: it changes more than PEFT can hold, a weight by `diff` or a bias of a module without factors.
+        """
+        biases = {f"{module}.bias": module for module in self.low_rank}
+        beyond = sorted(set(self.added) - set(biases))
+        if beyond:
+            raise ConfigError(
+                self.path,
+                expected="an adapter of factors and their biases, for PEFT",
+                got=f"changes of {listed(beyond)}",
+                todo="Merge it with load_loras.",
+            )
+        out = {}
+        for bias, module in biases.items():
+            a, b = self.low_rank[module]
+            out |= {f"{module}.lora_A.weight": a, f"{module}.lora_B.weight": b}
+            if self.added:
+                out[f"{module}.lora_B.bias"] = self.added.get(bias, torch.zeros(len(b)))
+        return out
 
 
 @torch.no_grad()
@@ -55,7 +81,7 @@ def load_loras(net: LyraTransformer3DModel, loras: Sequence[tuple[Path, float]])
     """Merge adapters into the network: W becomes W + sum of weight * (alpha / rank) * B @ A, summed in float32.
 
     Merged, they cost nothing when the network runs and are stored as its weights are. To weigh one anew at run time,
-    give `read_lora(...).low_rank` to the network's own `load_lora_adapter(..., prefix=None)`.
+    give `read_lora(...).for_peft()` to the network's own `load_lora_adapter(..., prefix=None)`.
 
     Raises:
         ResourceError: a file is not there.
@@ -69,38 +95,26 @@ def load_loras(net: LyraTransformer3DModel, loras: Sequence[tuple[Path, float]])
 
 
 def read_lora(net: LyraTransformer3DModel, path: Path) -> Adapter:
-    """One file, in PEFT's spelling; raises as `load_loras`."""
+    """What one file changes; raises as `load_loras`."""
     weights = open_weights(path)
-    parts = _by_module(net, path, list(weights.shapes))
     low_rank, added = {}, {}
-    for module, saved in parts.items():
+    for module, saved in _by_module(net, path, list(weights.shapes)).items():
         tensors = weights.read(list(saved.values()), lambda _name: torch.float32)
         given = {part: tensors[name] for part, name in saved.items()}
         base = dict(net.get_submodule(module).named_parameters(recurse=False))
         for part, name in (("diff", "weight"), ("diff_b", "bias")):
-            low = part == "diff_b" and "B" in given
-            if part not in given or (not low and given[part].abs().max() < NEGLIGIBLE):
+            if part not in given or (part == "diff" and given[part].abs().max() < NEGLIGIBLE):
                 continue
-            _same_shape(path, f"{module}.{part}", given[part], base.get(name))
-            if low:
-                low_rank[f"{module}.lora_B.bias"] = given[part]
-            else:
-                added[f"{module}.{name}"] = given[part]
+            _same_shape(path, f"{module}.{part}", tuple(given[part].shape), base.get(name))
+            added[f"{module}.{name}"] = given[part]
         if "B" in given:
             a, b = given["A"], given["B"]
             fits = b.ndim == a.ndim == 2 and b.shape[1] == len(a)
-            _same_shape(path, f"{module}.lora", b @ a if fits else b, base.get("weight"))
+            product = (len(b), a.shape[1]) if fits else tuple(b.shape)
+            _same_shape(path, f"{module}.lora", product, base.get("weight"))
             scale = float(given["alpha"]) / len(a) if "alpha" in given else 1.0
-            low_rank |= {f"{module}.lora_A.weight": a, f"{module}.lora_B.weight": b * scale}
-    return Adapter(_with_biases(low_rank), added)
-
-
-def _with_biases(low_rank: dict[str, Tensor]) -> dict[str, Tensor]:
-    """PEFT has biases for all modules of an adapter, or for none."""
-    if any(name.endswith(".bias") for name in low_rank):
-        for name in [name for name in low_rank if name.endswith("lora_B.weight")]:
-            low_rank.setdefault(name.removesuffix("weight") + "bias", torch.zeros(len(low_rank[name])))
-    return low_rank
+            low_rank[module] = (a, b * scale)
+    return Adapter(path, low_rank, added)
 
 
 def _by_module(net: LyraTransformer3DModel, path: Path, names: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -130,11 +144,11 @@ def _by_module(net: LyraTransformer3DModel, path: Path, names: Sequence[str]) ->
     return parts
 
 
-def _same_shape(path: Path, name: str, change: Tensor, base: Tensor | None) -> None:
-    if base is None or change.shape != base.shape:
+def _same_shape(path: Path, name: str, change: tuple[int, ...], base: Tensor | None) -> None:
+    if base is None or change != base.shape:
         raise ConfigError(
             path,
             expected=f"{name} to change a parameter of shape {tuple(base.shape) if base is not None else 'none'}",
-            got=str(tuple(change.shape)),
+            got=str(change),
             todo="Check that the file belongs to a network of this size.",
         )

@@ -6,14 +6,15 @@ the tokens of the configured packing and size; `benchmarks/gpu` measures it wher
 
 import dataclasses
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
 
 from lyra_sim.config.depth_network import Da3Config
 from lyra_sim.config.lyra2 import LICENCE, LICENCE_URL, Lyra2Config
-from lyra_sim.core.errors import ConfigError
 from lyra_sim.core.packages import GET_NETWORKS, NETWORKS, installed
+from lyra_sim.depth.networks.requirements import device_of, device_there
 from lyra_sim.memory.packing import Packing
 
 PARAMETERS = {
@@ -34,8 +35,12 @@ _TOKEN_BYTES, _VAE_BYTES_PER_PIXEL = 240_000, 10_200
 _KEPT_BYTES_PER_PIXEL = 12_300
 """Alive while a block computes: features of the VAE's stream (2.8 GiB at 480 x 832, counted on fake tensors), condition
 and correspondences in float32."""
-_DA3_BYTES = 7e9
-"""Depth Anything 3, nested giant: its weights in float32, and a guess for ten views."""
+_DA3_WEIGHTS, _DA3_BYTES_PER_PIXEL = 5.6e9, 650
+"""Depth Anything 3, nested giant: its 1.4 billion parameters in float32; and a guess from what must be live at least,
+features of four layers, 39 output channels and the Gaussians of every pixel of every view."""
+_DEPTH_VIEWS = 10
+
+Beside = Sequence[tuple[Da3Config, int]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,28 +55,39 @@ class Requirement:
     """About memory and devices: asked of the machine that generates, which need not be the one that starts it."""
 
 
-def requirements(config: Lyra2Config) -> list[Requirement]:
-    """All lines, met or not."""
+def requirements(config: Lyra2Config, *, beside: Beside = (), workers: int = 1) -> list[Requirement]:
+    """All lines, met or not.
+
+    Args:
+        beside: networks for photos and splats that the same worker keeps, resting in main memory, and how many views
+            they see at once.
+        workers: how many on this machine hold the networks, each with a GPU of its own.
+    """
     rows = [Requirement(f"package {name}", installed(name), GET_NETWORKS) for name in NETWORKS]
     if config.random_weights is not None:
         why = "for tests: what it draws means nothing"
         return [*rows, Requirement("random weights", True, why), _device(config, 0.0)]
-    need = device_bytes(config)
-    return [*rows, _licence(config), *_weights(config), *_machine(config, need)]
+    need = device_bytes(config, beside)
+    return [*rows, _licence(config), *_weights(config), *_machine(config, need, len(beside), workers)]
 
 
-def device_bytes(config: Lyra2Config) -> dict[str, float]:
-    """Memory mode -> bytes on the device at the peak."""
+def device_bytes(config: Lyra2Config, beside: Beside = ()) -> dict[str, float]:
+    """Memory mode -> bytes on the device at the peak; `beside` as in `requirements`."""
     item = 4 if config.dtype == "float32" else 2
     count = PARAMETERS
     outside = count["transformer"] - 40 * count["block"]
     pixels = config.height_px * config.width_px
-    beside = item * count["vae"] + 4 * count["image_encoder"] + pixels * _KEPT_BYTES_PER_PIXEL
-    da3 = _DA3_BYTES * (isinstance(config.depth, Da3Config) and config.depth.device == config.device)
+    always = item * count["vae"] + 4 * count["image_encoder"] + pixels * _KEPT_BYTES_PER_PIXEL
+    depth = config.depth
+    da3 = 0.0
+    if isinstance(depth, Da3Config) and depth.device == config.device:
+        da3 = _da3_bytes(depth, _DEPTH_VIEWS)
     drawing = max(tokens(config) * _TOKEN_BYTES, pixels * _VAE_BYTES_PER_PIXEL) * item / 2  # a block, decoding
-    apart = max(drawing, da3)  # the depth network comes when the blocks are gone; the text encoder stays in main memory
+    others = max([0.0, *(_da3_bytes(*other) for other in beside if other[0].device == config.device)])
+    # a depth network comes when the blocks are gone; the text encoder stays in main memory
+    apart = max(drawing, da3, others)
     peaks = {
-        "plain": da3 + max(drawing, item * count["text_encoder"]),  # prompts are encoded before a walk begins
+        "plain": da3 + max(drawing, item * count["text_encoder"], others),  # prompts are encoded before a walk begins
         "offload": apart,
         "offload_fp8": apart,
     }
@@ -80,7 +96,7 @@ def device_bytes(config: Lyra2Config) -> dict[str, float]:
         "offload": item * (outside + 2 * count["block"]),  # one computes, the next is on its way
         "offload_fp8": item * (outside + 5120 * 13824) + 2 * count["block"],  # one layer at a time is cast back
     }
-    return {mode: size + beside + peaks[mode] for mode, size in weights.items()}
+    return {mode: size + always + peaks[mode] for mode, size in weights.items()}
 
 
 def tokens(config: Lyra2Config) -> int:
@@ -136,10 +152,12 @@ def _how(part: str, config: Lyra2Config) -> str:
     return f'hf download {RELEASE} --include "checkpoints/{folder}/*" --local-dir {release} ({LICENCE})'
 
 
-def _machine(config: Lyra2Config, need: dict[str, float]) -> list[Requirement]:
+def _machine(config: Lyra2Config, need: dict[str, float], resting: int, workers: int) -> list[Requirement]:
     item = 4 if config.dtype == "float32" else 2  # in 8 bits only once it is loaded
     kept = 2.4 * PARAMETERS["transformer"] + PARAMETERS["text_encoder"]  # pinned beside the unpinned
-    main = item * kept * (config.memory != "plain") + 4 * _GB
+    offloaded = config.memory != "plain"
+    resting += offloaded and isinstance(config.depth, Da3Config)
+    main = workers * (item * kept * offloaded + resting * _DA3_WEIGHTS + 4 * _GB)
     free = psutil.virtual_memory().available
     modes = ", ".join(f"{mode} {size / 2**30:.0f} GiB" for mode, size in need.items())
     how = (
@@ -149,7 +167,10 @@ def _machine(config: Lyra2Config, need: dict[str, float]) -> list[Requirement]:
     )
     return [
         Requirement(
-            f"memory: {free / 2**30:.0f} GiB free, {main / 2**30:.0f} GiB needed", free >= main, config.memory, True
+            f"memory: {free / 2**30:.0f} GiB free, {main / 2**30:.0f} GiB needed",
+            free >= main,
+            f"{config.memory}, workers with a GPU: {workers}",
+            True,
         ),
         Requirement(f"device memory for each memory mode: {modes}", True, how),
         _device(config, need[config.memory]),
@@ -162,19 +183,19 @@ def _device(config: Lyra2Config, need: float) -> Requirement:
         return Requirement(f"device {config.device} (no torch to ask)", False, f"{wanted}; {GET_NETWORKS}", True)
     import torch
 
-    try:
-        kind = torch.device(config.device).type
-    except RuntimeError as error:
-        raise ConfigError(
-            "explore.generator.device", expected="a device of torch", got=repr(config.device), todo="cuda, cuda:1, cpu"
-        ) from error
+    device = device_of(config.device, "explore.generator")
     build = f"torch {torch.__version__}, CUDA {torch.version.cuda or 'not built in'}"
-    if kind != "cuda":
+    if not device_there(device):
+        how = f"{wanted}; an NVIDIA GPU and its driver, or another explore.generator.device"
+        return Requirement(f"device {config.device} ({build}, not found)", False, how, True)
+    if device.type != "cuda":
         free = psutil.virtual_memory().available
-        return Requirement(f"device {config.device} ({build})", kind == "cpu" and free >= need, wanted, True)
-    if not torch.cuda.is_available():
-        how = f"{wanted}; an NVIDIA GPU and its driver"
-        return Requirement(f"a CUDA device ({build}, none found)", False, how, True)
-    card = torch.cuda.get_device_properties(torch.device(config.device))
+        return Requirement(f"device {config.device} ({build})", free >= need, wanted, True)
+    numbers = range(torch.cuda.device_count()) if device.index is None else [device.index]
+    card = min(map(torch.cuda.get_device_properties, numbers), key=lambda card: card.total_memory)
     what = f"{card.name} with {card.total_memory / 2**30:.0f} GiB ({build})"
     return Requirement(what, card.total_memory >= need, f"{wanted}; choose another explore.generator.memory", True)
+
+
+def _da3_bytes(network: Da3Config, views: int) -> float:
+    return _DA3_WEIGHTS + views * 0.75 * network.side_px**2 * _DA3_BYTES_PER_PIXEL

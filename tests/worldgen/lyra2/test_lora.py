@@ -1,6 +1,7 @@
 """LoRAs in every accepted spelling act as W + weight * (alpha / rank) * B @ A, computed here by hand."""
 
 import copy
+import warnings
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from tests.worldgen.lyra2.tiny import network, velocity
 
 MODULES = {  # with the rank of each: ranks may differ within a file
     "blocks.0.self_attn.q": 2, "blocks.1.self_attn.o": 3, "blocks.0.cross_attn.k_img": 2, "blocks.1.ffn.0": 4,
-    "blocks.1.ffn.2": 2, "time_projection.1": 1, "head.head": 2,
+    "blocks.1.ffn.2": 2, "time_projection.1": 1, "head.head": 2, "blocks.0.cam_encoder": 2,  # this one has no bias
 }  # fmt: skip
 
 
@@ -70,7 +71,7 @@ def test_several_are_added_by_weight_as_peft_does(tmp_path):
     for name, factors in (("a", first), ("b", second)):
         save_file(_spelled(factors, "musubi"), tmp_path / f"{name}.safetensors")
     net, adapted = network(), network()
-    read = {name: read_lora(adapted, tmp_path / f"{name}.safetensors").low_rank for name in ("a", "b")}
+    read = {name: read_lora(adapted, tmp_path / f"{name}.safetensors").for_peft() for name in ("a", "b")}
     load_loras(net, [(tmp_path / "a.safetensors", 0.4), (tmp_path / "b.safetensors", -0.7)])
     with pytest.warns(UserWarning):  # that there are several adapters
         for name, factors in read.items():
@@ -89,32 +90,48 @@ def test_weights_of_16_bits_are_rounded_once(tmp_path):
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
 
 
+def _drawn(name: str, largest: float) -> Tensor:
+    values = torch.randn(network().get_parameter(name).shape, generator=torch.Generator().manual_seed(5))
+    return values * largest / values.abs().max()
+
+
+DIFFERENCES = {  # parameter, largest value: beside factors, alone, a small one, which counts for biases only
+    "blocks.0.self_attn.q.bias": 0.5, "blocks.0.self_attn.v.bias": 0.3, "blocks.1.self_attn.v.bias": NEGLIGIBLE / 2,
+    "blocks.1.ffn.0.weight": 0.5, "blocks.1.norm3.weight": 1.01 * NEGLIGIBLE, "blocks.0.norm3.weight": NEGLIGIBLE / 2,
+}  # fmt: skip
+
+
 def test_differences_of_biases_and_weights(tmp_path):
-    """`diff_b` beside factors and alone; a `diff` counts from the threshold of the release on."""
+    """`diff` and `diff_b` beside factors and alone; a `diff` counts from the threshold of the release on."""
     net = network()
-    factors = _factors(net, 2)
-    random = torch.Generator().manual_seed(5)
-
-    def drawn(name: str, largest: float) -> Tensor:
-        values = torch.randn(net.get_parameter(name).shape, generator=random)
-        return values * largest / values.abs().max()
-
-    beside, alone = drawn("blocks.0.self_attn.q.bias", 0.5), drawn("blocks.0.self_attn.v.bias", 0.3)
-    kept, dropped = drawn("blocks.1.norm3.weight", 1.01 * NEGLIGIBLE), drawn("blocks.0.norm3.weight", 0.99 * NEGLIGIBLE)
-    state = _spelled(factors, "comfy") | {
-        "diffusion_model.blocks.0.self_attn.q.diff_b": beside,
-        "diffusion_model.blocks.0.self_attn.v.diff_b": alone,
-        "diffusion_model.blocks.1.norm3.diff": kept,
-        "diffusion_model.blocks.0.norm3.diff": dropped,
-    }
-    save_file(state, tmp_path / "lora.safetensors")
+    factors, drawn = _factors(net, 2), {name: _drawn(name, largest) for name, largest in DIFFERENCES.items()}
+    suffixes = {"weight": "diff", "bias": "diff_b"}
+    spelled = {f"{m}.{suffixes[kind]}": drawn[f"{m}.{kind}"] for m, _, kind in (n.rpartition(".") for n in drawn)}
+    save_file(_spelled(factors, "comfy") | spelled, tmp_path / "lora.safetensors")
     load_loras(net, [(tmp_path / "lora.safetensors", 0.8)])
-    changes = {f"{name}.weight": 0.8 * b @ a for name, (a, b) in factors.items()} | {
-        "blocks.0.self_attn.q.bias": 0.8 * beside,
-        "blocks.0.self_attn.v.bias": 0.8 * alone,
-        "blocks.1.norm3.weight": 0.8 * kept,
-    }
-    assert torch.allclose(velocity(net), _by_hand(changes), atol=2e-5)
+    del drawn["blocks.0.norm3.weight"]
+    products = {f"{name}.weight": b @ a for name, (a, b) in factors.items()}
+    before = network()
+    for name, value in net.named_parameters():
+        change = 0.8 * (products.get(name, 0) + drawn.get(name, torch.zeros(())))
+        assert torch.allclose(value, before.get_parameter(name) + change, atol=1e-6), name
+
+
+def test_peft_gets_biases_for_all_modules_or_a_refusal(tmp_path):
+    factors, bias = _factors(network(), 2), _drawn("blocks.0.self_attn.q.bias", 0.5)
+    state = _spelled(factors, "plain") | {"blocks.0.self_attn.q.diff_b": bias}
+    save_file(state, tmp_path / "lora.safetensors")
+    net, adapted = network(), network()
+    load_loras(net, [(tmp_path / "lora.safetensors", 1.0)])
+    with warnings.catch_warnings(action="ignore"):  # PEFT tells that a base layer has no bias
+        adapted.load_lora_adapter(read_lora(adapted, tmp_path / "lora.safetensors").for_peft(), prefix=None)
+    assert torch.allclose(velocity(net), velocity(adapted), atol=2e-5)
+    beyond = {"blocks.0.self_attn.v.bias": "diff_b", "blocks.1.ffn.0.weight": "diff"}
+    for name, part in beyond.items():
+        more = {f"{name.rpartition('.')[0]}.{part}": _drawn(name, 0.5)}
+        save_file(state | more, tmp_path / "more.safetensors")
+        with pytest.raises(ConfigError, match=f"for PEFT, got changes of {name}"):
+            read_lora(network(), tmp_path / "more.safetensors").for_peft()
 
 
 @pytest.mark.parametrize("fault", ["unknown", "half", "shape", "suffix", "rank"])
