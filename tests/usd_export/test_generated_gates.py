@@ -143,7 +143,8 @@ def test_a_world_is_failed_by_the_gate_that_its_frames_break(room_folder: Path):
     drawn = replace(known, segments=(Segment(index=0, frames=frames, warped=False),))
 
     def failed(world: World) -> set[str]:
-        return {gate.name for gate in gates(room_folder, world=world, surface=rooms.surface()) if not gate.ok}
+        found = gates(room_folder, world=world, surface=rooms.surface(), space=rooms.space())
+        return {gate.name for gate in found if not gate.ok}
 
     sound = failed(drawn)
     assert sound == failed(known) and not sound & set(GENERATED)
