@@ -1,14 +1,14 @@
 """Colliders of worlds made from procedural flats against the exact flats, beside CoACD and V-HACD on the whole mesh.
 
-    python benchmarks/colliders.py [--flats 10] [--keep FOLDER] [--alone]
+    python benchmarks/colliders.py [--flats 10] [--whole 10] [--keep FOLDER]
 
 For each flat a noisy walk is written, the stages make a world of it, and the world's surface is turned into the
-triangle collider, the all-convex one, and (without --alone) what CoACD and V-HACD make of the whole surface without
-its ceiling; V-HACD needs the package vhacdx. All are held against the exact flat with the rasteriser of the project's
-maps: 2.5 cm cells, robot of 0.25 m radius, seen floor only. Prints hardware, a table, and the mean and the worst of
+triangle collider, the all-convex one, and (on the first --whole flats) what CoACD and V-HACD make of the whole surface
+without its ceiling; V-HACD needs the package vhacdx. All are held against the exact flat with the rasteriser of the
+project's maps: 2.5 cm cells, robot of 0.25 m radius, seen floor only. Prints hardware, a table, and the mean and the worst of
 each column; exits 1 where the worst flat misses a bar. Bars: triangles block <= 0.5 % and keep >= 97 %; convex parts
 block <= 1.5 %, keep >= 93 %, <= 800 parts of <= 60 vertices, none thinner than 2 cm or longer than 100 times its
-inscribed ball's radius, <= 60 s for 200,000 triangles on 2 cores.
+inscribed ball's radius, <= 60 s (the surfaces have 500,000 triangles and more; the bar was set for 200,000).
 """
 
 import argparse
@@ -41,7 +41,7 @@ FLATS = ((41, 3), (42, 3), (43, 4), (44, 3), (45, 3), (46, 4), (47, 3), (48, 3),
 FRAMES_PER_ROOM = 20
 WHOLE_TRIANGLES = 20_000
 COLUMNS = (
-    "seconds", "blocked %", "kept %", "wrong %", "parts", "triangles", "vertices", "thinnest cm", "long/ball",
+    "seconds", "cpu s", "blocked %", "kept %", "wrong %", "parts", "triangles", "vertices", "thinnest cm", "long/ball",
     "surface p95 cm", "depth p95 cm", "rays blocked %",
 )  # fmt: skip
 BARS: dict[str, dict[str, tuple[float, float]]] = {
@@ -53,7 +53,7 @@ BARS: dict[str, dict[str, tuple[float, float]]] = {
         "vertices": (4, 60),
         "thinnest cm": (2, np.inf),
         "long/ball": (0, 100),
-        "seconds per 200k": (0, 60),
+        "seconds": (0, 60),
     },
 }
 
@@ -115,15 +115,14 @@ def judge(walk: Path, stages: dict[str, Path], alone: bool) -> dict[str, dict[st
     views = measured_views(world)
     table: dict[str, dict[str, float]] = {}
     for name, make in ways(surface, fused, alone).items():
-        start = time.perf_counter()
+        start, used = time.perf_counter(), time.process_time()
         parts = make()
-        seconds = time.perf_counter() - start
+        seconds, used = time.perf_counter() - start, time.process_time() - used
         opened, form, apart = space.judge(parts), shapes(parts), measure(parts, surface, fused, views)
-        row = [seconds, *(100 * share for share in astuple(opened)), *astuple(form)]
+        row = [seconds, used, *(100 * share for share in astuple(opened)), *astuple(form)]
         row += [100 * apart[key] for key in ("surface_p95_m", "depth_p95_m", "free_blocked_share")]
         table[name] = dict(zip(COLUMNS, row, strict=True))
         table[name]["thinnest cm"] *= 100
-        table[name]["seconds per 200k"] = seconds * 200_000 / max(len(surface.near.faces), 200_000)
         _print(walk.name, name, table[name])
     return table
 
@@ -136,7 +135,7 @@ def summary(tables: list[dict[str, dict[str, float]]]) -> list[str]:
     """Print mean and worst of all flats; what missed its bar."""
     missed = []
     for way in tables[0]:
-        column = {c: np.array([table[way][c] for table in tables]) for c in tables[0][way]}
+        column = {c: np.array([table[way][c] for table in tables if way in table]) for c in tables[0][way]}
         _print("mean", way, {c: float(v.mean()) for c, v in column.items()})
         lowest = ("kept %", "thinnest cm")
         _print("worst", way, {c: float(v.min() if c in lowest else v.max()) for c, v in column.items()})
@@ -151,18 +150,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--flats", type=int, default=len(FLATS), help="so many of the ten")
     parser.add_argument("--keep", type=Path, help="leave walks and worlds in this folder, and use those in it")
-    parser.add_argument("--alone", action="store_true", help="without CoACD and V-HACD on the whole mesh")
+    parser.add_argument("--whole", type=int, default=len(FLATS), help="CoACD and V-HACD on so many of them")
     args = parser.parse_args()
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     print(f"{'':21s} " + " ".join(f"{c:>7s}" for c in COLUMNS))
     tables = []
     with tempfile.TemporaryDirectory() as temporary:
         place = args.keep or Path(temporary)
-        for seed, rooms in FLATS[: args.flats]:
+        for number, (seed, rooms) in enumerate(FLATS[: args.flats]):
             walk = place / "walks" / f"flat_{seed}"
             if not (walk / "poses.txt").exists():
                 write_flat_walk(walk, make_flat(seed, rooms=rooms), FRAMES_PER_ROOM * rooms, seed)
-            tables.append(judge(walk, stages_of(walk, place / "stages" / walk.name), args.alone))
+            tables.append(judge(walk, stages_of(walk, place / "stages" / walk.name), number >= args.whole))
         missed = summary(tables)
     print("bars missed: " + (", ".join(missed) or "none"))
     return 1 if missed else 0
