@@ -5,10 +5,10 @@
 For each flat a noisy walk is written, the stages make a world of it, and the world's surface is turned into the
 triangle collider, the all-convex one, and (on the first --whole flats) what CoACD and V-HACD make of the whole surface
 without its ceiling; V-HACD needs the package vhacdx. All are held against the exact flat with the rasteriser of the
-project's maps: 2.5 cm cells, robot of 0.25 m radius, seen floor only. Prints hardware, a table, and the mean and the worst of
-each column; exits 1 where the worst flat misses a bar. Bars: triangles block <= 0.5 % and keep >= 97 %; convex parts
-block <= 1.5 %, keep >= 93 %, <= 800 parts of <= 60 vertices, none thinner than 2 cm or longer than 100 times its
-inscribed ball's radius, <= 60 s (the surfaces have 500,000 triangles and more; the bar was set for 200,000).
+project's maps: 2.5 cm cells, robot of 0.25 m radius, seen floor only. Prints hardware, a table, and the mean and the
+worst of each column; exits 1 where the worst flat misses a bar. Bars: triangles block <= 0.5 % and keep >= 97 %; convex
+parts block <= 1.5 %, keep >= 93 %, <= 800 parts of <= 60 vertices, none thinner than 2 cm or longer than 100 times its
+inscribed ball's radius, <= 60 s (the bar was set for 200,000 triangles; these surfaces have 500,000 and more).
 """
 
 import argparse
