@@ -12,7 +12,7 @@ import numpy as np
 from _flat_truth import FlatTruth
 from scipy import ndimage
 from scipy.optimize import linprog
-from scipy.spatial import ConvexHull
+from scipy.spatial import ConvexHull, QhullError
 
 from lyra_sim.config.tasks import RobotConfig
 from lyra_sim.config.world import WorldConfig
@@ -126,8 +126,12 @@ def shapes(parts: tuple[ColliderPart, ...]) -> Shapes:
 
 
 def hull_proportions(vertices: np.ndarray) -> tuple[float, float]:
-    """Least width over the normals of the faces, and largest extent by the radius of the inscribed ball."""
-    hull = ConvexHull(vertices)
+    """Least width over the normals of the faces, and largest extent by the radius of the inscribed ball; 0 and inf
+    for a flat hull."""
+    try:
+        hull = ConvexHull(vertices)
+    except QhullError:
+        return 0.0, np.inf
     normals, offsets = hull.equations[:, :3], hull.equations[:, 3]
     width = float((-(normals @ vertices.T + offsets[:, None]).min(axis=1)).min())
     best = linprog([0, 0, 0, -1], A_ub=np.column_stack([normals, np.ones(len(normals))]), b_ub=-offsets,

@@ -12,7 +12,7 @@ STAGES: tuple[Stage, ...] = (
     Stage("reconstruct", 2, ("reconstruct",), ("observe", "explore"), "pipelines.stages:reconstruct"),
     Stage("surface", 1, ("surface",), ("observe", "explore", "reconstruct"), "pipelines.stages:surface"),
     Stage("collide", 2, ("collide",), ("observe", "explore", "reconstruct", "surface"), "pipelines.stages:collide"),
-    Stage("usd", 1, (), ("observe", "explore", "reconstruct", "surface", "collide"), "pipelines.stages:usd"),
+    Stage("usd", 2, (), ("observe", "explore", "reconstruct", "surface", "collide"), "pipelines.stages:usd"),
     Stage("tasks", 2, ("tasks",), ("surface", "usd"), "pipelines.stages:tasks"),
     Stage(
         "validate",

@@ -121,17 +121,19 @@ def collide(job: Job) -> None:
 
 def usd(job: Job) -> None:
     """The scene folder."""
+    from lyra_sim.collision.describe import describe
     from usd_export import write_scene
 
-    world = _world(job)
+    world, colliders = _world(job), load_record(Colliders, job.inputs["collide"])
     write_scene(
         job.out,
         surface=load_record(Surface, job.inputs["surface"]),
-        colliders=load_record(Colliders, job.inputs["collide"]),
+        colliders=colliders,
         world=world,
         provenance=_provenance(job, world),
         name=job.world,
     )
+    (job.out / "colliders.json").write_text(json.dumps(describe(colliders), indent=1) + "\n")
 
 
 def _provenance(job: Job, world: World) -> Provenance:

@@ -1,11 +1,14 @@
 """Colliders and their figures, judged by trimesh and by rays through a doorway."""
 
+import json
+
 import numpy as np
 import pytest
 import trimesh
 from scipy.spatial import ConvexHull
 
 from lyra_sim.collision.build import collide, merged
+from lyra_sim.collision.describe import describe
 from lyra_sim.collision.hulls import MOST_VERTICES, hull_of
 from lyra_sim.collision.measure import View, area_samples, blocked_share, depth_distance, surface_distance
 from lyra_sim.config.geometry3d import CollideConfig, ConvexConfig, SurfaceConfig
@@ -154,6 +157,18 @@ def test_hulls_leave_the_doorway_open_and_the_walls_shut(convex):
     start[:, 0] = -1.2 + x
     hit, ray, _ = solid.ray.intersects_location(start, through, multiple_hits=False)
     assert np.isin(np.arange(len(x)), ray[np.abs(hit[:, 1] + 0.05) < 0.06]).mean() > 0.95
+
+
+def test_the_parts_file_says_what_each_part_is(convex):
+    got = json.loads(json.dumps(describe(convex)))
+    assert got["backend"] == "convex" and set(got["measured"]) == {"convex"}
+    assert [row["name"] for row in got["parts"]] == [part.name for part in convex.parts]
+    assert {row["class"] for row in got["parts"]} >= {"floor", "wall"}
+    for row, part in zip(got["parts"], convex.parts, strict=True):
+        solid = trimesh.Trimesh(part.vertices, part.faces, process=False)
+        assert row["area_m2"] == pytest.approx(solid.area, rel=1e-3, abs=1e-4)
+        assert row["volume_m3"] == pytest.approx(solid.volume, rel=1e-3, abs=1e-4)
+        assert 0.019 <= row["least_width_m"] <= min(np.subtract(row["high_m"], row["low_m"])) + 1e-3
 
 
 def test_a_box_becomes_a_few_solid_hulls(convex):
