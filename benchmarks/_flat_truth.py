@@ -29,6 +29,8 @@ WAY_CELL_M = 0.02
 SEEN_CELL_M = 0.025
 SEEN_GAP_CELLS = 2
 """Gaps this wide count as seen floor: pixels at depth edges carry no measurement, which leaves out single cells."""
+RUG_M = 0.02
+"""What lies on the floor and is no higher belongs to it."""
 DUCT_TOP_M, DUCT_WIDTH_M, DUCT_STEP_M = 0.03, 0.05, 0.025
 
 
@@ -53,7 +55,8 @@ class FlatTruth:
 
     Args:
         walk: the input folder, with truth/truth.json.
-        stages: committed folders of the stages capture, observe, surface, usd and tasks by name.
+        stages: committed folders of the stages capture, observe and surface by name; of usd for what is asked of the
+            final collider, of tasks for what is asked of its maps and ways.
     """
 
     def __init__(self, walk: Path, stages: dict[str, Path]) -> None:
@@ -62,15 +65,23 @@ class FlatTruth:
         start = load_record(PosedFrames, stages["observe"])
         self.T_scene_world = T_scene_source @ invert(start.frame.T_world_source)
         self.floor: FloorGrid = load_record(Surface, stages["surface"]).floor
-        self.world_soup = soup_of_scene(stages["usd"] / "scene.usda")
-        corners = transform(self.T_scene_world, self.world_soup.triangles)
-        self.soup = Soup(triangles=corners, hull=self.world_soup.hull)
-        self.nav = stages["tasks"] / "nav"
+        self.stages = stages
         assert capture.depth_valid is not None and capture.depth_m is not None
         self.camera = capture.intrinsics
         self.cameras = self.T_scene_world @ start.frames.cam_to_world
         self.measured = capture.depth_valid & (capture.depth_m <= SEEN_RANGE_M)
         self.seen_points, self.seen_faces = _seen(self.scene, self.cameras, self.camera, self.measured)
+
+    @cached_property
+    def world_soup(self) -> Soup:
+        """The final collider in the world's frame."""
+        return soup_of_scene(self.stages["usd"] / "scene.usda")
+
+    @cached_property
+    def soup(self) -> Soup:
+        """The final collider in the scene's frame."""
+        corners = transform(self.T_scene_world, self.world_soup.triangles)
+        return Soup(triangles=corners, hull=self.world_soup.hull)
 
     @cached_property
     def rays(self) -> RayScene:
@@ -109,18 +120,18 @@ class FlatTruth:
 
     def judge(self, robot: RobotConfig, cell_m: float = 0.05) -> Judged:
         """Map and episodes of one robot."""
-        nav = map_of_soup(self.world_soup, robot, self.floor, cell_m)
+        nav, nav_folder = map_of_soup(self.world_soup, robot, self.floor, cell_m), self.stages["tasks"] / "nav"
         slab = robot_slab(robot)
         band = (slab.low_m, slab.high_m)
         centres = nav.origin_m + (np.indices(nav.state.shape).reshape(2, -1).T + 0.5) * cell_m
         seen = self._seen_cells(nav.origin_m, nav.state.shape, cell_m, slab.high_m)
         free = nav.state == FREE
         true = self._cell_truth(centres, cell_m, band).reshape(nav.state.shape)
-        with np.load(self.nav / robot.name / "fields.npz") as fields:
+        with np.load(nav_folder / robot.name / "fields.npz") as fields:
             allowed = fields["island"] > 0
         centre = truth_free(self.scene, self._plan(centres), robot.radius_m, slab_m=band).reshape(nav.state.shape)
         beyond = free & ~seen
-        episodes = read_episodes(self.nav / robot.name / "episodes.json.gz")
+        episodes = read_episodes(nav_folder / robot.name / "episodes.json.gz")
         errors, way_seen = self._ways(episodes, robot, band)
         return Judged(
             map_iou=_iou(free & seen, true & seen),
@@ -153,15 +164,15 @@ class FlatTruth:
         seen[cell[:, 0], cell[:, 1]] = True
         return seen
 
-    def _seen_floor(self, radius_m: float) -> tuple[np.ndarray, np.ndarray]:
+    def seen_floor(self, radius_m: float) -> tuple[np.ndarray, np.ndarray]:
         """(origin, mask): where a disc of this radius stands on seen floor only; scene frame, `SEEN_CELL_M`."""
-        origin, seen = self._visible
+        origin, seen = self.visible_floor
         whole = ndimage.binary_closing(seen, iterations=SEEN_GAP_CELLS // 2)
         inside = np.asarray(ndimage.distance_transform_edt(whole)) * SEEN_CELL_M
         return origin, inside >= radius_m
 
     @cached_property
-    def _visible(self) -> tuple[np.ndarray, np.ndarray]:
+    def visible_floor(self) -> tuple[np.ndarray, np.ndarray]:
         """(origin, mask) of floor cells whose centre lies in sight of a camera, at a pixel with measured depth.
 
         Cells are projected into the cameras rather than rays onto cells, since the rays of far pixels lie more than
@@ -170,9 +181,11 @@ class FlatTruth:
         origin, shape = bounds(self.scene, SEEN_CELL_M, 0.5)
         centres = origin + (np.indices(shape).reshape(2, -1).T + 0.5) * SEEN_CELL_M
         height = floor_height(self.scene, centres)
-        spots = np.column_stack([centres, np.nan_to_num(height) + 1e-3])
-        seen = np.zeros(len(spots), bool)
         camera, truth = self.camera, RayScene(self.scene.vertices, self.scene.faces)
+        spots = np.column_stack([centres, np.nan_to_num(height) + RUG_M])
+        down, _, _ = truth.cast(spots, np.broadcast_to([0.0, 0.0, -1.0], spots.shape))
+        spots[:, 2] += 1e-3 - np.minimum(down, RUG_M)
+        seen = np.zeros(len(spots), bool)
         for pose, measured in zip(self.cameras, self.measured, strict=True):
             left = np.nonzero(np.isfinite(height) & ~seen)[0]
             uv, z = project(transform(invert(pose), spots[left]), camera)
@@ -190,7 +203,7 @@ class FlatTruth:
         """Relative error of each episode's geodesic, and whether the true way was seen."""
         origin, shape = bounds(self.scene, WAY_CELL_M, 0.1)
         free = free_mask(self.scene, origin, shape, WAY_CELL_M, robot.radius_m, slab_m=band)
-        seen_origin, seen = self._seen_floor(robot.radius_m)
+        seen_origin, seen = self.seen_floor(robot.radius_m)
         fields: dict[tuple[float, ...], np.ndarray] = {}
         errors, covered = np.full(len(episodes), np.inf), np.zeros(len(episodes), bool)
         for k, episode in enumerate(episodes):

@@ -23,6 +23,7 @@ from _flat_truth import FlatTruth
 from lyra_sim.procedural.cameras import pinhole, walk_cameras
 from lyra_sim.procedural.example import random_rotation
 from lyra_sim.procedural.flat import make_flat
+from lyra_sim.procedural.scene import ProceduralScene
 from lyra_sim.procedural.write import DepthNoise, write_walk
 from robot_tasks import load_robots
 
@@ -36,12 +37,16 @@ def write_walks(folder: Path, frames: int) -> list[Path]:
     for seed, rooms, duct in FLATS:
         scene = make_flat(seed, rooms=rooms, cable_duct=duct)
         path = folder / f"flat_{seed}_{'duct' if duct else 'plain'}"
-        turn = random_rotation(np.random.default_rng([seed, 9]))
-        count = frames * rooms // 2
-        cameras = walk_cameras(scene, 0, count)
-        write_walk(path, scene, cameras, pinhole(320, 240, 78.0), depth_noise=DepthNoise(), rotate=turn, seed=seed)
+        write_flat_walk(path, scene, frames * rooms // 2, seed)
         found.append(path)
     return found
+
+
+def write_flat_walk(path: Path, scene: ProceduralScene, frames: int, seed: int) -> None:
+    """One walk of 320 x 240 pixels with a depth camera's noise, its frame turned at random."""
+    turn = random_rotation(np.random.default_rng([seed, 9]))
+    cameras = walk_cameras(scene, 0, frames)
+    write_walk(path, scene, cameras, pinhole(320, 240, 78.0), depth_noise=DepthNoise(), rotate=turn, seed=seed)
 
 
 def run(walk: Path, out: Path) -> dict[str, Path]:

@@ -18,7 +18,7 @@ _PACKAGES = {
     "numba": "fusion, warps and geodesics",
     "skimage": "marching cubes",
     "cv2": "line segments and filling",
-    "coacd": "convex parts",
+    "coacd": "convex decompositions in scenes that are judged",
     "pxr": "USD",
     "newton": "the drop test",
     "imageio_ffmpeg": "walk.mp4",

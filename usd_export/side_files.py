@@ -1,7 +1,6 @@
 """The files beside the USD layers: splats, points, mesh, cameras, pictures and the licence chain."""
 
 import json
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,11 +8,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from lyra_sim.core.records import Colliders, Frames, Label, Provenance, Surface, World
+from lyra_sim.collision.describe import describe
+from lyra_sim.core.records import Colliders, Frames, Provenance, Surface, World
 from lyra_sim.io.images import write_png
 from lyra_sim.io.meshes import write_glb, write_points_ply, write_splats_ply
 from lyra_sim.io.video import write_mp4
-from usd_export.colliders import LAYER_OF, VARIANT_OF
 from usd_export.reader import read_scene
 from usd_export.render import render_overview
 
@@ -25,7 +24,7 @@ def write_side_files(
 ) -> None:
     """Everything in a world folder that describes the scene and is not USD."""
     _write_json(folder / "ATTRIBUTION.json", attribution(provenance, name))
-    _write_json(folder / "colliders.json", collider_list(colliders))
+    _write_json(folder / "colliders.json", describe(colliders))
     _write_trajectory(folder / "trajectory.npz", world)
     write_glb(folder / "mesh.glb", surface.visual, name=name)
     write_points_ply(folder / "points.ply", surface.near.vertices, surface.near.vertex_color)
@@ -47,28 +46,6 @@ def attribution(provenance: Provenance, name: str) -> dict[str, Any]:
             for line in provenance.licences
         ],
     }
-
-
-def collider_list(colliders: Colliders) -> dict[str, Any]:
-    """What each part of each collider variant is, and what was measured of the variant, as JSON values."""
-    variants = {}
-    for backend, parts in colliders.variants.items():
-        measured = colliders.alternatives.get(backend, {})
-        variants[VARIANT_OF[backend]] = {
-            "layer": LAYER_OF[VARIANT_OF[backend]],
-            "measured": {key: value if math.isfinite(value) else None for key, value in measured.items()},
-            "parts": [
-                {
-                    "name": part.name,
-                    "kind": part.kind,
-                    "label": Label(part.label).name.lower(),
-                    "vertices": len(part.vertices),
-                    "triangles": len(part.faces),
-                }
-                for part in parts
-            ],
-        }
-    return {"default": VARIANT_OF[colliders.backend], "variants": variants}
 
 
 def frames_of(world: World) -> Iterator[Frames]:

@@ -25,10 +25,10 @@ def collide(surface: Surface, world: World, fused: Fused, config: CollideConfig)
     made: dict[str, tuple[ColliderPart, ...]] = {}
     measured: dict[str, dict[str, float]] = {}
     for backend in config.backends:
-        parts = _build(backend, surface, fused)
+        parts = build(backend, surface, fused)
         if parts:
             made[backend.backend] = parts
-            measured[backend.backend] = _measure(parts, surface, fused, views)
+            measured[backend.backend] = measure(parts, surface, fused, views)
     if not made:
         raise SceneError(
             "collide",
@@ -51,7 +51,8 @@ def _rank(figures: dict[str, float]) -> tuple[bool, int]:
     return figures["free_blocked_share"] > MOST_BLOCKED, round(min(figures["surface_p95_m"], 1e6) / 0.002)
 
 
-def _build(config: ColliderConfig, surface: Surface, fused: Fused) -> tuple[ColliderPart, ...]:
+def build(config: ColliderConfig, surface: Surface, fused: Fused) -> tuple[ColliderPart, ...]:
+    """The collider parts of one backend."""
     match config:
         case StaticMeshConfig():
             return static_mesh_parts(surface, config)
@@ -61,9 +62,11 @@ def _build(config: ColliderConfig, surface: Surface, fused: Fused) -> tuple[Coll
             return tuple(part for part in convex_parts(surface, fused.space, config) if spans_volume(part.vertices))
 
 
-def _measure(
+def measure(
     parts: tuple[ColliderPart, ...], surface: Surface, fused: Fused, views: tuple[View, ...]
 ) -> dict[str, float]:
+    """Figures of one set of parts: distances to the surface and to measured points in metres, share of the seen rays
+    that it blocks, counts."""
     vertices, faces = merged(parts)
     near = surface.near
     apart = surface_distance(vertices, faces, near.vertices, near.faces, seed=0, seen=seen_in(fused.space))

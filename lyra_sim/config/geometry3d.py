@@ -91,15 +91,11 @@ class StaticMeshConfig(Config):
 
 
 class ConvexConfig(Config):
-    """Planes as slabs and objects as convex hulls (CoACD, Wei et al. 2022)."""
+    """Convex hulls alone, for engines and GPU limits that need them."""
 
     backend: Literal["convex"] = "convex"
-    concavity: float = Field(default=0.05, gt=0, lt=1)
-    """CoACD threshold per object."""
-    most_components: int = Field(default=4, ge=0)
-    """So many of the largest loose objects are given to CoACD; the rest becomes hulls of small patches."""
-    most_triangles: int = Field(default=300, ge=100)
-    """The closed body of an object is decimated to this before CoACD."""
+    most_parts: int = Field(default=800, ge=1)
+    """Above this, pieces are merged that block up to eight times as much free space as is allowed otherwise."""
 
 
 ColliderConfig = Annotated[StaticMeshConfig | ConvexConfig, Field(discriminator="backend")]

@@ -1,14 +1,17 @@
 """Colliders and their figures, judged by trimesh and by rays through a doorway."""
 
+import json
+
 import numpy as np
 import pytest
 import trimesh
 from scipy.spatial import ConvexHull
 
 from lyra_sim.collision.build import collide, merged
-from lyra_sim.collision.hulls import MOST_VERTICES, hull_of, patch_hulls
+from lyra_sim.collision.describe import describe
+from lyra_sim.collision.hulls import MOST_VERTICES, hull_of
 from lyra_sim.collision.measure import View, area_samples, blocked_share, depth_distance, surface_distance
-from lyra_sim.config.geometry3d import CollideConfig, ConvexConfig, StaticMeshConfig, SurfaceConfig
+from lyra_sim.config.geometry3d import CollideConfig, ConvexConfig, SurfaceConfig
 from lyra_sim.core.records import (
     Frames,
     Fused,
@@ -117,7 +120,7 @@ def carved(depth) -> SpaceGrid:
     return SpaceGrid(origin_m=origin, voxel_m=VOXEL, state=state)
 
 
-CONVEX = CollideConfig(backends=(ConvexConfig(most_components=1),))
+CONVEX = CollideConfig(backends=(ConvexConfig(),))
 
 
 @pytest.fixture(scope="module")
@@ -128,8 +131,7 @@ def convex(flat):
 
 def test_every_backend_is_measured_and_the_better_one_chosen(flat):
     _, world, fused, surface = flat
-    patches = ConvexConfig(most_components=0)
-    got = collide(surface, world, fused, CollideConfig(backends=(StaticMeshConfig(), patches)))
+    got = collide(surface, world, fused, CollideConfig())
     assert set(got.alternatives) == {"static_mesh", "convex"}
     assert got.backend == "static_mesh"
     assert got.measured == got.alternatives["static_mesh"]
@@ -157,9 +159,21 @@ def test_hulls_leave_the_doorway_open_and_the_walls_shut(convex):
     assert np.isin(np.arange(len(x)), ray[np.abs(hit[:, 1] + 0.05) < 0.06]).mean() > 0.95
 
 
+def test_the_parts_file_says_what_each_part_is(convex):
+    got = json.loads(json.dumps(describe(convex)))
+    assert got["backend"] == "convex" and set(got["measured"]) == {"convex"}
+    assert [row["name"] for row in got["parts"]["convex"]] == [part.name for part in convex.parts]
+    assert {row["class"] for row in got["parts"]["convex"]} >= {"floor", "wall"}
+    for row, part in zip(got["parts"]["convex"], convex.parts, strict=True):
+        solid = trimesh.Trimesh(part.vertices, part.faces, process=False)
+        assert row["area_m2"] == pytest.approx(solid.area, rel=1e-3, abs=1e-4)
+        assert row["volume_m3"] == pytest.approx(solid.volume, rel=1e-3, abs=1e-4)
+        assert 0.019 <= row["least_width_m"] <= min(np.subtract(row["high_m"], row["low_m"])) + 1e-3
+
+
 def test_a_box_becomes_a_few_solid_hulls(convex):
-    hulls = [part for part in convex.parts if part.name.startswith("object_0_")]
-    assert 1 <= len(hulls) <= 40
+    hulls = [part for part in convex.parts if (part.vertices[:, :2].min(axis=0) > 0.9).all() and part.label != 1]
+    assert 1 <= len(hulls) <= 4
     volume = sum(ConvexHull(part.vertices.astype(float)).volume for part in hulls)
     assert 0.08 < volume < 0.2  # the box has 0.125 cubic metres
 
@@ -232,6 +246,3 @@ def test_hulls_are_closed_thin_enough_and_wound_outwards():
     assert len(vertices) <= MOST_VERTICES
     assert mesh.is_watertight
     assert mesh.volume == pytest.approx(ConvexHull(vertices).volume)
-    wall = trimesh.creation.box([1.0, 0.02, 1.0]).subdivide().subdivide().subdivide()
-    for v, f in patch_hulls(record_of(wall)):
-        assert trimesh.Trimesh(v, f, process=False).volume > 1e-5

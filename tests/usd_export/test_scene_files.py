@@ -14,6 +14,7 @@ from scipy.spatial import ConvexHull
 from lyra_sim.core.records import Label
 from tests.usd_export import rooms
 from usd_export import read_scene
+from usd_export.colliders import VARIANT_OF
 from usd_export.reader import read_variants
 from usd_export.validate.rules import Role, scene_problems
 
@@ -140,11 +141,12 @@ def test_licences_travel_with_the_scene(room_folder: Path):
 def test_the_list_of_colliders_names_every_part(room_folder: Path):
     told = json.loads((room_folder / "colliders.json").read_text())
     scenes = read_variants(room_folder / "scene.usda", textures=False)
-    assert told["default"] == next(iter(scenes)) and set(told["variants"]) == set(scenes)
-    for name, scene in scenes.items():
-        listed = [(part["kind"], part["label"], part["triangles"]) for part in told["variants"][name]["parts"]]
-        assert listed == [(c.kind, Label(c.label).name.lower(), len(c.faces)) for c in scene.colliders]
-        assert (room_folder / told["variants"][name]["layer"]).exists()
+    assert VARIANT_OF[told["backend"]] == next(iter(scenes))
+    assert {VARIANT_OF[name] for name in told["parts"]} == set(scenes)
+    for name, parts in told["parts"].items():
+        listed = [(part["kind"], part["class"], part["triangles"]) for part in parts]
+        written = scenes[VARIANT_OF[name]].colliders
+        assert listed == [(c.kind, Label(c.label).name.lower(), len(c.faces)) for c in written]
 
 
 def test_bytes_depend_on_neither_process_nor_folder(room_folder: Path, tmp_path: Path):

@@ -140,7 +140,7 @@ def test_gates_from_the_files_are_those_before_writing(finished, prefix):
     for name in ("collider_surface_p95_m", "free_blocked_share", "floor_fit_p95_m", "input_coverage_share"):
         assert rows[name]["before"] is not None, name
     told = json.loads((world / "colliders.json").read_text())
-    measured = told["variants"][told["default"]]["measured"]  # by the collide stage, which chose by it
+    measured = told["measured"][told["backend"]]  # by the collide stage, which chose by it
     for name in ("surface_median_m", "surface_p95_m", "surface_max_m"):
         assert measured[name] == pytest.approx(reported[f"collider_{name}"], abs=5e-4), name
     assert measured["free_blocked_share"] == pytest.approx(reported["free_blocked_share"], abs=1e-3)

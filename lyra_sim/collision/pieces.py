@@ -1,0 +1,206 @@
+"""Convex pieces of a surface: regions thickened away from free space, cut while they block it, then merged while they
+do not (bottom-up, after Mamou and Ghorbel's hierarchical decomposition 2009, with free space as the measure)."""
+
+import heapq
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.spatial import ConvexHull, HalfspaceIntersection, cKDTree
+
+from lyra_sim.collision.freespace import FreeSpace
+
+THICKNESSES_M = (0.1, 0.06, 0.04, 0.025)
+"""Tried in this order; PhysX likes 5 cm and more, and thickens what is flat by itself."""
+INTRUSION_M = 0.002
+"""Most free space inside a piece, cubic metres per square metre of its surface."""
+HARMLESS_M = 0.001
+"""Pieces are merged whatever their number while this adds no more harm, cubic metres per square metre, ..."""
+MOST_HARM_M = 0.04
+"""... and never where the merged piece would do more than this, or takes in open space."""
+SMALL_M = 0.08
+"""Pieces no longer than this are not cut further."""
+LONGEST = 95.0
+"""Largest extent by the radius of the inscribed ball; PhysX on a GPU allows 100."""
+LEAST_WIDTH_M = 0.02
+TRIM_M = 0.03
+TOUCH_M = 0.04
+SAMPLE_M = 0.03
+SAMPLES = 100
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """A convex body that stands for part of a surface."""
+
+    label: int
+    corners: Float[np.ndarray, "K 3"]
+    """Its hull's vertices."""
+    samples: Float[np.ndarray, "S 3"]
+    """Points on the surface it stands for."""
+    area_m2: float
+    planes: Float[np.ndarray, "F 4"]
+    volume_m3: float
+    free_m3: float
+    """Free space inside."""
+
+    @cached_property
+    def harm_m3(self) -> float:
+        """What stands in the way and should not: free space inside, and what lies before the surface it stands for."""
+        return self.free_m3 + self.area_m2 * float(np.maximum(self.depth(self.samples), 0.0).mean())
+
+    @cached_property
+    def width_m(self) -> float:
+        """Smallest width over the normals of its faces."""
+        return float((-(self.planes[:, :3] @ self.corners.T + self.planes[:, 3:]).min(axis=1)).min())
+
+    @property
+    def fit(self) -> bool:
+        """Whether it has a shape that engines take as it is. The ball around the middle of its corners that just fits
+        inside is no larger than the largest."""
+        ball = float(self.depth(self.corners.mean(axis=0)[None])[0])
+        longest = float(np.linalg.norm(np.ptp(self.corners, axis=0)))
+        return self.width_m >= LEAST_WIDTH_M and longest <= LONGEST * ball
+
+    def depth(self, points: Float[np.ndarray, "S 3"]) -> Float[np.ndarray, "S"]:
+        """How deep points lie below its nearest face."""
+        return -(points @ self.planes[:, :3].T + self.planes[:, 3]).max(axis=1)
+
+
+def make_piece(label: int, points: np.ndarray, samples: np.ndarray, area_m2: float, space: FreeSpace) -> Piece:
+    """The hull of points that span a volume."""
+    hull = ConvexHull(points)
+    corners = points[hull.vertices]
+    free = space.inside(hull.equations, corners)
+    return Piece(label, corners, samples, area_m2, hull.equations, float(hull.volume), free)
+
+
+@dataclass(frozen=True)
+class Patch:
+    """Faces that look about one way: their corners (M, 3, 3), areas (M,) and mean normal."""
+
+    label: int
+    corner: Float[np.ndarray, "M 3 3"]
+    area: Float[np.ndarray, "M"]
+    normal: Float[np.ndarray, "3"]
+
+
+def cut(patch: Patch, space: FreeSpace) -> list[Piece]:
+    """Slabs behind a patch that block next to no free space: the thickest possible, of halves of the patch where none
+    is possible, and what is left in the end as boxes."""
+    points = patch.corner.reshape(-1, 3)
+    across = np.linalg.svd(patch.normal[None])[2][1:]
+    flat = (points - points[0]) @ across.T
+    _, vectors = np.linalg.eigh(np.cov(flat.T) + 1e-12 * np.eye(2))
+    along = flat @ vectors[:, 1]
+    samples = points[np.unique(np.floor(points / SAMPLE_M), axis=0, return_index=True)[1]]
+    area, front = float(patch.area.sum()), _outline(points, flat)
+    if (np.ptp(flat @ vectors, axis=0) >= LEAST_WIDTH_M).all():
+        for thick in THICKNESSES_M:
+            corners = np.concatenate([front, front - thick * patch.normal])
+            piece = make_piece(patch.label, corners, samples, area, space)
+            if piece.free_m3 <= INTRUSION_M * area and piece.fit:
+                return [piece]
+    middle = along.reshape(-1, 3).mean(axis=1)
+    first = middle <= 0.5 * (along.min() + along.max())
+    if np.ptp(along) <= SMALL_M or first.all() or not first.any():
+        axes = np.concatenate([vectors.T @ across, patch.normal[None]])
+        return [make_piece(patch.label, box_of(points, axes), samples, area, space)]
+    halves = (Patch(patch.label, patch.corner[part], patch.area[part], patch.normal) for part in (first, ~first))
+    return [one for half in halves for one in cut(half, space)]
+
+
+def _outline(points: Float[np.ndarray, "N 3"], flat: Float[np.ndarray, "N 2"]) -> Float[np.ndarray, "K 3"]:
+    """The points that matter for the hull of a nearly plane set: those on its outline, or all where it is no area."""
+    if len(points) < 12 or np.linalg.matrix_rank(flat - flat.mean(axis=0), tol=1e-4) < 2:
+        return points
+    return points[ConvexHull(flat).vertices]
+
+
+def box_of(points: Float[np.ndarray, "N 3"], axes: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "8 3"]:
+    """Corners of the box along orthonormal axes (rows; the last points to free space) around points, at least
+    LEAST_WIDTH_M wide, grown away from free space."""
+    local = points @ axes.T
+    low, high = local.min(axis=0), local.max(axis=0)
+    missing = np.maximum(LEAST_WIDTH_M - (high - low), 0.0)
+    low -= missing * [0.5, 0.5, 1.0]
+    high += missing * [0.5, 0.5, 0.0]
+    grid = np.stack(np.meshgrid(*np.stack([low, high], axis=1), indexing="ij"), axis=-1).reshape(8, 3)
+    return grid @ axes
+
+
+def merge(pieces: list[Piece], touching: Int[np.ndarray, "E 2"], space: FreeSpace, most: int) -> list[Piece]:
+    """Neighbours merged, always the pair that adds least harm: while that is next to none, and on while there are more
+    than `most` pieces."""
+    left: dict[int, Piece] = dict(enumerate(pieces))
+    near: dict[int, set[int]] = {n: set() for n in left}
+    queue: list[tuple[float, float, int, int, Piece]] = []
+
+    def offer(a: int, b: int) -> None:
+        piece = _merged(left[a], left[b], space)
+        if piece is not None:
+            harm = piece.harm_m3 - left[a].harm_m3 - left[b].harm_m3
+            small = harm <= HARMLESS_M * piece.area_m2
+            growth = piece.volume_m3 - left[a].volume_m3 - left[b].volume_m3
+            heapq.heappush(queue, (0.0 if small else harm, growth, a, b, piece))
+
+    for a, b in touching.tolist():
+        near[a].add(b)
+        near[b].add(a)
+        offer(a, b)
+    fresh = len(pieces)
+    while queue:
+        harm, _, a, b, piece = heapq.heappop(queue)
+        if harm > 0.0 and len(left) <= most:
+            break
+        if a not in left or b not in left:
+            continue
+        around = (near.pop(a) | near.pop(b)) - {a, b}
+        del left[a], left[b]
+        left[fresh], near[fresh] = piece, around
+        for c in sorted(around):
+            near[c] -= {a, b}
+            near[c].add(fresh)
+            offer(c, fresh)
+        fresh += 1
+    return list(left.values())
+
+
+def _merged(a: Piece, b: Piece, space: FreeSpace) -> Piece | None:
+    """The hull of two pieces, None where it is out of the question."""
+    if a.label != b.label:
+        return None
+    samples = np.concatenate([a.samples, b.samples])
+    samples = samples[:: len(samples) // SAMPLES + 1]
+    piece = make_piece(a.label, np.concatenate([a.corners, b.corners]), samples, a.area_m2 + b.area_m2, space)
+    if not piece.fit or piece.harm_m3 > MOST_HARM_M * piece.area_m2 or space.takes_open(piece.planes, piece.corners):
+        return None
+    return piece
+
+
+def touching_pairs(pieces: list[Piece]) -> Int[np.ndarray, "E 2"]:
+    """Pairs of pieces whose surfaces come within TOUCH_M of each other, in order."""
+    owner = np.repeat(np.arange(len(pieces)), [len(piece.samples) for piece in pieces])
+    tree = cKDTree(np.concatenate([piece.samples for piece in pieces]))
+    pairs = owner[tree.query_pairs(TOUCH_M, output_type="ndarray")]
+    pairs = np.sort(pairs[pairs[:, 0] != pairs[:, 1]], axis=1)
+    return np.unique(pairs, axis=0)
+
+
+def trimmed(piece: Piece, space: FreeSpace) -> Piece:
+    """The piece with each face moved in to the median of the surface it stands for: a hull goes through the points
+    that noise put furthest out. As it was where it would become too thin."""
+    planes = np.unique(np.round(piece.planes, 7), axis=0)
+    depth = -(piece.samples @ planes[:, :3].T + planes[:, 3])
+    face, at = depth.argmin(axis=1), depth.min(axis=1)
+    near = (at >= 0.0) & (at <= TRIM_M)
+    moved = planes.copy()
+    for k in np.unique(face[near]):
+        moved[k, 3] += np.median(at[near & (face == k)])
+    middle = piece.corners.mean(axis=0)
+    if (moved[:, :3] @ middle + moved[:, 3]).max() > -0.25 * LEAST_WIDTH_M:
+        return piece
+    corners = HalfspaceIntersection(moved, middle).intersections
+    new = make_piece(piece.label, corners, piece.samples, piece.area_m2, space)
+    return new if new.fit else piece
