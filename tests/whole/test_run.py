@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 SCENE_FILES = (
     "scene.usda stage.usda geometry.usdc colliders.usdc splats.usdc labels.usda nav_collision.usdc scene.usdz mesh.glb "
-    "splats.ply points.ply walk.mp4 trajectory.npz preview.png ATTRIBUTION.json report.json report.html "
+    "splats.ply points.ply colliders.json walk.mp4 trajectory.npz preview.png ATTRIBUTION.json report.json report.html "
     "omap/occupancy_map.yaml omap/occupancy_map.png"
 ).split()
 NAV_FILES = "map.yaml map.png map.pgm episodes.json.gz fields.npz free_points.csv gates.json preview.png".split()
