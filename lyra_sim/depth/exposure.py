@@ -22,7 +22,7 @@ _RANGE = (12.0, 243.0)
 _SLACK_M, _SLACK_SHARE = 0.02, 0.01
 _GAUGE = 1e-3
 """Weight of the pull of every ln(gain) towards 0, relative to a pair: decides what no pair can tell."""
-_FREE, _PULL = 0.2, 4.0
+_FREE, _PULL = 0.2, 1.0
 """ln(gain) costs nothing up to here; what is beyond is pulled back, or images would clip and darken: steps between
 neighbours are removed, a slow change from bright to dark places partly stays."""
 _SPREAD = 0.03
@@ -76,10 +76,9 @@ def _solve(count: int, pairs: np.ndarray, ratio: np.ndarray, weight: np.ndarray,
     """Log gains g (T,) with g[s] - g[o] = ratio for most pairs (s, o), about 0."""
     s, o = pairs.T
     gains, sure = np.zeros(count), weight
-    for turn in range(2 * _ROUNDS):
-        far = turn >= _ROUNDS  # pulled only when it is settled which pairs are right, or the pull would tear good ones
-        excess = pull * far * np.maximum(1.0 - _FREE / np.maximum(np.abs(gains), _FREE), 0.0)
-        matrix, right = np.diag(_GAUGE + excess), np.zeros(count)
+    for _ in range(_ROUNDS):
+        excess = np.maximum(1.0 - _FREE / np.maximum(np.abs(gains), _FREE), 0.0)
+        matrix, right = np.diag(_GAUGE + pull * excess), np.zeros(count)
         np.add.at(matrix, (s, s), sure)
         np.add.at(matrix, (o, o), sure)
         np.add.at(matrix, (s, o), -sure)
@@ -87,9 +86,8 @@ def _solve(count: int, pairs: np.ndarray, ratio: np.ndarray, weight: np.ndarray,
         np.add.at(right, s, sure * ratio)
         np.add.at(right, o, -sure * ratio)
         gains = np.linalg.solve(matrix, right)
-        if not far:
-            sure = weight / (1.0 + ((gains[s] - gains[o] - ratio) / _SPREAD) ** 2)
-    return gains
+        sure = weight / (1.0 + ((gains[s] - gains[o] - ratio) / _SPREAD) ** 2)
+    return gains - gains.mean()
 
 
 @njit(cache=True)
