@@ -138,6 +138,8 @@ class PosedFrames:
     frame: WorldFrame
     environment: Literal["indoor", "outdoor"]
     provenance: Provenance
+    notes: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """What the observer reports, such as the share of pixels that moved; JSON values only."""
 
 
 @record

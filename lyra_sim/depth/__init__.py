@@ -1,6 +1,7 @@
 """Observe: metric depth, gravity and scale of a capture, and how sure that is. One file per backend.
 
-Owns: `sensor` (measured depth of RGB-D walks), `ground` (one photo, from its horizon, floor and upright things),
+Owns: `sensor` (measured depth of RGB-D walks; what moved is left out by `movers`, exposure evened by `exposure`),
+`ground` (one photo, from its horizon, floor and upright things),
 `photo_network` (one photo, by a network of `networks`), depth of generated frames (`new_frames`, `align`), where
 the world frame lies (`frame.py`, shared by all) and its uncertainty.
 Does not own: reading files (`lyra_sim.sources`), fusing several views (`lyra_sim.reconstruct`).

@@ -1,17 +1,21 @@
-"""Observe for RGB-D walks: clean the measured depth, find gravity and the floor, place the world frame."""
+"""Observe for RGB-D walks: clean the measured depth, leave out what moved, even out exposure, find gravity and the
+floor, place the world frame."""
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Float64
+from jaxtyping import Bool, Float, Float32, Float64, UInt8
 from numba import njit
 
 from lyra_sim.config.observe import SensorConfig
 from lyra_sim.core.errors import InputError, SceneError
 from lyra_sim.core.records import Capture, Frames, Intrinsics, Label, PixelOrigin, PosedFrames, WorldFrame
+from lyra_sim.depth.exposure import evened, find_gains
 from lyra_sim.depth.frame import place_origin
 from lyra_sim.depth.gravity import Ground, find_ground
+from lyra_sim.depth.movers import find_movers
+from lyra_sim.depth.overlap import coarse_walk
 from lyra_sim.geometry.camera import pixel_rays, transform
 from lyra_sim.geometry.slopes import pixel_normals
 
@@ -50,15 +54,18 @@ def observe_sensor(capture: Capture, config: SensorConfig) -> PosedFrames:
             got=f"{int(valid.sum())}",
             todo="Check depth_scale in camera.json, and raise observe.rgbd.max_depth_m for far scenes.",
         )
-    depth = np.where(valid, capture.depth_m, np.float32(0))
     poses = capture.cam_to_world
+    images, moving, notes = _settled(capture.images, capture.depth_m, valid, poses, capture.intrinsics)
+    valid &= ~moving
+    depth = np.where(valid, capture.depth_m, np.float32(0))
     points, normals = sample_surface(depth, valid, poses, capture.intrinsics, capture.name)
     ground = find_ground(points, normals, poses[:, :3, 3], -poses[:, :3, 1].mean(0))
     T_world_source = place_origin(points, ground.up, ground.floor_height_m, poses[0])
-    origin = np.where(valid | capture.image_valid, PixelOrigin.MEASURED, PixelOrigin.NONE).astype(np.uint8)
+    shown = (valid | capture.image_valid) & ~moving
+    origin = np.where(shown, PixelOrigin.MEASURED, PixelOrigin.NONE).astype(np.uint8)
     return PosedFrames(
         frames=Frames(
-            images=capture.images,
+            images=images,
             depth_m=depth,
             valid=valid,
             origin=origin,
@@ -74,8 +81,27 @@ def observe_sensor(capture: Capture, config: SensorConfig) -> PosedFrames:
             T_world_source=T_world_source,
         ),
         environment=_environment(ground, capture.depth_m[capture.depth_valid]),
-        provenance=dataclasses.replace(capture.provenance, backend="sensor", version="1"),
+        provenance=dataclasses.replace(capture.provenance, backend="sensor", version="2"),
+        notes=notes,
     )
+
+
+def _settled(
+    images: UInt8[np.ndarray, "T H W 3"],
+    depth_m: Float32[np.ndarray, "T H W"],
+    valid: Bool[np.ndarray, "T H W"],
+    poses: Float64[np.ndarray, "T 4 4"],
+    camera: Intrinsics,
+) -> tuple[UInt8[np.ndarray, "T H W 3"], Bool[np.ndarray, "T H W"], dict[str, Any]]:
+    """Images in common colours, pixels of things that moved, and notes on both."""
+    moving = find_movers(coarse_walk(depth_m, valid, poses, camera), valid.shape)
+    gains = find_gains(images, coarse_walk(depth_m, valid & ~moving, poses, camera))
+    notes = {
+        "moving_share": float((moving & valid).sum() / valid.sum()),
+        "frames_with_movers": int(moving.any((1, 2)).sum()),
+        "exposure_gain_range": [float(gains.min()), float(gains.max())],
+    }
+    return evened(images, gains), moving, notes
 
 
 def clean_depth(

@@ -2,6 +2,7 @@
 folder beside them that no reader of inputs looks into."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ def write_walk(
     rotate: Float[np.ndarray, "3 3"] | None = None,
     jpeg_quality: int = 90,
     seed: int = 0,
+    alter: Callable[[int, Rendered], Rendered] | None = None,
 ) -> None:
     """Write a posed RGB-D walk: color/, depth/, poses.txt, camera.json and truth/truth.json.
 
@@ -57,11 +59,14 @@ def write_walk(
         depth_noise: None writes exact depth rounded to millimetres.
         rotate: turns the frame the poses are written in, so that gravity is not its z axis.
         seed: of the sensor noise, in colour and depth.
+        alter: what the camera sees instead in frame k, such as passers-by or another exposure; the truth stays.
     """
     for part in ("color", "depth", "truth"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     for k, pose in enumerate(cameras):
         view = render(scene, pose, intrinsics, noise_seed=1000 * seed + k)
+        if alter is not None:
+            view = alter(k, view)
         Image.fromarray(view.image).save(folder / "color" / f"{k:06d}.jpg", quality=jpeg_quality)
         depth = _sensor_depth(view, pose, intrinsics, depth_noise, np.random.default_rng([seed, k, 4]))
         Image.fromarray(depth).save(folder / "depth" / f"{k:06d}.png", optimize=True)

@@ -1,5 +1,5 @@
-"""Brings images with different exposure and white balance to common colours, and finds which of them show a face as
-most others do (no glare, no passer-by)."""
+"""Brings generated images to common colours, as far as faces of the mesh tell; those of walks are evened when observed
+(`lyra_sim.depth.exposure`)."""
 
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
@@ -8,9 +8,6 @@ SAMPLES = 8_000
 ROUNDS = 10
 GAIN_WEIGHT, OFFSET_WEIGHT = 0.02, 0.02
 """Pull of each gain towards 1 and each offset towards 0, relative to the samples of a view."""
-AGREE = 0.12
-"""Colour distance (0..1) from the consensus at which an image is hardly used for a face."""
-CHUNK = 20_000
 
 
 def exposures(
@@ -57,27 +54,3 @@ def _solve(color: Float[np.ndarray, "V K"], seen: np.ndarray) -> tuple[np.ndarra
         gain = np.where(known, np.clip((right_gain * d - sx * sy) / det, 0.4, 2.5), gain)
         offset = np.where(known, (a * sy - sx * right_gain) / det, offset)
     return gain, offset
-
-
-def agreement(
-    color: UInt8[np.ndarray, "V M 3"],
-    quality: Float32[np.ndarray, "V M"],
-    gain: Float[np.ndarray, "V 3"],
-    offset: Float[np.ndarray, "V 3"],
-) -> Float32[np.ndarray, "V M"]:
-    """Weight 0..1 per view and face: near 1 where the view shows the face in the colour that most views agree on."""
-    out = np.zeros(quality.shape, np.float32)
-    for start in range(0, quality.shape[1], CHUNK):
-        part = slice(start, start + CHUNK)
-        mapped = (color[:, part] / np.float32(255.0)) * gain[:, None].astype(np.float32)
-        mapped += offset[:, None].astype(np.float32)
-        seen = (quality[:, part] > 0).astype(np.float32)
-        weight = seen
-        apart = seen
-        for _ in range(3):
-            mass = np.maximum(weight.sum(axis=0), np.float32(1e-6))
-            consensus = np.einsum("vm,vmc->mc", weight, mapped) / mass[:, None]
-            apart = ((mapped - consensus) ** 2).sum(axis=2)
-            weight = seen / (1.0 + apart / np.float32(0.01))
-        out[:, part] = np.exp(-apart / np.float32(AGREE * AGREE)) * seen
-    return out

@@ -1,19 +1,27 @@
-"""Paints a mesh: keyframe images side by side in one texture, a strip of plain colours for what no camera saw."""
+"""Paints a mesh: what keyframes see side by side in one texture, in colours blended from all views, and a strip of
+plain colours for what no camera saw."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
+from scipy import ndimage
 
-from lyra_sim.core.records import TexturedMesh, TriMesh
+from lyra_sim.core.records import PixelOrigin, TexturedMesh, TriMesh
+from lyra_sim.geometry.camera import pixel_rays, scaled
+from lyra_sim.geometry.rays import RayScene
+from lyra_sim.surface.blend import Witness, blend, witness
 from lyra_sim.surface.clean import face_normals_areas
-from lyra_sim.surface.harmonize import agreement, exposures
+from lyra_sim.surface.harmonize import exposures
+from lyra_sim.surface.linear import turned
 from lyra_sim.surface.views import View, choose_keyframes, look
 
 SWATCH_PX = 4
 PALETTE_LEVELS = 32
 """Plain colours are rounded to this many levels per channel."""
+PADDING_PX = 3
+"""So far beyond its faces a tile goes on in their colours, so that sampling at their rims meets nothing else."""
 
 
 def paint(
@@ -21,17 +29,18 @@ def paint(
 ) -> TexturedMesh:
     """Texture a mesh from images.
 
-    Every face takes its pixels from the keyframe that shows it best; `uv` is then simply the projection into that
-    keyframe's tile. Faces that no keyframe shows get one colour, the mean of their vertices.
+    Every face belongs to the keyframe that shows it best; `uv` is simply the projection into that keyframe's tile. The
+    colour of each pixel of a tile is blended from all views of the point that the keyframe sees there (`blend`). Faces
+    that no keyframe shows get one colour, the mean of their vertices.
 
     Args:
         texture_px: longest side of the texture; tiles are scaled down to fit.
         from_first: faces that belong to the first view whatever their visibility (a backdrop made from it).
     """
-    _, area = face_normals_areas(mesh.vertices, mesh.faces)
+    normal, area = face_normals_areas(mesh.vertices, mesh.faces)
     quality, color = look(mesh, views)
-    gain, offset = exposures(color, quality, area)
-    quality *= np.maximum(agreement(color, quality, gain, offset), 0.02)
+    if any((view.origin == PixelOrigin.GENERATED).any() for view in views):
+        views = _relit(views, *exposures(color, quality, area))
     force = from_first is not None and len(from_first) > 0
     chosen, owner = choose_keyframes(quality, area, first=0 if force else None)
     if from_first is not None:
@@ -42,20 +51,55 @@ def paint(
     layout = fit_layout(keyframes, len(colors), texture_px)
     texture = np.zeros((layout.height, layout.width, 3), np.uint8)
     uv_px = np.zeros((len(mesh.faces), 3, 2))
+    scene = RayScene(mesh.vertices, mesh.faces)
+    witnesses = [witness(scene, view) for view in views] if keyframes else []
     for place, view in enumerate(keyframes):
         x, y = layout.tile(place)
-        tile = cv2.resize(view.image, (layout.tile_w, layout.tile_h), interpolation=cv2.INTER_AREA)
-        lit = tile * gain[chosen[place]] + 255.0 * offset[chosen[place]]
-        texture[y : y + layout.tile_h, x : x + layout.tile_w] = np.clip(np.round(lit), 0, 255).astype(np.uint8)
+        small = replace(view, camera=scaled(view.camera, layout.tile_w, layout.tile_h))
+        texture[y : y + layout.tile_h, x : x + layout.tile_w] = _tile(small, scene, owner == place, normal, witnesses)
         face = np.nonzero(owner == place)[0]
-        pixels, _ = view.pixels(mesh.vertices[mesh.faces[face]].reshape(-1, 3))
-        pixels = np.clip(pixels, 0, [view.camera.width, view.camera.height])
-        scale = np.array([layout.tile_w / view.camera.width, layout.tile_h / view.camera.height])
-        uv_px[face] = (pixels * scale + [x, y]).reshape(-1, 3, 2)
+        pixels, _ = small.pixels(mesh.vertices[mesh.faces[face]].reshape(-1, 3))
+        uv_px[face] = (np.clip(pixels, 0, [layout.tile_w, layout.tile_h]) + np.array([x, y])).reshape(-1, 3, 2)
     centres = layout.paint_palette(texture, colors)
     uv_px[plain] = centres[swatch][:, None]
     uv = np.stack([uv_px[..., 0] / layout.width, 1.0 - uv_px[..., 1] / layout.height], axis=-1)
     return TexturedMesh(mesh=mesh, uv=np.clip(uv, 0.0, 1.0).astype(np.float32), texture=texture)
+
+
+def _relit(views: list[View], gain: Float[np.ndarray, "V 3"], offset: Float[np.ndarray, "V 3"]) -> list[View]:
+    """Views in common colours."""
+    out = []
+    for view, a, b in zip(views, gain, offset, strict=True):
+        image = np.clip(np.rint(view.image * a + 255.0 * b), 0, 255).astype(np.uint8)
+        out.append(replace(view, image=image))
+    return out
+
+
+def _tile(
+    view: View,
+    scene: RayScene,
+    mine: Bool[np.ndarray, "M"],
+    normal: Float[np.ndarray, "M 3"],
+    witnesses: list[Witness],
+) -> UInt8[np.ndarray, "h w 3"]:
+    """The picture of a keyframe at the size of `view.camera`: where it shows faces of its own, their blended colour,
+    which goes on a few pixels beyond them."""
+    camera = view.camera
+    image = cv2.resize(view.image, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
+    directions = turned(pixel_rays(camera).reshape(-1, 3), view.cam_to_world[:3, :3])
+    t, face, _ = scene.cast(np.broadcast_to(view.cam_to_world[:3, 3], directions.shape), directions)
+    used = np.flatnonzero((face >= 0) & mine[face])
+    points = view.cam_to_world[:3, 3] + directions[used] * t[used, None]
+    color, weight = blend(points, normal[face[used]], witnesses)
+    known = used[weight > 0]
+    if not len(known):
+        return image
+    image.reshape(-1, 3)[known] = np.clip(np.rint(color[weight > 0]), 0, 255)
+    unknown = np.ones(image.shape[:2], bool)
+    unknown.ravel()[known] = False
+    nearest = np.asarray(ndimage.distance_transform_edt(unknown, return_distances=False, return_indices=True))
+    away = np.abs(nearest - np.indices(unknown.shape)).max(axis=0)
+    return np.where((away <= PADDING_PX)[..., None], image[tuple(nearest)], image)
 
 
 def _palette(mesh: TriMesh, faces: Int[np.ndarray, "K"]) -> tuple[UInt8[np.ndarray, "C 3"], Int[np.ndarray, "K"]]:

@@ -30,6 +30,8 @@ class View:
     origin: UInt8[np.ndarray, "H W"]
     camera: Intrinsics
     cam_to_world: Float64[np.ndarray, "4 4"]
+    depth_m: Float32[np.ndarray, "H W"]
+    """Measured z-depth; 0 where there is none."""
 
     def pixels(self, points: Float[np.ndarray, "N 3"]) -> tuple[Float[np.ndarray, "N 2"], Float[np.ndarray, "N"]]:
         """Pixel coordinates and z-depth of world points."""
@@ -59,6 +61,7 @@ def _view(frames: Frames, t: int) -> View:
         origin=frames.origin[t].copy(),
         camera=frames.intrinsics,
         cam_to_world=frames.cam_to_world[t],
+        depth_m=np.where(frames.valid[t], frames.depth_m[t], np.float32(0)),
     )
 
 

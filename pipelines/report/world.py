@@ -74,6 +74,7 @@ def _report(job: Job, world: World, gates: tuple[Gate, ...], nav: dict[str, Any]
             "shift": list(frame.shift),
         },
         "environment": world.start.environment,
+        "observed": world.start.notes,
         "nav": nav,
         "provenance": {
             "source": job.source["name"],

@@ -1,5 +1,7 @@
 """Cleaning, labels, texture and surfels on shapes whose answer is known."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import trimesh
@@ -10,7 +12,7 @@ from lyra_sim.core.records import Intrinsics, Label, TriMesh
 from lyra_sim.surface.carve import carve
 from lyra_sim.surface.clean import clean
 from lyra_sim.surface.decimate import decimate
-from lyra_sim.surface.harmonize import agreement, exposures
+from lyra_sim.surface.harmonize import exposures
 from lyra_sim.surface.label import label_faces
 from lyra_sim.surface.splats import SH_DC, facing, surfels
 from lyra_sim.surface.texture import paint
@@ -111,6 +113,7 @@ def looking_down(height=2.0, gain=1.0) -> View:
         origin=np.ones((160, 200), np.uint8),
         camera=camera,
         cam_to_world=pose,
+        depth_m=np.zeros((160, 200), np.float32),
     )
 
 
@@ -141,8 +144,7 @@ def test_a_face_that_no_camera_sees_gets_its_own_colour():
 
 def test_filled_pixels_do_not_colour():
     view = looking_down()
-    filled = View(image=view.image, origin=np.full((160, 200), 3, np.uint8), camera=view.camera,
-                  cam_to_world=view.cam_to_world)  # fmt: skip
+    filled = dataclasses.replace(view, origin=np.full((160, 200), 3, np.uint8))
     painted = paint(record_of(sheet(), (200, 100, 50)), [filled], 1024)
     assert np.abs(texture_at(painted, 417, (1 / 3, 1 / 3, 1 / 3)) - [200, 100, 50]).max() <= 4
 
@@ -150,10 +152,7 @@ def test_filled_pixels_do_not_colour():
 def test_what_an_input_saw_beats_any_number_of_generated_views():
     view = looking_down()
     other = np.full((160, 200), 2, np.uint8)
-    drawn = [
-        View(image=np.full_like(view.image, 250), origin=other, camera=view.camera, cam_to_world=view.cam_to_world)
-        for _ in range(5)
-    ]
+    drawn = [dataclasses.replace(view, image=np.full_like(view.image, 250), origin=other) for _ in range(5)]
     painted = paint(record_of(sheet()), [view, *drawn], 1024)
     place = painted.mesh.vertices[painted.mesh.faces[417]].mean(axis=0)
     expected = np.array([40 + 150 * place[0], 40 + 150 * place[1], 90])
@@ -162,7 +161,7 @@ def test_what_an_input_saw_beats_any_number_of_generated_views():
     assert np.abs(texture_at(only, 417, (1 / 3, 1 / 3, 1 / 3)) - 250).max() < 4
 
 
-def test_exposure_is_evened_out_and_glare_is_avoided():
+def test_exposure_of_generated_views_is_evened_out():
     rng = np.random.default_rng(0)
     truth = rng.uniform(0.2, 0.7, (400, 3))
     color = np.clip(np.stack([truth, 0.75 * truth, 1.2 * truth - 0.05]) * 255, 0, 255).astype(np.uint8)
@@ -171,9 +170,47 @@ def test_exposure_is_evened_out_and_glare_is_avoided():
     gain, offset = exposures(color, quality, np.ones(400))
     mapped = color / 255.0 * gain[:, None] + offset[:, None]
     assert np.abs(mapped[0, 50:] - mapped[1, 50:]).mean() < 0.02
-    agree = agreement(color, quality, gain, offset)
-    assert agree[1, :20].max() < 0.2
-    assert agree[:, 50:].min() > 0.7
+
+
+def test_what_one_of_many_views_shows_is_left_out():
+    """A passer-by in front of one camera, with the depth of the sheet: colours only."""
+    views = [looking_down(height) for height in (1.8, 1.9, 2.0, 2.1, 2.2)]
+    passing = views[0].image.copy()
+    passing[60:100, 80:120] = 255
+    painted = paint(record_of(sheet()), [dataclasses.replace(views[0], image=passing), *views[1:]], 1024)
+    for face in (189, 210, 590):
+        place = painted.mesh.vertices[painted.mesh.faces[face]].mean(axis=0)
+        expected = np.array([40 + 150 * place[0], 40 + 150 * place[1], 90])
+        assert np.abs(texture_at(painted, face, (1 / 3, 1 / 3, 1 / 3)) - expected).max() < 10
+
+
+def test_colours_of_what_stands_in_front_do_not_bleed_behind():
+    """A red bar over the sheet, whose measured edge lies two pixels outside that of its mesh."""
+    sheet_depth, bar_z = 2.0, 0.6
+    view = looking_down(sheet_depth)
+    u = np.abs(np.arange(200) + 0.5 - 100)
+    image, depth = view.image.copy(), np.full((160, 200), sheet_depth, np.float32)
+    image[:, u < 22], depth[:, u < 22] = (255, 0, 0), sheet_depth - bar_z
+    half = 20 / 200 * (sheet_depth - bar_z)
+    bar = trimesh.creation.box([2 * half, 1.2, 0.01]).apply_translation([0.5, 0.5, bar_z])
+    aside = looking_down(sheet_depth)
+    pose = aside.cam_to_world.copy()
+    pose[0, 3] += 0.8
+    u, v = np.meshgrid(np.arange(200) + 0.5, np.arange(160) + 0.5)
+    x, y = 1.3 + (u - 100) / 200 * sheet_depth, 0.5 - (v - 80) / 200 * sheet_depth
+    other = np.clip(np.stack([40 + 150 * x, 40 + 150 * y, 0 * x + 90], -1), 0, 255).astype(np.uint8)
+    views = [
+        dataclasses.replace(view, image=image, depth_m=depth),
+        dataclasses.replace(aside, image=other, cam_to_world=pose),
+    ]
+    painted = paint(record_of(trimesh.util.concatenate([sheet(), bar])), views, 1024)
+    centre = painted.mesh.vertices[painted.mesh.faces].mean(axis=1)
+    behind = np.nonzero((centre[:, 2] < 0.1) & (centre[:, 0] > 0.5) & (np.abs(centre[:, 1] - 0.5) < 0.3))[0]
+    owned = [f for f in behind if 0.68 < centre[f, 0] < 0.78]
+    assert len(owned) > 10
+    for face in owned:
+        expected = np.array([40 + 150 * centre[face, 0], 40 + 150 * centre[face, 1], 90])
+        assert np.abs(texture_at(painted, face, (1 / 3, 1 / 3, 1 / 3)) - expected).max() < 12, centre[face]
 
 
 @pytest.mark.parametrize("direction", [[0, 0, 1], [0, 0, -1], [1, 2, 3], [-1, 0.2, -0.4]])
