@@ -16,7 +16,7 @@ STAGES: tuple[Stage, ...] = (
     Stage("tasks", 2, ("tasks",), ("surface", "usd"), "pipelines.stages:tasks"),
     Stage(
         "validate",
-        2,
+        3,
         ("tasks", "reconstruct"),
         ("capture", "observe", "explore", "reconstruct", "surface", "collide", "usd", "tasks"),
         "pipelines.stages:validate",
