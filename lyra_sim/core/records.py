@@ -5,6 +5,7 @@ Conventions (axes, pixels, depth, quaternions) are in `conventions.py`.
 
 import dataclasses
 import enum
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -103,6 +104,13 @@ class WorldFrame:
     """One sigma of ln(scale)."""
     T_world_source: Float64[np.ndarray, "4 4"]
     """Maps coordinates of the source's frame (for a photo: its camera) to the world."""
+
+    @property
+    def scale_range(self) -> tuple[float, float]:
+        """Factors of the world's size, exp(-+1.96 scale_sigma), that hold the true one in 95 of 100 worlds if ln(scale)
+        is normal: the range to draw from where training randomises the scale."""
+        reach = 1.96 * self.scale_sigma
+        return math.exp(-reach), math.exp(reach)
 
     @property
     def shift(self) -> tuple[float, float, float]:

@@ -71,6 +71,7 @@ def _report(job: Job, world: World, gates: tuple[Gate, ...], nav: dict[str, Any]
             "gravity": frame.gravity,
             "gravity_sigma_rad": frame.gravity_sigma_rad,
             "scale_sigma": frame.scale_sigma,
+            "scale_range": [round(v, 4) for v in frame.scale_range],
             "shift": list(frame.shift),
         },
         "environment": world.start.environment,

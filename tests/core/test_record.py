@@ -100,3 +100,9 @@ def test_errors_keep_their_four_parts_across_processes():
     back = pickle.loads(pickle.dumps(error))
     assert (back.where, back.expected, back.got, back.todo) == ("a.yaml: x", "a number", "'b'", "Correct it.")
     assert back.exit_code == 2 and str(back) == str(error)
+
+
+def test_scale_range_holds_the_95_percent_of_a_log_normal():
+    frame = dataclasses.replace(posed().frame, scale_sigma=0.2)
+    drawn = np.exp(np.random.default_rng(0).normal(0, 0.2, 200_000))
+    np.testing.assert_allclose(frame.scale_range, np.percentile(drawn, [2.5, 97.5]), rtol=0.01)
