@@ -130,6 +130,10 @@ def execute(task: Task, progress=None) -> Outcome:
     return Outcome(task, True, seconds)
 
 
+_NO_DEVICE_MEMORY = ("CUDA out of memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+"""What torch, its driver and its libraries say of a full GPU."""
+
+
 def describe(error: BaseException) -> dict[str, Any]:
     """A failure as plain values, with its class."""
     text = "".join(traceback.format_exception(error))
@@ -143,7 +147,7 @@ def describe(error: BaseException) -> dict[str, Any]:
             "exit_code": error.exit_code,
             **parts,
         }
-    if type(error).__name__ == "OutOfMemoryError" and type(error).__module__.startswith("torch"):
+    if isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_DEVICE_MEMORY):
         return describe(
             ResourceError(
                 f"GPU of {os.uname().nodename}",

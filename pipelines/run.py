@@ -59,7 +59,10 @@ def run(paths: list[Path], out: Path, config: WorldConfig, options: RunOptions) 
                 got=f"none; {len(found.skipped)} other files",
                 todo="Check the path; `lyra-sim example DIR` writes some inputs.",
             )
-        plain_config, weights = config.model_dump(mode="json"), weights_of(config)
+        plain_config = config.model_dump(mode="json")
+        if options.engine == "ray":
+            refuse_numbers(plain_config)
+        weights = weights_of(config)
         worlds = [_world_of(source) for source in found.sources]
         workers = options.workers or os.cpu_count() or 1
         reports: dict[str, dict[str, Any]] = {}
@@ -106,7 +109,6 @@ def _engine(options: RunOptions, config: WorldConfig, workers: int) -> Engine:
     if options.engine == "ray":  # its hosts have the GPUs, this one need not
         from pipelines.engine_ray import RayEngine
 
-        refuse_numbers(plain)
         return RayEngine(workers, options.ray_address, gpus=bool(gpu_devices(plain)))
     from pipelines.engine_local import LocalEngine
 

@@ -166,9 +166,14 @@ def test_the_time_left_counts_the_gpus_of_the_engine():
 
 
 def test_a_gpu_without_memory_left_is_not_the_fault_of_a_world():
-    told = describe(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"))
-    assert (told["class"], told["error"], told["exit_code"]) == ("run", "ResourceError", 5)
-    assert "20.00 GiB" in told["message"] and "explore.generator.memory" in told["message"]
+    for full in (
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"),
+        RuntimeError("CUDA error: out of memory (20.00 GiB)"),
+    ):
+        told = describe(full)
+        assert (told["class"], told["error"], told["exit_code"]) == ("run", "ResourceError", 5)
+        assert "20.00 GiB" in told["message"] and "explore.generator.memory" in told["message"]
+    assert describe(RuntimeError("CUDA error: an illegal memory access was encountered"))["class"] == "suspect"
 
 
 def _plain(name: str, *sets: str) -> dict:
