@@ -19,8 +19,8 @@ from pipelines.store import Store
 
 def task_from(fields: dict[str, Any]) -> Task:
     """A task back from plain values."""
-    stage = Stage(**{name: tuple(v) if isinstance(v, list) else v for name, v in fields["stage"].items()})
-    return Task(**{**fields, "stage": stage})
+    stage: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in fields["stage"].items()}
+    return Task(**{**fields, "stage": Stage(**stage)})
 
 
 def plain(value: Task | Outcome) -> dict[str, Any]:

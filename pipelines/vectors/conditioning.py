@@ -76,11 +76,12 @@ def figures(vectors: Vectors) -> Iterator[Figure]:
         step = vectors.value(case, Step)
         packing = Packing.parse(step.packing)
         known = known_of(vectors, case, packing)
-        settings = {"views": step.num_retrieval_views, "chunk": step.warp_chunk_size}
         single = Twin(dtype=torch.float32)
         geometries: dict[str, Geometry] = {"numpy": warp, "twin": Twin(), "twin, float32": single}
         for name, geometry in geometries.items():
-            made = condition(known, packing, encode, geometry, **settings)
+            made = condition(
+                known, packing, encode, geometry, views=step.num_retrieval_views, chunk=step.warp_chunk_size
+            )
             label = f"{case}, {name}: "
             yield from _compare(vectors, case, label, known, packing, made, single=geometry is single)
 

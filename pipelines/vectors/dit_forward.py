@@ -3,6 +3,7 @@
 import functools
 import inspect
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from pydantic import create_model
@@ -15,8 +16,9 @@ from pipelines.vectors.figure import Figure, Vectors, largest
 def network_of(vectors: Vectors) -> LyraTransformer3DModel:
     """The network that the file describes, with its weights."""
     known = list(inspect.signature(LyraTransformer3DModel.__init__).parameters.values())[1:]
-    form = create_model("Config", **{p.name: (p.annotation, p.default) for p in known})
-    config = vectors.value("config", form).model_dump() | {"framepack_type": vectors.metadata["framepack"]}
+    fields: dict[str, Any] = {p.name: (p.annotation, p.default) for p in known}
+    config = vectors.value("config", create_model("Config", **fields)).model_dump()
+    config["framepack_type"] = vectors.metadata["framepack"]
     net = LyraTransformer3DModel(**config)
     prefix = "state/"
     net.load_state_dict({k.removeprefix(prefix): torch.tensor(vectors[k]) for k in vectors if k.startswith(prefix)})
