@@ -1,12 +1,15 @@
 """Flats: two to five furnished rooms behind doors that a robot can pass, with windows, lamps and different floors."""
 
+from collections.abc import Callable
+
 import numpy as np
-from scipy import ndimage
 
 from lyra_sim.core.records import Label
 from lyra_sim.procedural.furniture import PIECES
+from lyra_sim.procedural.layout import Layout
+from lyra_sim.procedural.level_changes import BUMP_M, STEP_M, THRESHOLD_M, Rect, podium, podium_size, raised
 from lyra_sim.procedural.plan import INNER_WALL_M, OUTER_WALL_M, Opening, Plan, Room, draw_plan
-from lyra_sim.procedural.scene import Lights, Pattern, ProceduralScene
+from lyra_sim.procedural.scene import LevelChange, Lights, Pattern, ProceduralScene
 from lyra_sim.procedural.shapes import MeshBuilder, Placed, linear
 
 WISHES = {
@@ -16,8 +19,6 @@ WISHES = {
     "study": ("desk", "shelf", "cabinet", "armchair", "plant", "floor_lamp", "shelf"),
 }
 FREE_STANDING = ("dining_table", "coffee_table")
-PASSAGE_M = 0.34
-"""Furniture leaves a way for a disc of this radius from each door to every other."""
 FLOORS = [
     (Pattern.PLANKS, "a9794c", "8a5d36", 0.12),
     (Pattern.PLANKS, "d2b48a", "bd9a6c", 0.16),
@@ -37,12 +38,16 @@ WALLS = [
 ]
 
 
-def make_flat(seed: int, *, rooms: int | None = None, cable_duct: bool = False) -> ProceduralScene:
+def make_flat(
+    seed: int, *, rooms: int | None = None, cable_duct: bool = False, level_changes: bool = False
+) -> ProceduralScene:
     """A furnished flat. The same arguments give the same flat.
 
     Args:
         rooms: 2 to 5; drawn from the seed where None.
         cable_duct: lay a duct 3 cm high and 5 cm wide across part of the floor of the largest room.
+        level_changes: the thresholds of the doors are 2 cm high; the largest room has a ramp of 5 degrees up to a deck
+            with kerbs of 10 cm, the others steps of 15 cm and bumps of 1 cm. Needs two rooms.
     """
     rng = np.random.default_rng([seed, 1])
     count = int(rng.integers(2, 6)) if rooms is None else rooms
@@ -51,13 +56,18 @@ def make_flat(seed: int, *, rooms: int | None = None, cable_duct: bool = False) 
     trim = b.paint(Pattern.PLAIN, linear("f2f0ea"))
     for room in plan.rooms:
         _shell(b, rng, room, plan.ceiling_m, trim)
-    _thresholds(b, plan, trim)
     biggest = max(range(count), key=lambda i: plan.rooms[i].area_m2)
+    changes = _thresholds(b, plan, trim, THRESHOLD_M if level_changes else 0.0)
+    layouts = [Layout(room) for room in plan.rooms]
+    if level_changes:
+        for i, layout in enumerate(layouts):
+            changes += _level_changes(b, np.random.default_rng([seed, 7, i]), layout, i == biggest)
     kinds = [("bed", "kitchen", "study", "bed")[i % 4] for i in rng.permutation(4).tolist()]
-    for i, room in enumerate(plan.rooms):
-        _furnish(b, rng, room, "living" if i == biggest else kinds[i % 4], cable_duct and i == biggest)
+    for i in range(count):
+        _furnish(b, rng, layouts[i], "living" if i == biggest else kinds[i % 4], cable_duct and i == biggest)
     rect = [[r.x0, r.y0, r.x1, r.y1] for r in plan.rooms]
-    options = {k: v for k, v in (("rooms", rooms), ("cable_duct", cable_duct)) if v}
+    given = (("rooms", rooms), ("cable_duct", cable_duct), ("level_changes", level_changes))
+    options = {k: v for k, v in given if v}
     lights = _lights(b, rng, plan)
     return ProceduralScene(
         name=f"flat-{seed}",
@@ -70,6 +80,7 @@ def make_flat(seed: int, *, rooms: int | None = None, cable_duct: bool = False) 
         floor_z_m=np.zeros(count + len(plan.thresholds)),
         rooms_m=np.array(rect, float),
         doors_m=np.array([list(t) for t in plan.thresholds], float),
+        level_changes=tuple(changes) if level_changes else (),
         **b.mesh(),
     )
 
@@ -158,12 +169,16 @@ def _picture(frame: Placed, rng: np.random.Generator, length: float, taken: list
            Label.WALL, art)  # fmt: skip
 
 
-def _thresholds(b: MeshBuilder, plan: Plan, trim: int) -> None:
+def _thresholds(b: MeshBuilder, plan: Plan, trim: int, height: float) -> list[LevelChange]:
     """The tunnels through the walls: floor strip, jambs and lintel of every door."""
+    found = []
     wood = b.paint(Pattern.WOOD, linear("6b4a2e"), linear("54381f"))
     base = b.at()
     for (x0, y0, x1, y1), h in zip(plan.thresholds, plan.door_height_m, strict=True):
-        base.quad([(x0, y0, 0), (x1, y0, 0), (x1, y1, 0), (x0, y1, 0)], Label.FLOOR, wood)
+        if height:
+            found.append(raised(b, "threshold", (x0, y0, x1, y1), height, wood))
+        else:
+            base.quad([(x0, y0, 0), (x1, y0, 0), (x1, y1, 0), (x0, y1, 0)], Label.FLOOR, wood)
         base.quad([(x0, y0, h), (x0, y1, h), (x1, y1, h), (x1, y0, h)], Label.WALL, trim)
         if abs(x1 - x0 - INNER_WALL_M) < 1e-6:
             base.quad([(x1, y0, 0), (x0, y0, 0), (x0, y0, h), (x1, y0, h)], Label.WALL, trim)
@@ -171,6 +186,7 @@ def _thresholds(b: MeshBuilder, plan: Plan, trim: int) -> None:
         else:
             base.quad([(x0, y0, 0), (x0, y1, 0), (x0, y1, h), (x0, y0, h)], Label.WALL, trim)
             base.quad([(x1, y1, 0), (x1, y0, 0), (x1, y0, h), (x1, y1, h)], Label.WALL, trim)
+    return found
 
 
 def _lights(b: MeshBuilder, rng: np.random.Generator, plan: Plan) -> Lights:
@@ -209,66 +225,31 @@ def _lights(b: MeshBuilder, rng: np.random.Generator, plan: Plan) -> Lights:
     )
 
 
-class _Layout:
-    """Which parts of a room are taken, and whether a robot still gets from door to door."""
-
-    cell = 0.05
-
-    def __init__(self, room: Room) -> None:
-        self.room = room
-        self.taken: list[tuple[float, float, float, float]] = []
-        self.doors = [_before(room, o, 0.5) for o in room.openings if o.door]
-        self.keep = [_door_zone(room, o) for o in room.openings if o.door]
-        nx, ny = int((room.x1 - room.x0) / self.cell), int((room.y1 - room.y0) / self.cell)
-        self.x = room.x0 + (np.arange(nx) + 0.5) * self.cell
-        self.y = room.y0 + (np.arange(ny) + 0.5) * self.cell
-
-    def fits(self, rect: tuple[float, float, float, float], gap: float) -> bool:
-        """Inside the room, clear of doors and other pieces, and leaving all free floor in one walkable piece."""
-        r = self.room
-        if rect[0] < r.x0 or rect[1] < r.y0 or rect[2] > r.x1 or rect[3] > r.y1:
-            return False
-        if any(_overlap(rect, k, 0.0) for k in self.keep) or any(_overlap(rect, t, gap) for t in self.taken):
-            return False
-        return self._walkable([*self.taken, rect])
-
-    def _walkable(self, taken: list[tuple[float, float, float, float]]) -> bool:
-        m, r = PASSAGE_M, self.room
-        free = ((self.x > r.x0 + m) & (self.x < r.x1 - m))[:, None] & ((self.y > r.y0 + m) & (self.y < r.y1 - m))
-        for t in taken:
-            inside = ((self.x > t[0] - m) & (self.x < t[2] + m))[:, None] & ((self.y > t[1] - m) & (self.y < t[3] + m))
-            free &= ~inside
-        groups = np.asarray(ndimage.label(free)[0])  # pyright: ignore[reportIndexIssue]
-        if not groups.any():
-            return False
-        size = np.bincount(groups.ravel())[1:]
-        at = [groups[int((x - r.x0) / self.cell), int((y - r.y0) / self.cell)] for x, y in self.doors]
-        big = int(size.argmax()) + 1
-        return all(g == big for g in at) and size.max() >= 0.93 * size.sum() and size.max() * self.cell**2 >= 1.2
+def _level_changes(b: MeshBuilder, rng: np.random.Generator, layout: Layout, biggest: bool) -> list[LevelChange]:
+    """The room's changes of level, each where furniture could stand, so that doors stay reachable round them."""
+    stone = b.paint(Pattern.TILES, linear("b5a48c"), linear("8d7f6c"), scale=0.2)
+    if biggest:
+        along_x = layout.room.x1 - layout.room.x0 > layout.room.y1 - layout.room.y0
+        x0, y0, _, _ = _spot(rng, layout, *podium_size(along_x), layout.fits)
+        return podium(b, x0, y0, along_x, stone)
+    step = raised(b, "step", _spot(rng, layout, 0.7, 0.6, layout.fits), STEP_M, stone)
+    return [step, raised(b, "bump", _spot(rng, layout, 0.3, 0.3, layout.clear), BUMP_M, stone)]
 
 
-def _overlap(a: tuple, b: tuple, gap: float) -> bool:
-    return a[0] < b[2] + gap and b[0] < a[2] + gap and a[1] < b[3] + gap and b[1] < a[3] + gap
+def _spot(rng: np.random.Generator, layout: Layout, w: float, d: float, fits: Callable[[Rect, float], bool]) -> Rect:
+    """A free rectangle of this size in a room, from then on taken with 0.3 m around it."""
+    r = layout.room
+    for _ in range(2000):
+        x, y = rng.uniform(r.x0 + 0.02, r.x1 - w - 0.02), rng.uniform(r.y0 + 0.02, r.y1 - d - 0.02)
+        rect = (x, y, x + w, y + d)
+        if fits(rect, 0.05):
+            layout.taken.append((x - 0.3, y - 0.3, x + w + 0.3, y + d + 0.3))
+            return rect
+    raise ValueError(f"no room of {r.area_m2:.1f} m2 for a change of level of {w:.2f} x {d:.2f} m")
 
 
-def _before(room: Room, o: Opening, d: float) -> tuple[float, float]:
-    s = (o.s0 + o.s1) / 2
-    return [(s, room.y0 + d), (room.x1 - d, s), (s, room.y1 - d), (room.x0 + d, s)][o.side]
-
-
-def _door_zone(room: Room, o: Opening) -> tuple[float, float, float, float]:
-    """Floor before a door that stays empty: its width and 0.9 m into the room."""
-    a, c, d = o.s0 - 0.1, o.s1 + 0.1, 0.9
-    return [
-        (a, room.y0, c, room.y0 + d),
-        (room.x1 - d, a, room.x1, c),
-        (a, room.y1 - d, c, room.y1),
-        (room.x0, a, room.x0 + d, c),
-    ][o.side]
-
-
-def _furnish(b: MeshBuilder, rng: np.random.Generator, room: Room, kind: str, duct: bool) -> None:
-    layout = _Layout(room)
+def _furnish(b: MeshBuilder, rng: np.random.Generator, layout: Layout, kind: str, duct: bool) -> None:
+    room, levels = layout.room, bool(layout.taken)
     if duct:
         _cable_duct(b, rng, room)
     for name in WISHES[kind]:
@@ -290,7 +271,7 @@ def _furnish(b: MeshBuilder, rng: np.random.Generator, room: Room, kind: str, du
                 if name == "sofa":
                     _before_sofa(frame, rng, layout, d)
                 break
-    if rng.random() < 0.6 and not duct:
+    if rng.random() < 0.6 and not duct and not levels:
         _rug(b, rng, room)
 
 
@@ -322,7 +303,7 @@ def _against_wall(b: MeshBuilder, rng: np.random.Generator, room: Room, name: st
     return rect, b.at(x, y, 0, yaw)
 
 
-def _before_sofa(frame: Placed, rng: np.random.Generator, layout: _Layout, depth: float) -> None:
+def _before_sofa(frame: Placed, rng: np.random.Generator, layout: Layout, depth: float) -> None:
     """A coffee table in front of the sofa where there is room for it."""
     build, widths, depths = PIECES["coffee_table"]
     w, d = rng.uniform(*widths), rng.uniform(*depths)

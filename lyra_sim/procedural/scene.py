@@ -73,6 +73,22 @@ class Lights:
 
 
 @record
+class LevelChange:
+    """A piece of ground that lies off the ground around it: what robots must not lose, or may roll over."""
+
+    kind: str
+    """threshold, kerb, step, ramp or bump."""
+    rect_m: Float64[np.ndarray, "4"]
+    """(x0, y0, x1, y1) in the plan."""
+    z_m: float
+    """Height at (x0, y0)."""
+    rise: Float64[np.ndarray, "2"]
+    """Metres up per metre along x and y."""
+    base_m: float
+    """Height of the ground it stands on."""
+
+
+@record
 class ProceduralScene:
     """A flat or a street from a seed: the truth that rendered images are judged by. Z up, metres.
 
@@ -97,8 +113,9 @@ class ProceduralScene:
     floor_rect_m: Float64[np.ndarray, "R 4"]
     """Rectangles (x0, y0, x1, y1) that together are the ground a robot could roll on, obstacles not yet removed."""
     floor_z_m: Float64[np.ndarray, "R"]
-    """Height of each rectangle; where several overlap the first counts."""
+    """Height of each rectangle; where several overlap the first counts, and `level_changes` before all of them."""
     rooms_m: Float64[np.ndarray, "Q 4"]
     """Interior rectangles of the rooms; of a street the strips to walk on (pavements, road)."""
     doors_m: Float64[np.ndarray, "D 4"]
     """Rectangles of the door thresholds; none in a street."""
+    level_changes: tuple[LevelChange, ...] = ()

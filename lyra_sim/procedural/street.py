@@ -6,6 +6,7 @@ import numpy as np
 
 from lyra_sim.core.records import Label
 from lyra_sim.procedural import street_objects as things
+from lyra_sim.procedural.level_changes import KERB_M, Rect, street_changes
 from lyra_sim.procedural.scene import Lights, Pattern, ProceduralScene
 from lyra_sim.procedural.shapes import MeshBuilder, Placed, linear
 
@@ -13,19 +14,20 @@ HALF_LENGTH_M = 60.0
 CROSS_M = 9.0
 """At both ends the street meets a crossing street of this width with houses behind it."""
 
-Rect = tuple[float, float, float, float]
 
-
-def make_street(seed: int, *, parked: bool = True) -> ProceduralScene:
+def make_street(seed: int, *, parked: bool = True, level_changes: bool = False) -> ProceduralScene:
     """A street along x, the road's surface at z = 0. The same arguments give the same street.
 
     Args:
         parked: with parked cars.
+        level_changes: kerbs are 10 cm high, and each side has a ramp of 5 degrees from the road to the kerb, a step of
+            15 cm, a threshold of 2 cm and a bump of 1 cm (`level_changes.street_changes`).
     """
     rng = np.random.default_rng([seed, 2])
     b = MeshBuilder()
     half = round(rng.uniform(3.2, 4.4), 2)
     kerb = round(rng.uniform(0.10, 0.15), 3)
+    kerb = KERB_M if level_changes else kerb
     widths = [round(rng.uniform(2.3, 3.6), 2) for _ in range(2)]
     park = rng.random() < 0.35
     rects, heights, strips = _ground(b, rng, half, kerb, widths, park)
@@ -35,24 +37,26 @@ def make_street(seed: int, *, parked: bool = True) -> ProceduralScene:
         else:
             _houses(b, rng, side, half + widths[side], kerb)
     _ends(b, rng)
-    taken: list[Rect] = []
+    changes, blocked = street_changes(b, half, widths, kerb) if level_changes else ([], [])
+    taken = list(blocked)
     if parked:
         _parked(b, rng, half, taken)
     for side in (0, 1):
-        _furniture(b, rng, side, half, widths[side], kerb, taken)
+        _furniture(b, rng, side, half, widths[side], kerb, taken, blocked)
     _people(b, rng, strips, kerb, taken)
     lights = _lights(rng)
     return ProceduralScene(
         name=f"street-{seed}",
         kind="street",
         seed=seed,
-        options={} if parked else {"parked": False},
+        options={**({} if parked else {"parked": False}), **({"level_changes": True} if level_changes else {})},
         paints=b.paints(),
         lights=lights,
         floor_rect_m=np.array(rects, float),
         floor_z_m=np.array(heights, float),
         rooms_m=np.array(strips, float),
         doors_m=np.zeros((0, 4)),
+        level_changes=tuple(changes),
         **b.mesh(),
     )
 
@@ -170,12 +174,14 @@ def _ends(b: MeshBuilder, rng: np.random.Generator) -> None:
 
 
 def _parked(b: MeshBuilder, rng: np.random.Generator, half: float, taken: list[Rect]) -> None:
+    blocked = list(taken)
     for side in (0, 1):
         if side == 1 and half < 3.6:
             continue
         share, x = rng.uniform(0.35, 0.85), -52.0
         while x < 52:
-            if rng.random() < share:
+            kept = [t for t in blocked if t[0] < x + 2.8 and x - 2.8 < t[2] and (t[1] > 0) == (side == 0)]
+            if rng.random() < share and not kept:
                 sign = 1 if side == 0 else -1
                 y = sign * (half - 1.12 - rng.uniform(0, 0.12))
                 yaw = (0.0 if rng.random() < 0.8 else np.pi) + (0 if side == 1 else np.pi) + rng.uniform(-0.03, 0.03)
@@ -185,9 +191,17 @@ def _parked(b: MeshBuilder, rng: np.random.Generator, half: float, taken: list[R
 
 
 def _furniture(
-    b: MeshBuilder, rng: np.random.Generator, side: int, half: float, width: float, kerb: float, taken: list[Rect]
+    b: MeshBuilder,
+    rng: np.random.Generator,
+    side: int,
+    half: float,
+    width: float,
+    kerb: float,
+    taken: list[Rect],
+    blocked: list[Rect],
 ) -> None:
-    """Trees, lamps, bins, bollards and benches along the kerb and before the fronts; 1.2 m stay free between."""
+    """Trees, lamps, bins, bollards and benches along the kerb and before the fronts, none where `blocked`; 1.2 m stay
+    free between."""
     sign = 1 if side == 0 else -1
     trees = rng.random() < 0.6
     soil = b.paint(Pattern.GRASS, linear("4a3a2a"), linear("5f4c38"))
@@ -195,7 +209,7 @@ def _furniture(
     while x < 52:
         y = sign * (half + 0.5)
         frame = b.at(x, y, kerb, 0.0 if side == 0 else np.pi)
-        draw = rng.random()
+        draw = rng.random() if _clear((x - 0.6, y - 0.6, x + 2.8, y + 0.6), blocked) else 1.0
         if trees and draw < 0.4:
             _flat_quad(frame, (-0.45, -0.3, 0.45, 0.45), 0.002, soil)
             things.tree(frame, rng)
@@ -213,8 +227,14 @@ def _furniture(
         for x in rng.uniform(-40, 40, 4).tolist():
             y = sign * (half + width - 0.25)
             build: Callable[[Placed, np.random.Generator], None] = things.bench if rng.random() < 0.5 else things.bin_
+            if not _clear((x - 0.9, y - 0.8, x + 0.9, y + 0.8), blocked):
+                continue
             build(b.at(x, y - sign * 0.25, kerb, 0.0 if side == 0 else np.pi), rng)
             taken.append((x - 0.9, y - 0.8, x + 0.9, y + 0.8))
+
+
+def _clear(rect: Rect, blocked: list[Rect]) -> bool:
+    return all(rect[2] <= t[0] or rect[0] >= t[2] or rect[3] <= t[1] or rect[1] >= t[3] for t in blocked)
 
 
 def _people(b: MeshBuilder, rng: np.random.Generator, strips: list[Rect], kerb: float, taken: list[Rect]) -> None:

@@ -26,7 +26,18 @@ def floor_height(scene: ProceduralScene, xy: Float[np.ndarray, "N 2"]) -> Float6
     z = np.full(len(xy), np.nan)
     for (x0, y0, x1, y1), height in zip(scene.floor_rect_m[::-1], scene.floor_z_m[::-1], strict=True):
         z[(xy[:, 0] >= x0) & (xy[:, 0] <= x1) & (xy[:, 1] >= y0) & (xy[:, 1] <= y1)] = height
+    for change in scene.level_changes:
+        on = ((xy >= change.rect_m[:2]) & (xy <= change.rect_m[2:])).all(1)
+        z[on] = change.z_m + (xy[on] - change.rect_m[:2]) @ change.rise
     return z
+
+
+def _rises(scene: ProceduralScene, xy: np.ndarray) -> Float64[np.ndarray, "N 2"]:
+    """Slope of the ground at points of the plane."""
+    rise = np.zeros((len(xy), 2))
+    for change in scene.level_changes:
+        rise[((xy >= change.rect_m[:2]) & (xy <= change.rect_m[2:])).all(1)] = change.rise
+    return rise
 
 
 def truth_free(
@@ -39,17 +50,20 @@ def truth_free(
     """Whether a disc of `radius_m` standing on the ground at each point touches nothing.
 
     True where the point has ground under it, no triangle between `slab_m[0]` and `slab_m[1]` above that ground comes
-    nearer than the radius in the plane, and the point is not inside a solid. The disc may reach over an edge of the
-    ground only as far as a wall or kerb there stands back; drops do not occur in these places.
+    nearer than the radius in the plane, and the point is not inside a solid. On a ramp, heights are taken
+    above the ramp's plane. The disc may reach over the edge of a kerb or step it stands on: drops are not judged.
     """
     xy = np.asarray(xy, float)
     z = floor_height(scene, xy)
     free = np.isfinite(z)
     corners = scene.vertices[scene.faces].astype(np.float64)
-    for level in np.unique(z[free]):
-        here = np.nonzero(z == level)[0]
-        band = np.array([level + slab_m[0], level + slab_m[1]])
-        free[here] = ~_touched(xy[here], corners, band[0], band[1], radius_m)
+    rise = _rises(scene, xy)
+    ground = np.column_stack([rise, (z - (xy * rise).sum(1)).round(9)])  # z = rise . xy + offset
+    for plane in np.unique(ground[free], axis=0):
+        here = np.nonzero(free & (ground == plane).all(1))[0]
+        level = corners.copy()
+        level[:, :, 2] -= corners[:, :, :2] @ plane[:2] + plane[2]  # sheared until this ground is z = 0
+        free[here] = ~_touched(xy[here], level, slab_m[0], slab_m[1], radius_m)
     standing = np.nonzero(free)[0]
     start = np.column_stack([xy[standing], z[standing] + slab_m[0] + 1e-4])
     free[standing[_inside_solid(scene, start)]] = False
