@@ -139,7 +139,8 @@ def test_memory_grows_by_what_is_remembered(start):
         sizes.append(process.memory_info().rss / 1e6)
     kept = sum(image.nbytes for image in drawer.past._images.values())
     assert len(drawer.past._images) == 2 + 14 and kept == 16 * 32 * 48 * 3
-    assert np.polyfit(range(8), sizes[6:], 1)[0] < 0.3, "MB per segment"
+    growth = np.diff(sizes[6:])  # the allocator's own steps of some MB are rare, what leaks grows every time
+    assert np.median(growth) < 0.1, "MB per segment"
 
 
 def test_one_network_is_loaded_per_configuration(monkeypatch):
