@@ -101,8 +101,8 @@ class Past:
             del self._images[begin - 1]
         for t in range(len(made)):
             if (begin + t) % STRIDE == 0 or t == len(made) - 1:
-                self._see(begin + t, made.images[t], made.depth_m[t], self._w2c[begin + t])
-                self.last_depth = made.depth_m[t]
+                self.last_depth = made.depth_m[t].copy()  # a view would keep the whole segment
+                self._see(begin + t, made.images[t].copy(), self.last_depth, self._w2c[begin + t])
 
     def _see_start(self, start: Frames) -> np.ndarray:
         """Remember every 8th start frame, counted back from the last; returns the last one's depth."""
