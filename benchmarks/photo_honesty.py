@@ -26,7 +26,7 @@ from photo_honesty_score import Estimate, boundary, depth_errors, free_floor, fr
 
 from lyra_sim.config.observe import GroundConfig
 from lyra_sim.core.errors import SceneError
-from lyra_sim.core.records import Capture, Label, Provenance
+from lyra_sim.core.records import Label
 from lyra_sim.depth.ground import look, observe_photo
 from lyra_sim.depth.height_net import guess_height
 from lyra_sim.depth.levelled import level_view
@@ -44,24 +44,12 @@ BARS = {
 AT_MOST = {"gravity_median", "gravity_p90", "floor_prior", "floor_given"}
 COLUMNS = ("photos", "refused", "gravity_median", "gravity_p90", "free_right", "free_found", "floor_prior",
            "floor_given", "boundary", "absrel_raw", "delta_raw", "absrel_scaled", "delta_scaled")  # fmt: skip
-_PROVENANCE = Provenance(backend="benchmark", version="1", config_hash="", seed=0, inputs=(), licences=())
 
 
 def observe(case: Case, height_m: float | None) -> Estimate | None:
     """Our observer; None where it refuses the photo."""
-    capture = Capture(
-        kind="photo",
-        name=case.name,
-        images=case.image[None].copy(),
-        image_valid=np.ones((1, *case.depth_m.shape), bool),
-        intrinsics=case.camera,
-        focal_source="given",
-        camera_height_m=height_m,
-        facts={},
-        provenance=_PROVENANCE,
-    )
     try:
-        return from_frames(observe_photo(capture, GroundConfig()).frames)
+        return from_frames(observe_photo(case.capture(height_m), GroundConfig()).frames)
     except SceneError:
         return None
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from lyra_sim.core.records import Intrinsics
+from lyra_sim.core.records import Capture, Intrinsics, Provenance
 from lyra_sim.geometry.camera import pixel_rays, transform
 from lyra_sim.procedural.scene import ProceduralScene
 
@@ -31,6 +31,20 @@ class Case:
     """None where the floor plane is not known."""
     scene: ProceduralScene | None = None
     scene_from_truth: np.ndarray | None = None
+
+    def capture(self, height_m: float | None) -> Capture:
+        """The photo as an input, with its camera's height or without."""
+        return Capture(
+            kind="photo",
+            name=self.name,
+            images=self.image[None].copy(),
+            image_valid=np.ones((1, *self.depth_m.shape), bool),
+            intrinsics=self.camera,
+            focal_source="given",
+            camera_height_m=height_m,
+            facts={},
+            provenance=Provenance(backend="benchmark", version="1", config_hash="", seed=0, inputs=(), licences=()),
+        )
 
     @property
     def height_m(self) -> float | None:

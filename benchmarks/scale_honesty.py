@@ -23,7 +23,7 @@ from photo_honesty_cases import Case, levelled, single_cases, walk_cases
 
 from lyra_sim.config.observe import GroundConfig
 from lyra_sim.core.errors import SceneError
-from lyra_sim.core.records import Capture, Label, Provenance
+from lyra_sim.core.records import Label
 from lyra_sim.depth.ground import observe_photo
 from lyra_sim.procedural.cameras import photo_camera, pinhole
 from lyra_sim.procedural.flat import make_flat
@@ -35,7 +35,6 @@ HEIGHT_M, PITCH_DEG, FOCAL_35MM = (0.3, 1.8), (-5.0, 40.0), (18, 38)
 WITHIN_1, WITHIN_2, MIN_STATED = (0.55, 0.80), 0.90, 120
 MEDIAN_SIGMA = {"unknown": 0.3, "known": 0.1}
 MIN_FLOOR_PX = 200
-_PROVENANCE = Provenance(backend="benchmark", version="1", config_hash="", seed=0, inputs=(), licences=())
 
 
 def rendered_cases(seed: int, n: int) -> Iterator[Case]:
@@ -72,19 +71,8 @@ def measured_cases(data: Path) -> Iterator[Case]:
 
 def state_scale(case: Case, height_m: float | None) -> tuple[float, float, str] | None:
     """(ln of true over estimated scale, stated sigma, source of the scale); None where the photo is refused."""
-    capture = Capture(
-        kind="photo",
-        name=case.name,
-        images=case.image[None].copy(),
-        image_valid=np.ones((1, *case.depth_m.shape), bool),
-        intrinsics=case.camera,
-        focal_source="given",
-        camera_height_m=height_m,
-        facts={},
-        provenance=_PROVENANCE,
-    )
     try:
-        seen = observe_photo(capture, GroundConfig())
+        seen = observe_photo(case.capture(height_m), GroundConfig())
     except SceneError:
         return None
     both = case.valid & seen.frames.valid[0]

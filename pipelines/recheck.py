@@ -1,5 +1,6 @@
-"""`lyra-sim validate OUT/WORLD`: the gates of a finished world measured again from its written files alone, beside the
-same gates measured on the records it was written from."""
+"""`lyra-sim validate OUT/WORLD`: the gates of a finished world measured again on its written scene, beside the same
+gates measured on the records it was written from. What a scene is held against (frames, fused surface, seen space) is
+read from the run's store both times."""
 
 import dataclasses
 import json
