@@ -10,7 +10,7 @@ from lyra_sim.core.errors import SceneError
 from lyra_sim.core.records import FaceOrigin, FloorGrid, Fused, Label, Surface, TriMesh, World
 from lyra_sim.geometry.camera import invert
 from lyra_sim.surface.backdrop import backdrop
-from lyra_sim.surface.carve import carve
+from lyra_sim.surface.carve import carve, without_floaters
 from lyra_sim.surface.clean import clean, select_faces
 from lyra_sim.surface.decimate import decimate
 from lyra_sim.surface.floor import Floor, find_floor
@@ -37,7 +37,8 @@ def build_surface(world: World, fused: Fused, config: SurfaceConfig) -> Surface:
     Raises:
         SceneError: nothing was fused, or there is no floor.
     """
-    mesh = clean(carve(fused.mesh, measured_views(world)), config.min_component_cm2)
+    views = measured_views(world)
+    mesh = without_floaters(clean(carve(fused.mesh, views), config.min_component_cm2), views)
     if len(mesh.faces) == 0:
         raise SceneError(
             "surface",

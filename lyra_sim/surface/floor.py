@@ -113,11 +113,11 @@ def _patches(height: Float[np.ndarray, "X Y"], environment: str, snap_m: float) 
     ramps = find_ramps(height, CELL_M)
     cut = np.zeros(height.shape, bool)
     for ramp in ramps:
-        cut |= ndimage.binary_dilation(ramp.core, iterations=RAMP_SIDE_CELLS)
+        cut |= _grown(ramp.core, RAMP_SIDE_CELLS)
     patches = []
     for cells in _levels(np.where(cut, np.nan, height), environment, cut):
         patch = _repair(np.where(cells, height, np.nan), snap_m)
-        back = cut & ndimage.binary_dilation(patch.cells, iterations=RAMP_END_CELLS)
+        back = cut & _grown(patch.cells, RAMP_END_CELLS)
         near = np.abs(height - patch.height) <= snap_m
         patches.append(replace(patch, cells=patch.cells | (back & near)))
     return patches + [_ramp_patch(ramp, height, snap_m) for ramp in ramps]
@@ -210,7 +210,7 @@ def _levels(
     same[main] = True
     limit = 0.35 if environment == "outdoor" else 0.12
     groups = [np.isin(label, np.nonzero(same)[0])]
-    reached = np.unique(label[(label >= 0) & ndimage.binary_dilation(ramp, iterations=2)])
+    reached = np.unique(label[(label >= 0) & _grown(ramp, 2)])
     area = count * CELL_M**2
     broad = (np.abs(offset) <= limit) & (area >= BROAD_M2)
     led_to = (np.abs(offset) <= 0.35) & (area >= DECK_M2) & np.isin(np.arange(len(count)), reached)
@@ -219,6 +219,10 @@ def _levels(
         if np.asarray(ndimage.distance_transform_edt(cells)).max() * CELL_M >= 0.2:
             groups.append(cells)
     return groups
+
+
+def _grown(cells: Bool[np.ndarray, "X Y"], by: int) -> Bool[np.ndarray, "X Y"]:
+    return np.asarray(ndimage.binary_dilation(cells, iterations=by), bool)
 
 
 def _by_label(values: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
