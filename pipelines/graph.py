@@ -13,7 +13,7 @@ STAGES: tuple[Stage, ...] = (
     Stage("surface", 3, ("surface",), ("observe", "explore", "reconstruct"), "pipelines.stages:surface"),
     Stage("collide", 4, ("collide",), ("observe", "explore", "reconstruct", "surface"), "pipelines.stages:collide"),
     Stage("usd", 3, (), ("observe", "explore", "reconstruct", "surface", "collide"), "pipelines.stages:usd"),
-    Stage("tasks", 3, ("tasks",), ("surface", "usd"), "pipelines.stages:tasks"),
+    Stage("tasks", 4, ("tasks",), ("surface", "usd"), "pipelines.stages:tasks"),
     Stage(
         "validate",
         3,
