@@ -27,6 +27,9 @@ NODE_CELLS = 10
 LEVEL_FIT_M = 0.025
 """A patch is made level (or one plane) when 95 % of its half-metre tiles have their median this close to it; the
 gate on the fit is 0.03."""
+EXACT_FIT_M = 0.004
+"""Within this much of all tiles a level is no worse than a plane, and a plane better than a level beyond it: gravity is
+known to a tenth of a degree, which lifts the ends of a street by centimetres."""
 STEP_M = 0.02
 """Largest change of height from cell to cell within one patch."""
 MOST_MOVE_M = 0.03
@@ -246,7 +249,8 @@ def _repair(height: Float[np.ndarray, "X Y"], snap_m: float) -> Patch:
     """Decide which cells of one level are floor and what height they get.
 
     A cell is floor where it lies within `snap_m` of the median of the half metre around it. The repaired height is
-    one level if that stays true to the tiles' medians, else one plane, else the medians themselves.
+    one level or else one plane if that stays true to the tiles' medians, first within millimetres, then within what
+    the gate allows; else the medians themselves.
     """
     local = _smooth_floor(height, step=4)
     cells = np.abs(height - local) <= snap_m
@@ -259,19 +263,17 @@ def _repair(height: Float[np.ndarray, "X Y"], snap_m: float) -> Patch:
     tz = tiles[ti, tj]
     level = float(np.median(height[cells]))
     level = 0.0 if abs(level) <= 0.005 else level
-    if len(tz) == 0 or np.percentile(np.abs(tz - level), 95) <= LEVEL_FIT_M:
-        return Patch(
-            cells=cells & (np.abs(local - level) <= MOST_MOVE_M),
-            height=np.full(height.shape, level),
-            local=local,
-            shape="level",
-        )
     plane = robust_plane(i, j, height[cells])
     at_tiles = plane[0] * (ti * WINDOW_CELLS - 0.5) + plane[1] * (tj * WINDOW_CELLS - 0.5) + plane[2]
-    if np.percentile(np.abs(tz - at_tiles), 95) <= LEVEL_FIT_M:
-        rows, columns = np.indices(height.shape)
-        tilted = plane[0] * rows + plane[1] * columns + plane[2]
-        return Patch(cells=cells & (np.abs(local - tilted) <= MOST_MOVE_M), height=tilted, local=local, shape="plane")
+    rows, columns = np.indices(height.shape)
+    shapes: dict[Literal["level", "plane"], tuple[np.ndarray, np.ndarray]] = {
+        "level": (np.full(height.shape, level), np.abs(tz - level)),
+        "plane": (plane[0] * rows + plane[1] * columns + plane[2], np.abs(tz - at_tiles)),
+    }
+    for most in (EXACT_FIT_M, LEVEL_FIT_M):
+        for shape, (flat, off) in shapes.items():
+            if len(tz) == 0 or np.percentile(off, 95) <= most:
+                return Patch(cells=cells & (np.abs(local - flat) <= MOST_MOVE_M), height=flat, local=local, shape=shape)
     return Patch(cells=cells, height=_smooth_floor(kept, step=NODE_CELLS), local=local, shape="surface")
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import ndimage
 
-LEAST_M = (0.01, 0.005)
+LEAST_M = (0.0125, 0.005)
 """Tops are looked for above these heights in turn: noise may join a door sill to low things beside it. Lower ones
 cannot be told from the noise of a repaired floor."""
 MOST_M = 0.0225
@@ -71,4 +71,5 @@ def _top(above: Float[np.ndarray, "X Y"], whole: Bool[np.ndarray, "X Y"]) -> Top
     flat = np.percentile(np.abs(above[inner] - height), 80) <= max(FLAT_SHARE * rise, 0.002)
     if not (flat and LEAST_M[-1] <= rise <= MOST_M):
         return None
-    return Top(cells=whole & (above - ground > 0.5 * rise), rise_m=rise)
+    cells = near & (above - ground > 0.5 * rise) & (above <= MOST_M + NOISE_M)
+    return Top(cells=cells, rise_m=rise)
