@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from lyra_sim.geometry.rays import RayScene
-from usd_export.records import ColliderShape, SceneGeometry
+from usd_export.records import SceneGeometry
 from usd_export.validate.limits import DROP_M, RADIUS_M
 
 SECONDS = 3.0

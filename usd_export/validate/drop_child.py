@@ -55,8 +55,9 @@ def main(source: str, target: str) -> None:
             state.clear_forces()
             solver.step(state, other, control, contacts, STEP_S / SUBSTEPS)
             state, other = other, state
+    graph: Any = step.graph
     for _ in range(round(float(scene["seconds"]) / STEP_S)):
-        warp.capture_launch(step.graph)
+        warp.capture_launch(graph)
         fastest = np.fmax(fastest, _speeds(state))
     np.savez(target, centres=state.body_q.numpy()[:, :3], speed=_speeds(state), fastest=fastest)
 
