@@ -15,6 +15,8 @@ NOISE_M = 0.005
 LEAST_M2 = 0.015
 FLAT_SHARE = 0.25
 """Most residual of 80 % of a top's inner cells, in shares of its height."""
+OVER_NOISE = 4.0
+"""Least height of a top in 80 % deviations of the floor beside it: a warped scan has swells, not tops."""
 RING_CELLS = (2, 6)
 """The floor beside a top is taken this far from it."""
 
@@ -69,7 +71,8 @@ def _top(above: Float[np.ndarray, "X Y"], whole: Bool[np.ndarray, "X Y"]) -> Top
     height, ground = float(np.percentile(above[inner], 60)), float(np.median(above[ring]))
     rise = height - ground
     flat = np.percentile(np.abs(above[inner] - height), 80) <= max(FLAT_SHARE * rise, 0.002)
-    if not (flat and LEAST_M[-1] <= rise <= MOST_M):
+    noise = np.percentile(np.abs(above[ring] - ground), 80)
+    if not (flat and LEAST_M[-1] <= rise <= MOST_M and rise >= OVER_NOISE * noise):
         return None
     cells = near & (above - ground > 0.5 * rise) & (above <= MOST_M + NOISE_M)
     return Top(cells=cells, rise_m=rise)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import trimesh
+from scipy import ndimage
 
 from lyra_sim.core.records import FloorGrid
 from lyra_sim.geometry.rays import RayScene
@@ -106,3 +107,13 @@ def test_levels_joined_by_a_ramp_keep_their_heights_and_their_kerb():
     heights = floor.grid.height_m[floor.grid.state > 0]
     apart = np.minimum(np.abs(heights), np.abs(heights - 0.1)) > 0.004
     assert apart.sum() * 0.025**2 < 1.2 * 1.2, "only the ramp lies between the levels"
+
+
+def test_the_ragged_noise_of_a_warped_scan_is_no_relief():
+    rng = np.random.default_rng(4)
+
+    def warped(x, _):
+        return 0.5 * ndimage.gaussian_filter(rng.normal(0.0, 0.1, x.shape), 4.0, mode="wrap")
+
+    mesh = height_field(lambda x, y: warped(x, y) + rng.normal(0.0, 0.003, x.shape))
+    assert not find(mesh).relief_m.any()
