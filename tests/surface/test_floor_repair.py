@@ -197,11 +197,11 @@ def test_no_seam_stays_open_between_the_foot_and_the_floor_that_was_seen():
 def test_what_falls_meets_floor_under_things_too_but_not_over_a_stairwell():
     state = np.zeros((60, 60), np.uint8)
     state[5:55, 5:55], state[10:20, 10:20] = 1, 2
-    state[30:34, 30:36] = state[5:8, 40] = state[40:50, 10:20] = 0
+    state[30:34, 20:50] = state[38:50, 10:20] = 0
     made = solid_floor(FloorGrid(origin_m=np.zeros(2), cell_m=0.025, state=state, height_m=np.full((60, 60), 0.1, "f")))
     expected = state > 0
-    expected[30:34, 30:36] = True
-    assert (made.state == expected).all(), "closed: what is small and enclosed"
+    expected[30:34, 20:50] = True
+    assert (made.state == expected).all(), "closed: what is narrow"
     assert (made.height_m[expected] == np.float32(0.1)).all()
 
 
