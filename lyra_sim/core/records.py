@@ -97,7 +97,7 @@ class Capture:
 class WorldFrame:
     """How the world frame was found and how sure that is."""
 
-    metric: Literal["sensor", "camera_height_given", "camera_height_seen", "camera_height_prior", "network"]
+    metric: Literal["sensor", "camera_height_given", "camera_height_seen", "camera_height_prior", "network", "gps"]
     gravity: Literal["planes", "lines", "prior"]
     gravity_sigma_rad: float
     scale_sigma: float
