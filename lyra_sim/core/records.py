@@ -103,7 +103,7 @@ class WorldFrame:
     scale_sigma: float
     """One sigma of ln(scale)."""
     T_world_source: Float64[np.ndarray, "4 4"]
-    """Maps coordinates of the source's frame (for a photo: its camera) to the world."""
+    """Maps coordinates of the source's frame (for a photo: its camera), once in metres, to the world."""
 
     @property
     def scale_range(self) -> tuple[float, float]:
