@@ -3,6 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from numba import njit
+from scipy import ndimage
 
 from lyra_sim.core.records import FloorGrid
 from lyra_sim.surface.heightmap import connected_levels
@@ -10,6 +11,8 @@ from lyra_sim.surface.linear import fit_plane
 
 SHEET_STEP_M = 0.006
 """Cells whose heights differ by less belong to one sheet (a slope of 13 degrees)."""
+HOLE_M2 = 0.02
+"""Enclosed holes up to this size let balls and feet through, and are no stairwell."""
 
 
 @njit(cache=True)
@@ -105,10 +108,20 @@ def floor_quads(
     return quads, state
 
 
-def one_state(grid: FloorGrid) -> FloorGrid:
-    """The same floor without the difference between seen and filled: fewer rectangles, where only shape matters."""
+def solid_floor(grid: FloorGrid) -> FloorGrid:
+    """What stops things from falling: seen and filled floor alike (fewer rectangles), and small holes that it encloses
+    closed at the height beside them. What stands in such a hole is there still; what falls into it is lost."""
+    floor = grid.state > 0
+    hole = np.asarray(ndimage.label(~floor)[0])
+    size = np.bincount(hole.ravel())
+    size[np.unique(np.concatenate([hole[0], hole[-1], hole[:, 0], hole[:, -1]]))] = hole.size
+    state = floor | ((hole > 0) & (size[hole] * grid.cell_m**2 <= HOLE_M2))
+    nearest = np.asarray(ndimage.distance_transform_edt(~floor, return_distances=False, return_indices=True))
     return FloorGrid(
-        origin_m=grid.origin_m, cell_m=grid.cell_m, state=np.minimum(grid.state, 1), height_m=grid.height_m
+        origin_m=grid.origin_m,
+        cell_m=grid.cell_m,
+        state=state.astype(np.uint8),
+        height_m=np.where(state, grid.height_m[tuple(nearest)], grid.height_m),
     )
 
 
