@@ -5,8 +5,9 @@
 
 (a) gravity error; (b) of the floor called free within 4 m, the share free in truth, and the share of the truly free
 visible floor that is found; (c) relative depth error on true floor pixels; (d) share of the nearest true obstacles
-within 5 m that have structure within 0.3 m; (e) depth errors over all pixels, reported only. (b) and (d) are measured
-with the true camera height given, (c) with and without. A photo that is refused finds no floor and claims none.
+within 5 m that have structure within 0.3 m; (e) depth errors over all pixels, and the share of neighbours on one true
+surface that are torn apart, reported only. (b) and (d) are measured with the true camera height given, (c) with and
+without. A photo that is refused finds no floor and claims none.
 Exits 1 when a bar is missed. The second form only times the camera height of one rendered photo, with one thread as a
 worker has.
 """
@@ -43,7 +44,7 @@ BARS = {
 }  # fmt: skip
 AT_MOST = {"gravity_median", "gravity_p90", "floor_prior", "floor_given"}
 COLUMNS = ("photos", "refused", "gravity_median", "gravity_p90", "free_right", "free_found", "floor_prior",
-           "floor_given", "boundary", "absrel_raw", "delta_raw", "absrel_scaled", "delta_scaled")  # fmt: skip
+           "floor_given", "boundary", "absrel_raw", "delta_raw", "absrel_scaled", "delta_scaled", "torn")  # fmt: skip
 
 
 def observe(case: Case, height_m: float | None) -> Estimate | None:
@@ -95,7 +96,7 @@ def row(
             floor_prior.append(depth_errors(case, guess).get("floor", np.nan))
 
     def mean(name: str) -> float:
-        values = [e[name] for e in errors if name in e]
+        values = [e[name] for e in errors if np.isfinite(e.get(name, np.nan))]
         return float(np.mean(values)) if values else np.nan
 
     return {
@@ -108,7 +109,7 @@ def row(
         "floor_prior": float(np.nanmean(floor_prior)) if np.isfinite(floor_prior).any() else np.nan,
         "floor_given": mean("floor"),
         "boundary": edge[0] / edge[1] if edge[1] else np.nan,
-        **{name: mean(name) for name in COLUMNS[-4:]},
+        **{name: mean(name) for name in COLUMNS[-5:]},
     }
 
 

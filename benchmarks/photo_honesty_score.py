@@ -15,6 +15,8 @@ FREE_RANGE_M = 4.0
 BOUNDARY_RANGE_M = 5.0
 SLAB_M = (0.06, 0.6)
 BODY_M = (0.06, 1.8)
+ONE_SURFACE, TORN = 0.01, 0.03
+"""Largest step in depth between neighbouring pixels of one true surface, and least step that tears it."""
 
 
 @dataclass(frozen=True)
@@ -136,8 +138,22 @@ def boundary(case: Case, estimate: Estimate) -> tuple[int, int]:
     return int((distance <= 0.3).sum()), len(first)
 
 
+def torn(case: Case, estimate: Estimate) -> float:
+    """Share of the pairs of pixels side by side on one true surface, no floor, whose estimated depths are torn apart:
+    from anywhere else there is a hole between them."""
+    upright = case.valid & ~case.floor & estimate.valid & ~estimate.floor & (estimate.depth_m > 0)
+    pair = upright[:, 1:] & upright[:, :-1]
+    true, mine = (
+        np.abs(np.diff(depth, axis=1))[pair] / np.minimum(depth[:, 1:], depth[:, :-1])[pair]
+        for depth in (case.depth_m.astype(float), estimate.depth_m.astype(float))
+    )
+    one = true < ONE_SURFACE
+    return float((mine[one] > TORN).mean()) if one.any() else np.nan
+
+
 def depth_errors(case: Case, estimate: Estimate) -> dict[str, float]:
-    """AbsRel and delta < 1.25, raw and after median scaling, over pixels both know; `floor` over true floor pixels."""
+    """AbsRel and delta < 1.25, raw and after median scaling, over pixels both know; `floor` over true floor pixels;
+    `torn` as above."""
     both = case.valid & estimate.valid & (estimate.depth_m > 0)
     if both.sum() < 50:
         return {}
@@ -150,6 +166,7 @@ def depth_errors(case: Case, estimate: Estimate) -> dict[str, float]:
     if floor.sum() > 200:
         truth, mine = case.depth_m[floor].astype(float), estimate.depth_m[floor].astype(float)
         out["floor"] = float(np.mean(np.abs(mine - truth) / truth))
+    out["torn"] = torn(case, estimate)
     return out
 
 

@@ -94,7 +94,7 @@ def cut(patch: Patch, space: FreeSpace) -> list[Piece]:
     flat = (points - points[0]) @ across.T
     _, vectors = np.linalg.eigh(np.cov(flat.T) + 1e-12 * np.eye(2))
     along = flat @ vectors[:, 1]
-    samples = points[np.unique(np.floor(points / SAMPLE_M), axis=0, return_index=True)[1]]
+    samples = points[_one_per_cell(points)]
     area, front = float(patch.area.sum()), _outline(points, flat)
     if (np.ptp(flat @ vectors, axis=0) >= LEAST_WIDTH_M).all():
         for thick in THICKNESSES_M:
@@ -109,6 +109,13 @@ def cut(patch: Patch, space: FreeSpace) -> list[Piece]:
         return [make_piece(patch.label, box_of(points, axes), samples, area, space)]
     halves = (Patch(patch.label, patch.corner[part], patch.area[part], patch.normal) for part in (first, ~first))
     return [one for half in halves for one in cut(half, space)]
+
+
+def _one_per_cell(points: Float[np.ndarray, "N 3"]) -> Int[np.ndarray, "S"]:
+    """Index of the first point in each cube of SAMPLE_M. One number per cube: rows are dear to sort."""
+    cell = np.floor(points / SAMPLE_M).astype(np.int64)
+    cell -= cell.min(axis=0)
+    return np.unique(np.ravel_multi_index(tuple(cell.T), tuple(cell.max(axis=0) + 1)), return_index=True)[1]
 
 
 def _outline(points: Float[np.ndarray, "N 3"], flat: Float[np.ndarray, "N 2"]) -> Float[np.ndarray, "K 3"]:

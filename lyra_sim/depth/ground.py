@@ -147,7 +147,7 @@ def _posed(capture: Capture, sight: Sight, layout: Layout, height: CameraHeight)
             T_world_source=T_world_cam,
         ),
         environment="outdoor" if _outdoor(sight) else "indoor",
-        provenance=dataclasses.replace(capture.provenance, backend="ground", version="2"),
+        provenance=dataclasses.replace(capture.provenance, backend="ground", version="3"),
     )
 
 

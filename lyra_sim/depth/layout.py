@@ -10,15 +10,16 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numba import njit
-from scipy import ndimage
 
 from lyra_sim.core.records import Intrinsics
+from lyra_sim.depth.fronts import fit_fronts
 from lyra_sim.depth.lines import heading_axes
 from lyra_sim.geometry.camera import pixel_rays
 
 _HIDDEN_FOOT = 0.65
 """What is cut off by the lower image edge stands nearer than the floor behind that edge: a thing as high as a third of
 the camera's height shows its top there at two thirds of the floor's range."""
+_MOST_FEET = 4
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Cylinder:
     column_of: Float[np.ndarray, "H W"]
     flat: Float[np.ndarray, "H W"]
     """Horizontal length of the ray with z = 1: range = depth * flat."""
+    heading: Float[np.ndarray, "H W"]
+    """Azimuth of each image pixel."""
     down: Float[np.ndarray, "H W"]
     """Downward component of the ray with z = 1."""
 
@@ -84,34 +87,35 @@ def make_cylinder(camera: Intrinsics, down: np.ndarray) -> Cylinder:
         row_of=(below - top) / (bottom - top) * rows - 0.5,
         column_of=(wide - azimuth) / (2 * wide) * columns - 0.5,
         flat=flat,
+        heading=azimuth,
         down=z,
     )
 
 
 @njit(cache=True)
-def _stand(
+def _feet(
     floor: np.ndarray, solid: np.ndarray, inside: np.ndarray, tan_down: np.ndarray, height: float, reach: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Range of the foot under every solid pixel, and whether that foot was seen on floor."""
+    """Inverse range (F, C) of the feet in each column, from below, and which of them (R, C) each solid pixel stands
+    on; -1 where none."""
     rows, columns = floor.shape
-    out = np.zeros((rows, columns), np.float32)
-    seen = np.zeros((rows, columns), np.bool_)
+    inverse = np.zeros((_MOST_FEET, columns))
+    foot_of = np.full((rows, columns), -1)
     for c in range(columns):
-        foot, footed, started = reach, False, False
+        foot, last = -1, 0.0
         for r in range(rows - 1, -1, -1):
             if not inside[r, c]:
                 continue
-            here = height / tan_down[r] if tan_down[r] > 1e-4 else reach
-            if here > reach:
-                here = reach
+            here = max(tan_down[r] / height, 1.0 / reach)
             if floor[r, c]:
-                foot, footed, started = here, True, True
+                last = here
             elif solid[r, c]:
-                if not started:
-                    foot, footed, started = here * _HIDDEN_FOOT, False, True
-                out[r, c] = foot
-                seen[r, c] = footed
-    return out, seen
+                if last > 0.0 or foot < 0:
+                    foot = min(foot + 1, _MOST_FEET - 1)
+                    inverse[foot, c] = last if last > 0.0 else here / _HIDDEN_FOOT
+                    last = 0.0
+                foot_of[r, c] = foot
+    return inverse, foot_of
 
 
 @njit(cache=True)
@@ -180,9 +184,13 @@ def stand_up(
     """
     solid = ~floor & ~sky
     pano_floor, pano_solid = cylinder.unroll(floor), cylinder.unroll(solid)
-    stand, _ = _stand(pano_floor, pano_solid, cylinder.inside, cylinder.tan_down, height_m, reach_m)
-    ranges = np.where(solid, cylinder.roll_back(stand), 0.0)
-    ranges = _level_patches(ranges, patch, solid)
+    inverse, foot_of = _feet(pano_floor, pano_solid, cylinder.inside, cylinder.tan_down, height_m, reach_m)
+    step = abs(float(cylinder.azimuth[1] - cylinder.azimuth[0]))
+    fronts = fit_fronts(inverse, cylinder.azimuth, step / height_m)
+    column = np.arange(foot_of.shape[1])
+    front = cylinder.roll_back(np.where(foot_of >= 0, fronts.of_column[foot_of, column], -1))
+    front = _one_per_patch(front, patch, solid)
+    ranges = np.where(front >= 0, 1.0 / np.maximum(fronts.inverse_range(front, cylinder.heading), 1.0 / reach_m), 0.0)
     plane = np.where(cylinder.down > 1e-6, height_m / np.maximum(cylinder.down, 1e-6), np.inf)
     depth = np.where(floor, plane, np.minimum(ranges / cylinder.flat, plane))  # nothing is seen through the floor
     kind = np.where(floor, 1, np.where(solid, 2, 0))
@@ -195,10 +203,14 @@ def stand_up(
     return Layout(depth_m=np.where(valid, depth, 0.0), valid=valid, kind=np.where(valid, kind, 0))
 
 
-def _level_patches(ranges: np.ndarray, patch: np.ndarray, solid: np.ndarray) -> np.ndarray:
-    """One range per superpixel (its median), so that a front does not break into stripes."""
-    where = solid & (ranges > 0)
-    count = int(patch.max()) + 1
-    labels = np.where(where, patch + 1, 0)
-    middle = np.asarray(ndimage.median(ranges, labels, np.arange(1, count + 1)), np.float64)
-    return np.where(where, np.nan_to_num(middle)[patch], 0.0)
+def _one_per_patch(
+    front: Int[np.ndarray, "H W"], patch: Int[np.ndarray, "H W"], solid: Bool[np.ndarray, "H W"]
+) -> Int[np.ndarray, "H W"]:
+    """The front that most pixels of a superpixel stand on, for all its solid pixels, so that it does not break into
+    stripes; -1 where none stands on one."""
+    where = solid & (front >= 0)
+    fronts = int(front.max(initial=0)) + 1
+    votes = np.bincount(patch[where] * fronts + front[where], minlength=(int(patch.max()) + 1) * fronts)
+    votes = votes.reshape(-1, fronts)
+    best = np.where(votes.max(axis=1) > 0, votes.argmax(axis=1), -1)
+    return np.where(solid, best[patch], -1)

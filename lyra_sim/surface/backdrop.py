@@ -2,6 +2,7 @@
 
 import numpy as np
 from jaxtyping import Bool, Float
+from scipy import ndimage
 
 from lyra_sim.core.records import FaceOrigin, Frames, Label, TriMesh
 from lyra_sim.geometry.camera import invert, pixel_rays
@@ -12,25 +13,30 @@ SPREAD = 1.25
 """A quad whose corners differ more than this in depth straddles an edge; it then hangs at its far end, no skirts."""
 BEHIND = 1.02
 """The backdrop hangs this much further than what it shows, so that the near field in front of it wins."""
+GAP = 4
+"""Quads as near as this to the near field as it is seen are gaps at its edges, which fusion leaves open; they hang
+where they were measured."""
 
 
 def backdrop(frames: Frames, near: TriMesh, near_range_m: float, most_faces: int) -> TriMesh:
     """Quads for the pixels of the first frame that the near mesh does not cover, sky apart.
 
-    Pixels without depth take the farthest depth around them; nothing is put closer than `near_range_m`, so that no
-    ghost without collider stands in the near field. Two triangles per quad, corners shared where depths agree.
+    Pixels without depth take the farthest depth around them. Gaps between parts of the near mesh are closed behind
+    them; nothing else is put closer than `near_range_m`, so that no ghost without collider stands in the near field.
+    Two triangles per quad, corners shared where depths agree.
     """
     camera = frames.intrinsics
     step = max(2, int(np.ceil(np.sqrt(2.0 * camera.width * camera.height / max(most_faces, 2)))))
     rows, columns = (np.append(np.arange(0, n, step), n) for n in (camera.height, camera.width))
-    wanted = _uncovered(frames, near, rows, columns)
-    depth = _corner_depths(frames, rows, columns)
-    depth = np.maximum(depth * BEHIND, near_range_m)
+    wanted, covered = _uncovered(frames, near, rows, columns)
+    depth = _corner_depths(frames, rows, columns) * BEHIND
     i, j = np.nonzero(wanted)
     corner = np.stack([[i, j], [i + 1, j], [i + 1, j + 1], [i, j + 1]], axis=0).transpose(2, 0, 1)
     z = depth[corner[..., 0], corner[..., 1]]
     straddles = z.max(axis=1) > SPREAD * z.min(axis=1)
     z[straddles] = z[straddles].max(axis=1, keepdims=True)
+    far = ~np.asarray(ndimage.binary_dilation(covered, iterations=GAP))[i, j]
+    z[far] = np.maximum(z[far], near_range_m)
     u, v = columns[corner[..., 1]], rows[corner[..., 0]]
     rays = np.stack([(u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy, np.ones(u.shape)], axis=-1)
     points = moved(frames.cam_to_world[0], rays * z[..., None])
@@ -47,14 +53,18 @@ def backdrop(frames: Frames, near: TriMesh, near_range_m: float, most_faces: int
     )
 
 
-def _uncovered(frames: Frames, near: TriMesh, rows: np.ndarray, columns: np.ndarray) -> Bool[np.ndarray, "A B"]:
-    """Quads with a pixel (of their corners and centre, moved inwards) that is not sky and that near does not cover."""
+def _uncovered(
+    frames: Frames, near: TriMesh, rows: np.ndarray, columns: np.ndarray
+) -> tuple[Bool[np.ndarray, "A B"], Bool[np.ndarray, "A B"]]:
+    """Quads with a pixel (of their corners and centre, moved inwards) that is not sky and that near does not cover,
+    and quads that it covers whole."""
     camera = frames.intrinsics
     scene = RayScene(near.vertices, near.faces)
     origin = frames.cam_to_world[0, :3, 3]
     R = frames.cam_to_world[0, :3, :3]
     rays = pixel_rays(camera)
     out = np.zeros((len(rows) - 1, len(columns) - 1), bool)
+    covered = ~out
     height, width = np.diff(rows), np.diff(columns)
     for fv, fu in ((0.5, 0.5), (0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)):
         v = rows[:-1] + np.floor(fv * (height - 1)).astype(np.int64)
@@ -62,8 +72,10 @@ def _uncovered(frames: Frames, near: TriMesh, rows: np.ndarray, columns: np.ndar
         direction = turned(rays[np.ix_(v, u)].reshape(-1, 3), R)
         t, _, _ = scene.cast(np.broadcast_to(origin, direction.shape), direction)
         sky = frames.label[0][np.ix_(v, u)] == Label.SKY
-        out |= np.isinf(t).reshape(out.shape) & ~sky
-    return out
+        missed = np.isinf(t).reshape(out.shape)
+        out |= missed & ~sky
+        covered &= ~missed
+    return out, covered
 
 
 def _corner_depths(frames: Frames, rows: np.ndarray, columns: np.ndarray) -> Float[np.ndarray, "A B"]:

@@ -91,7 +91,7 @@ def find_floor(
     for number, patch in enumerate(patches):
         by_foot = _inside_triangles(foot, origin, height.shape) & (state == 0) if number == 0 else state > 3
         by_foot = fillable(column, by_foot, patch.height, seen_free=False)
-        wanted = closing_candidates(patch.cells, radius) & (state == 0)
+        wanted = closing_candidates(patch.cells | by_foot, radius) & (state == 0)
         fill = by_foot | fillable(column, wanted, patch.height, seen_free=True)
         state[fill], owner[fill] = 2, number
     final = np.zeros(height.shape, np.float32)

@@ -186,6 +186,14 @@ def test_the_cameras_foot_is_filled():
     assert int(Label.FLOOR) == 1
 
 
+def test_no_seam_stays_open_between_the_foot_and_the_floor_that_was_seen():
+    mesh = height_field(lambda x, y: np.where((x < 0.55) & (np.abs(y) < 0.1), np.nan, 0.0), x=(0.5, 1.5))
+    foot = np.array([[[-0.8, 0.0], [0.49, -0.6], [0.49, 0.6]]])
+    floor = find(mesh, foot=foot)
+    assert at(floor, 0.53, 0.0) == (2, 0.0)
+    assert all(at(floor, x, y)[0] > 0 for x in np.arange(-0.5, 1.4, 0.02) for y in (-0.1, 0.0, 0.1))
+
+
 @pytest.mark.parametrize("most", [0, 4, 10])
 def test_squares_cover_every_cell_once_and_are_large_inside(most):
     key = np.full((90, 70), -1)

@@ -144,7 +144,7 @@ def test_gates_before_writing_are_those_of_the_files(room_folder: Path, tmp_path
 def dropped(room_folder: Path):
     scene = read_scene(room_folder / "scene.usda", textures=False)
     points = np.array([[1.0, 1.0, 0.0], [2.0, 0.6, 0.0], [2.9, 2.1, 0.2], [6.0, 1.0, 0.0]])
-    return drop_balls(scene, points, 600.0)
+    return drop_balls([scene], points, 600.0)[0]
 
 
 def test_balls_rest_on_the_floor_and_nowhere_else(dropped):

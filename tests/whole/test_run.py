@@ -173,9 +173,14 @@ def test_wrong_command_lines_exit_with_two_and_say_what_to_do(tmp_path):
         assert "Traceback" not in result.stderr and result.stderr.strip()
 
 
+@pytest.fixture(scope="module")
+def kills(tmp_path_factory) -> Path:
+    """Runs that are killed, and the undisturbed one they are all compared with."""
+    return tmp_path_factory.mktemp("kills")
+
+
 @pytest.mark.parametrize(("engine", "sent"), [("local", signal.SIGKILL), ("ray", signal.SIGINT)])
-def test_killed_run_ends_in_the_same_bytes(tmp_path, engine, sent):
-    result = kill_matrix(
-        [str(EXAMPLES / "photo_indoor.jpg")], tmp_path, engine=engine, workers=1, kills=1, sent=sent, sets=[], seed=3
-    )
+def test_killed_run_ends_in_the_same_bytes(kills, engine, sent):
+    photo = [str(EXAMPLES / "photo_indoor.jpg")]
+    result = kill_matrix(photo, kills, engine=engine, workers=1, kills=1, sent=sent, sets=[], seed=3)
     assert result["ok"], result

@@ -21,9 +21,10 @@ pytestmark = pytest.mark.slow
 
 
 def run_stages(walk: Path, out: Path) -> dict[str, Path]:
-    """All stages up to the tasks, one after the other in this process."""
+    """All stages up to the tasks, one after the other in this process, with the collider that is judged here only."""
     (source,) = discover([walk], "rgbd").sources
     config, done = WorldConfig().model_dump(mode="json"), {}
+    config["collide"]["backends"] = [{"backend": "static_mesh"}]
     for stage in STAGES:
         if stage.name == "validate":
             break

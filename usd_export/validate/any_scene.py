@@ -90,7 +90,7 @@ def _dropped(scene: SceneGeometry, points: np.ndarray) -> Gate:
     if len(points) == 0:
         return not_computed("drop_rest_share", limit, "there is no level free floor to spawn on")
     try:
-        drops = drop_balls(scene, points, _DEADLINE_S)
+        (drops,) = drop_balls([scene], points, _DEADLINE_S)
     except (TimeoutError, ChildProcessError) as error:
         return not_computed("drop_rest_share", limit, str(error))
     told = f"{len(drops.faults)} of {len(points)} balls, {'; '.join(drops.faults[:3])}"

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from lyra_sim.geometry.rays import RayScene
-from usd_export.records import ColliderShape, SceneGeometry
+from usd_export.records import SceneGeometry
 from usd_export.validate.limits import DROP_M, RADIUS_M
 
 SECONDS = 3.0
@@ -35,27 +35,50 @@ class Drops:
     """One sentence per ball that did not rest."""
 
 
-def drop_balls(scene: SceneGeometry, points: Float[np.ndarray, "N 3"], deadline_s: float) -> Drops:
+def drop_balls(
+    scenes: Sequence[SceneGeometry], points: Float[np.ndarray, "N 3"], deadline_s: float
+) -> tuple[Drops, ...]:
     """Drop a ball of 0.1 m radius from 0.3 m over each point and see whether it rests on the collider below.
 
     Args:
+        scenes: each gets balls of its own; one run of the engine holds all.
         points: x, y and the height of the floor, metres.
         deadline_s: longest time for the engine.
+
+    Returns:
+        What became of the balls in each scene.
 
     Raises:
         TimeoutError: the engine did not finish in time.
         ChildProcessError: the engine failed; the message holds its last words.
     """
-    vertices, faces = scene.collider_mesh()
-    rays = RayScene(vertices, faces)
     centres = points + np.array([0.0, 0.0, RADIUS_M + DROP_M])
-    blocked = _blocked(rays, vertices, faces, centres)
-    faults = np.full(len(points), "starts inside a collider", object)
-    if not blocked.all():
-        start = centres[~blocked]
-        faults[~blocked] = _faults(rays, vertices, faces, start, _simulate(scene.colliders, start, deadline_s))
-    told = tuple(f"at {x:.2f}, {y:.2f}: {why}" for (x, y, _), why in zip(points, faults, strict=True) if why)
-    return Drops(rested=faults == "", faults=told)
+    tests = [_Test(scene, centres) for scene in scenes]
+    end = _simulate(tests, deadline_s) if any(len(test.start) for test in tests) else {}
+    drops, first = [], 0
+    for test in tests:
+        last = first + len(test.start)
+        drops.append(test.judge(points, {name: values[first:last] for name, values in end.items()}))
+        first = last
+    return tuple(drops)
+
+
+class _Test:
+    """One scene, and the balls that start outside its colliders."""
+
+    def __init__(self, scene: SceneGeometry, centres: np.ndarray) -> None:
+        self.parts = [part for part in scene.colliders if len(part.faces)]
+        self._mesh = scene.collider_mesh()
+        self._rays = RayScene(*self._mesh)
+        self._blocked = _blocked(self._rays, *self._mesh, centres)
+        self.start = centres[~self._blocked]
+
+    def judge(self, points: np.ndarray, end: dict[str, np.ndarray]) -> Drops:
+        faults = np.full(len(points), "starts inside a collider", object)
+        if len(self.start):
+            faults[~self._blocked] = _faults(self._rays, *self._mesh, self.start, end)
+        told = tuple(f"at {x:.2f}, {y:.2f}: {why}" for (x, y, _), why in zip(points, faults, strict=True) if why)
+        return Drops(rested=faults == "", faults=told)
 
 
 def _blocked(rays: RayScene, vertices: np.ndarray, faces: np.ndarray, centres: np.ndarray) -> np.ndarray:
@@ -73,19 +96,21 @@ def _normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-30)
 
 
-def _simulate(colliders: Sequence[ColliderShape], centres: np.ndarray, deadline_s: float) -> dict[str, np.ndarray]:
-    solid = [part for part in colliders if len(part.faces)]
-    local = np.concatenate([part.faces for part in solid]) if solid else np.zeros((0, 3), np.int32)
+def _simulate(tests: Sequence[_Test], deadline_s: float) -> dict[str, np.ndarray]:
+    """The engine's figures of all balls, those of the first test first."""
+    parts = [part for test in tests for part in test.parts]
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "in.npz", Path(folder) / "out.npz"
         np.savez(
             source,
-            vertices=np.concatenate([p.vertices for p in solid]) if solid else np.zeros((0, 3), np.float32),
-            faces=local,
-            part_vertices=[len(p.vertices) for p in solid],
-            part_faces=[len(p.faces) for p in solid],
-            part_hull=[p.kind == "hull" for p in solid],
-            centres=centres,
+            vertices=np.concatenate([np.zeros((0, 3), np.float32), *(part.vertices for part in parts)]),
+            faces=np.concatenate([np.zeros((0, 3), np.int32), *(part.faces for part in parts)]),
+            part_vertices=[len(part.vertices) for part in parts],
+            part_faces=[len(part.faces) for part in parts],
+            part_hull=[part.kind == "hull" for part in parts],
+            world_parts=[len(test.parts) for test in tests],
+            centres=np.concatenate([test.start for test in tests]),
+            world_balls=[len(test.start) for test in tests],
             radius=RADIUS_M,
             seconds=SECONDS,
         )

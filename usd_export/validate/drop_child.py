@@ -3,7 +3,9 @@
 The only file that knows Newton. A crash of the engine, or of its compiler, ends this process and nothing else.
 """
 
+import itertools
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,8 @@ def main(source: str, target: str) -> None:
     """Drop balls on static colliders and write their last positions, last speeds and greatest speeds.
 
     In: `vertices`, `faces`, `part_vertices`, `part_faces`, `part_hull` (counts and kind per collider), `centres`
-    (N, 3), `radius`, `seconds`. Out: `centres` (N, 3), `speed` (N,), `fastest` (N,).
+    (N, 3), `world_parts`, `world_balls` (counts per world; worlds do not meet), `radius`, `seconds`. Out: `centres`
+    (N, 3), `speed` (N,), `fastest` (N,).
     """
     import warp
 
@@ -31,8 +34,13 @@ def main(source: str, target: str) -> None:
     with np.load(source) as stored:
         scene = {name: stored[name] for name in stored.files}
     builder = newton.ModelBuilder(up_axis=newton.Axis.Z)
-    _add_colliders(builder, scene)
-    _add_balls(builder, scene["centres"], float(scene["radius"]))
+    colliders = _colliders(scene)
+    balls = np.split(scene["centres"], np.cumsum(scene["world_balls"]))[:-1]
+    for count, centres in zip(scene["world_parts"], balls, strict=True):
+        builder.begin_world()
+        _add_colliders(builder, itertools.islice(colliders, int(count)))
+        _add_balls(builder, centres, float(scene["radius"]))
+        builder.end_world()
     model = builder.finalize(device="cpu")
     solver = newton.solvers.SolverXPBD(model, iterations=4)
     # A body's own pose is set when it is added; without joints there are no kinematics to evaluate (and to compile).
@@ -41,30 +49,33 @@ def main(source: str, target: str) -> None:
     pipeline = newton.CollisionPipeline(model)
     contacts = pipeline.contacts()
     fastest = np.zeros(len(scene["centres"]))
-    for _ in range(round(float(scene["seconds"]) / STEP_S)):
+    with warp.ScopedCapture(device="cpu", force_module_load=False) as step:
         pipeline.collide(state, contacts)  # the dear part on dense meshes: once per step
         for _ in range(SUBSTEPS):
             state.clear_forces()
             solver.step(state, other, control, contacts, STEP_S / SUBSTEPS)
             state, other = other, state
+    graph: Any = step.graph
+    for _ in range(round(float(scene["seconds"]) / STEP_S)):
+        warp.capture_launch(graph)
         fastest = np.fmax(fastest, _speeds(state))
     np.savez(target, centres=state.body_q.numpy()[:, :3], speed=_speeds(state), fastest=fastest)
 
 
-def _add_colliders(builder: Any, scene: dict[str, np.ndarray]) -> None:
+def _colliders(scene: dict[str, np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray, bool]]:
+    """Vertices, faces and whether it is a hull, of each collider."""
+    vertices = np.split(scene["vertices"], np.cumsum(scene["part_vertices"]))[:-1]
+    faces = np.split(scene["faces"], np.cumsum(scene["part_faces"]))[:-1]
+    yield from zip(vertices, faces, scene["part_hull"].tolist(), strict=True)
+
+
+def _add_colliders(builder: Any, colliders: Iterator[tuple[np.ndarray, np.ndarray, bool]]) -> None:
     import newton
 
     config = newton.ModelBuilder.ShapeConfig(mu=FRICTION, collision_group=1)
-    vertex, face = 0, 0
-    for points, triangles, hull in zip(scene["part_vertices"], scene["part_faces"], scene["part_hull"], strict=True):
-        vertices = scene["vertices"][vertex : vertex + points]
-        faces = scene["faces"][face : face + triangles]
+    for vertices, faces, hull in colliders:
         mesh = newton.Mesh(vertices, faces.ravel(), compute_inertia=False)
-        if hull:
-            builder.add_shape_convex_hull(-1, mesh=mesh, cfg=config)
-        else:
-            builder.add_shape_mesh(-1, mesh=mesh, cfg=config)
-        vertex, face = vertex + points, face + triangles
+        (builder.add_shape_convex_hull if hull else builder.add_shape_mesh)(-1, mesh=mesh, cfg=config)
 
 
 def _add_balls(builder: Any, centres: np.ndarray, radius: float) -> None:

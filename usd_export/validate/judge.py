@@ -153,8 +153,8 @@ class _Judge:
         points = free_points(self.folder, self.surface, self.config.drop_balls)
         if len(points) == 0:
             raise NotComputableError("no robot has a free point")
-        drops = {name: drop_balls(scene, points, self.config.drop_deadline_s) for name, scene in self.scenes.items()}
-        name, worst = min(drops.items(), key=lambda item: item[1].rested.mean())
+        drops = drop_balls(tuple(self.scenes.values()), points, self.config.drop_deadline_s)
+        name, worst = min(zip(self.scenes, drops, strict=True), key=lambda item: item[1].rested.mean())
         told = "; ".join(worst.faults[:_SHOWN])
         return float(worst.rested.mean()), f"{len(worst.faults)} of {len(points)} balls on {name} colliders, {told}"
 
