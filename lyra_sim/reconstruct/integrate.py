@@ -13,12 +13,19 @@ from numba import njit, prange
 from lyra_sim.core.records import Intrinsics
 from lyra_sim.geometry.camera import invert
 from lyra_sim.geometry.slopes import pixel_normals
-from lyra_sim.reconstruct.volume import Volume
+from lyra_sim.reconstruct.volume import TRUNCATION_VOXELS, Volume
 
 _MIN_COS = 0.15
 """Beyond 81 degrees of slant a surface counts as seen at that slant: bounds how far its band reaches along the ray."""
 _MAX_BRIDGE = 0.03
 """Two pixels on either side of a gap lie on one surface when their depths differ by less than this share."""
+_BEHIND = 2.0 / TRUNCATION_VOXELS
+"""How far behind a surface (in truncations) it is told of: the corners of the cubes that it crosses lie up to sqrt(3)
+voxels behind it. That a thing is thicker, no ray has seen: deeper, jambs and legs grow fins into the shadow they cast,
+as wide as the band and along the ray that grazes them, wherever other views see the shadow no better."""
+_CERTAIN = 0.5 / TRUNCATION_VOXELS
+"""Up to this far behind, evidence counts as much as in front, so that noise moves no surface; from there it fades, and
+what other views saw in front of a surface of theirs overrules it."""
 
 
 def add_frame(
@@ -160,9 +167,11 @@ def _integrate(
                 if s > truncation:
                     if z < d:
                         free[i, j, k] += near
-                elif s > -truncation:
+                elif s > -_BEHIND * truncation:
                     s /= truncation
                     w = near * max(cosine, 0.1) * (1.0 - 0.9 * abs(s))
+                    if s < -_CERTAIN:
+                        w *= max((s + _BEHIND) / (_BEHIND - _CERTAIN), 0.02) ** 2
                     total = weight[i, j, k] + w
                     distance[i, j, k] += (s - distance[i, j, k]) * w / total
                     weight[i, j, k] = total

@@ -3,8 +3,10 @@
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from numba import njit
+from scipy import ndimage
 
 from lyra_sim.core.records import FloorGrid
+from lyra_sim.surface.floor_fill import closing_candidates
 from lyra_sim.surface.heightmap import connected_levels
 from lyra_sim.surface.linear import fit_plane
 
@@ -15,6 +17,8 @@ SIDE_M = 0.03
 PEEL_SHARE = 0.1
 """A plane that holds this share of a sheet's cells is a sheet of its own."""
 LEAST_PLANE_CELLS = 16
+GAP_M = 0.15
+"""Gaps up to this width let balls and feet through, and are no stairs."""
 EXACT_M = 1e-4
 
 
@@ -137,10 +141,17 @@ def floor_sides(grid: FloorGrid) -> tuple[Float[np.ndarray, "R 4 3"], UInt8[np.n
     return quads, np.concatenate(states)
 
 
-def one_state(grid: FloorGrid) -> FloorGrid:
-    """The same floor without the difference between seen and filled: fewer rectangles, where only shape matters."""
+def solid_floor(grid: FloorGrid) -> FloorGrid:
+    """What stops things from falling: seen and filled floor alike (fewer rectangles), and its narrow gaps closed at
+    the height beside them. What stands in such a gap is there still; what falls into it is lost."""
+    floor = grid.state > 0
+    state = floor | closing_candidates(floor, 0.5 * GAP_M / grid.cell_m)
+    nearest = np.asarray(ndimage.distance_transform_edt(~floor, return_distances=False, return_indices=True))
     return FloorGrid(
-        origin_m=grid.origin_m, cell_m=grid.cell_m, state=np.minimum(grid.state, 1), height_m=grid.height_m
+        origin_m=grid.origin_m,
+        cell_m=grid.cell_m,
+        state=state.astype(np.uint8),
+        height_m=np.where(state, grid.height_m[tuple(nearest)], grid.height_m),
     )
 
 

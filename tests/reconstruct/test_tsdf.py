@@ -12,6 +12,7 @@ import trimesh
 from lyra_sim.config.geometry3d import TsdfConfig
 from lyra_sim.core.errors import SceneError
 from lyra_sim.core.records import FaceOrigin, Fused, Label, PixelOrigin, PosedFrames, Segment, World
+from lyra_sim.depth.sensor import clean_depth
 from lyra_sim.geometry.rays import RayScene
 from lyra_sim.reconstruct.build import build
 from tests.analytic_room import CAMERA, Room, circle, look, posed
@@ -81,6 +82,20 @@ def test_a_floater_of_one_frame_is_carved(whole: Fused):
     assert (error > 2 * VOXEL).sum() < 10
     lone = fused(posed(depth[:1], poses[:1])).mesh
     assert (ROOM.distance(lone.vertices.astype(np.float64)) > 0.2).sum() > 15, "with one witness it stays"
+
+
+def test_no_fins_grow_into_the_shadows_of_jambs_and_legs():
+    jamb = [((-0.06, -2.0, 0.0), (0.06, -0.5, 2.5)), ((-0.1, -0.62, 0.0), (0.1, -0.5, 2.1))]
+    legs = [((1.0, 0.5, 0.0), (1.05, 0.55, 0.8)), ((1.5, -0.6, 0.0), (1.55, -0.55, 0.8))]
+    room = Room(boxes=jamb + legs)
+    for eyes in (((0.8, 1.3), (1.4, 1.5), (-0.3, -0.1)), ((1.5, 1.0), (-1.5, 1.0), (2.0, 1.7))):
+        poses = np.stack([look((*eye, 1.2), (0.5, -0.2, 0.3)) for eye in eyes])
+        depth = np.stack([room.depth(T) for T in poses])
+        depth *= [clean_depth(d, d > 0, 0.05) for d in depth.astype(np.float32)]
+        found = fused(posed(depth, poses)).mesh
+        mesh = trimesh.Trimesh(found.vertices, found.faces, process=False)
+        away = room.distance(mesh.triangles_center) > VOXEL
+        assert mesh.area_faces[away].sum() < 2e-4 * mesh.area
 
 
 def test_one_view_has_no_shells_behind_or_beside_silhouettes():
