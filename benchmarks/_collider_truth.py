@@ -26,7 +26,6 @@ from pipelines.stage import Job
 from robot_tasks.colliders import Soup, rays_of, soup_of_parts
 from robot_tasks.navmap import FREE, OCCUPIED, Ground, NavMap, build_map, robot_slab
 
-LAST_STAGE = "surface"
 CELL_M = 0.025
 FLOOR_TOL_M = 0.02
 """A collider this near the true floor carries the robot."""
@@ -139,12 +138,12 @@ def hull_proportions(vertices: np.ndarray) -> tuple[float, float]:
     return width, float(np.ptp(vertices, axis=0).max() / max(best.x[3], 1e-9))
 
 
-def stages_of(walk: Path, folder: Path) -> dict[str, Path]:
-    """The stages of a walk up to the surface, run in this process with the default configuration; those whose folder
+def stages_of(walk: Path, folder: Path, last: str = "surface") -> dict[str, Path]:
+    """The stages of a walk up to `last`, run in this process with the default configuration; those whose folder
     is there already are not run again. Folders by name of the stage."""
     (source,) = discover([walk], "rgbd").sources
     config, done = WorldConfig().model_dump(mode="json"), {}
-    for stage in STAGES[: [stage.name for stage in STAGES].index(LAST_STAGE) + 1]:
+    for stage in STAGES[: [stage.name for stage in STAGES].index(last) + 1]:
         out = done[stage.name] = folder / stage.name
         if out.exists():
             continue

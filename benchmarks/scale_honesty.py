@@ -6,7 +6,10 @@ The ratio of a photo is exp(median of ln(true depth / estimated depth)) over its
 measured pixels where fewer than 200 of the floor were measured or where the floor is not known. The floor comes first
 because a photo's scale is anchored there, and an obstacle put too far off is a fault of shape that no factor mends;
 the median of logarithms is the one factor that a user would have to multiply the world by. Every photo is observed
-twice: with nothing known, and with the true camera height given (where it is known). A refused photo states no scale;
+twice: with nothing known, and with the camera height given (where it is known) as people state it, which is what the
+stated sigma is for: off by a normal error of `GIVEN_SIGMA` of its logarithm, drawn for each photo. The lines `exact`
+take that error out of the same ratios again: what would be left if the tape were perfect. They are held to the bars
+that do not ask for errors that were taken out (within 2 sigma, median sigma). A refused photo states no scale;
 such photos are counted in `refused`, and at least 120 must state one without a known height. Rendered places are
 drawn with cameras 0.3 to 1.8 m high, half of them streets. Exits 1 when a bar is missed.
 """
@@ -24,6 +27,7 @@ from photo_honesty_cases import Case, levelled, single_cases, walk_cases
 from lyra_sim.config.observe import GroundConfig
 from lyra_sim.core.errors import SceneError
 from lyra_sim.core.records import Label
+from lyra_sim.depth.camera_height import GIVEN_SIGMA
 from lyra_sim.depth.ground import observe_photo
 from lyra_sim.procedural.cameras import photo_camera, pinhole
 from lyra_sim.procedural.flat import make_flat
@@ -33,7 +37,7 @@ from lyra_sim.procedural.truth import floor_height
 
 HEIGHT_M, PITCH_DEG, FOCAL_35MM = (0.3, 1.8), (-5.0, 40.0), (18, 38)
 WITHIN_1, WITHIN_2, MIN_STATED = (0.55, 0.80), 0.90, 120
-MEDIAN_SIGMA = {"unknown": 0.3, "known": 0.1}
+MEDIAN_SIGMA = {"unknown": 0.3, "known": 0.1, "exact": 0.1}
 MIN_FLOOR_PX = 200
 
 
@@ -69,6 +73,12 @@ def measured_cases(data: Path) -> Iterator[Case]:
     yield from (replace(case, group="single") for case in single_cases(data / "rgbd_single_gt"))
 
 
+def heights(case: Case, rng: np.random.Generator) -> dict[str, float | None]:
+    """What is told of the camera's height: nothing, and where it is known, what a tape measure says."""
+    off = float(rng.normal(0.0, GIVEN_SIGMA))
+    return {"unknown": None} | ({} if case.height_m is None else {"known": case.height_m * float(np.exp(off))})
+
+
 def state_scale(case: Case, height_m: float | None) -> tuple[float, float, str] | None:
     """(ln of true over estimated scale, stated sigma, source of the scale); None where the photo is refused."""
     try:
@@ -101,10 +111,10 @@ def report(rows: list[dict], known: str, group: str | None) -> list[str]:
     return [
         f"{known}: {name}"
         for name, met in (
-            ("within 1 sigma", WITHIN_1[0] <= within[0] <= WITHIN_1[1]),
+            ("within 1 sigma", known == "exact" or WITHIN_1[0] <= within[0] <= WITHIN_1[1]),
             ("within 2 sigma", within[1] >= WITHIN_2),
             ("median sigma", middle <= MEDIAN_SIGMA[known]),
-            ("photos", known == "known" or len(stated) >= MIN_STATED),
+            ("photos", known != "unknown" or len(stated) >= MIN_STATED),
         )
         if not met
     ]
@@ -119,17 +129,21 @@ def main() -> int:
     parser.add_argument("--rows", type=Path, help="also write one line for each photo to this CSV file")
     args = parser.parse_args()
     rows = []
+    rng = np.random.default_rng([args.seed, 62])
     cases = [rendered_cases(args.seed, args.photos)]
     if (args.data / "rgbd_sequence").is_dir():
         cases.insert(0, measured_cases(args.data))
     else:
         print(f"{args.data}: no measured photos here, only rendered ones are judged", file=sys.stderr)
     for case in (c for source in cases for c in source):
-        heights = {"unknown": None} | ({"known": case.height_m} if case.height_m is not None else {})
-        for known, height in heights.items():
+        for known, height in heights(case, rng).items():
             ln_ratio, sigma, source = state_scale(case, height) or (None, None, "refused")
-            rows.append({"name": case.name, "group": case.group, "height": known, "true_height_m": case.height_m,
-                         "ln_ratio": ln_ratio, "sigma": sigma, "source": source})  # fmt: skip
+            row = {"name": case.name, "group": case.group, "height": known, "true_height_m": case.height_m,
+                   "ln_ratio": ln_ratio, "sigma": sigma, "source": source}  # fmt: skip
+            rows.append(row)
+            if height is not None:
+                off = float(np.log(height / case.height_m))
+                rows.append(row | {"height": "exact", "ln_ratio": None if ln_ratio is None else ln_ratio + off})
             print(f"\r{len(rows)} observed", end="", file=sys.stderr, flush=True)
     if args.rows:
         with args.rows.open("w", newline="") as file:

@@ -6,14 +6,14 @@ from typing import Any
 from pipelines.stage import Stage
 
 STAGES: tuple[Stage, ...] = (
-    Stage("capture", 1, ("capture",), (), "pipelines.stages:capture", deadline_s=300),
-    Stage("observe", 4, ("observe",), ("capture",), "pipelines.stages:observe", deadline_s=300),
+    Stage("capture", 2, ("capture",), (), "pipelines.stages:capture", deadline_s=300),
+    Stage("observe", 5, ("observe",), ("capture",), "pipelines.stages:observe", deadline_s=300),
     Stage("explore", 2, ("explore",), ("observe",), "pipelines.stages:explore", deadline_s=1800),
     Stage("reconstruct", 3, ("reconstruct",), ("observe", "explore"), "pipelines.stages:reconstruct"),
-    Stage("surface", 3, ("surface",), ("observe", "explore", "reconstruct"), "pipelines.stages:surface"),
-    Stage("collide", 4, ("collide",), ("observe", "explore", "reconstruct", "surface"), "pipelines.stages:collide"),
+    Stage("surface", 4, ("surface",), ("observe", "explore", "reconstruct"), "pipelines.stages:surface"),
+    Stage("collide", 5, ("collide",), ("observe", "explore", "reconstruct", "surface"), "pipelines.stages:collide"),
     Stage("usd", 3, (), ("observe", "explore", "reconstruct", "surface", "collide"), "pipelines.stages:usd"),
-    Stage("tasks", 3, ("tasks",), ("surface", "usd"), "pipelines.stages:tasks"),
+    Stage("tasks", 4, ("tasks",), ("surface", "usd"), "pipelines.stages:tasks"),
     Stage(
         "validate",
         3,

@@ -1,11 +1,13 @@
 """All navigation artefacts of a world, made from its written scene: `build_nav`."""
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float64
 
 from lyra_sim.config.tasks import RobotConfig, TasksConfig
 from lyra_sim.core.record import record
@@ -117,9 +119,22 @@ def count_overlaps(site: Site, episodes: Sequence[Episode], robot: RobotConfig) 
         poses.append((episode.start, episode.start_yaw))
         poses.append((episode.goal, float(footprint.headings(episode.path)[-1])))
     return sum(
-        footprint.box_hits(site.soup.triangles, robot, p[0], p[1], _floor_m(site.ground, p), yaw) > 0
+        footprint.box_hits(site.soup.triangles, robot, p[0], p[1], stance_m(site.ground, robot, p), yaw) > 0
         for p, yaw in poses
     )
+
+
+def stance_m(ground: Ground, robot: RobotConfig, point: Float64[np.ndarray, "2"]) -> float:
+    """Height that a robot stands at, metres: that of the highest floor under it that it climbs from the floor at
+    `point`, be that a door sill or the upper part of a slope."""
+    reach = footprint.circumscribed_m(robot)
+    floor = _floor_m(ground, point)
+    i, j = (np.arange(n) for n in ground.present.shape)
+    away = [ground.origin_m[k] + (m + 0.5) * ground.cell_m - point[k] for k, m in enumerate((i, j))]
+    under = ground.present & (away[0][:, None] ** 2 + away[1][None] ** 2 <= reach**2)
+    limit = robot.step_m + reach * math.tan(math.radians(robot.slope_deg))
+    heights = ground.height_m[under]
+    return float(heights[heights - floor <= limit].max(initial=floor))
 
 
 def _floor_m(ground: Ground, point: np.ndarray) -> float:

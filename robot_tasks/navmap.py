@@ -128,7 +128,7 @@ def build_map(soup: Soup, ground: Ground, slab: Slab, cell_m: float) -> NavMap:
     rows, columns = (((np.arange(n * split) + 0.5) * fine / ground.cell_m).astype(int) for n in shape)
     outside = (rows >= ground.present.shape[0])[:, None] | (columns >= ground.present.shape[1])[None]
     spot = np.ix_(np.minimum(rows, ground.present.shape[0] - 1), np.minimum(columns, ground.present.shape[1] - 1))
-    base = ground.height_m[spot]
+    base = _band_base(ground, slab)[spot]
     solid = rasterise(
         soup.triangles,
         soup.hull,
@@ -153,19 +153,42 @@ def build_map(soup: Soup, ground: Ground, slab: Slab, cell_m: float) -> NavMap:
     )  # fmt: skip
 
 
+def _band_base(ground: Ground, slab: Slab) -> Float32[np.ndarray, "X Y"]:
+    """Height above which obstacles are looked for: that of the floor, beside a step that the robot climbs that of the
+    higher floor, whose side is no obstacle."""
+    known = np.where(ground.present, ground.height_m, -np.inf)
+    higher = np.asarray(ndimage.maximum_filter(known, 3, mode="nearest"))
+    climbed = higher - ground.height_m <= _most_step(ground, slab, 1)
+    return np.where(climbed, np.maximum(higher, ground.height_m), ground.height_m).astype(np.float32)
+
+
+def _most_step(ground: Ground, slab: Slab, lag: int) -> float:
+    """Largest difference of the floor over `lag` cells that the robot drives."""
+    return slab.step_m + lag * math.tan(math.radians(slab.slope_deg)) * ground.cell_m + 1e-4
+
+
 def _edges(ground: Ground, slab: Slab) -> Bool[np.ndarray, "X Y"]:
     """Floor cells beside a kerb higher than the step, or on a slope steeper than the robot drives."""
     edges = np.zeros(ground.present.shape, bool)
     far = max(round(_SLOPE_BASE_M / ground.cell_m), 1)
-    rise = math.tan(math.radians(slab.slope_deg)) * ground.cell_m
     for lag in (1, far):
-        limit = slab.step_m + lag * rise + 1e-4
+        limit = _most_step(ground, slab, lag)
         for axis in (0, 1):
             here, there = _shifted(ground.present, lag, axis), _shifted(ground.height_m, lag, axis)
             steep = here[0] & here[1] & (np.abs(there[0] - there[1]) > limit)
+            steep &= _unbroken(ground, slab, lag, axis)
             for side in _sides(edges, lag, axis):
                 side |= steep
     return edges
+
+
+def _unbroken(ground: Ground, slab: Slab, lag: int, axis: int) -> Bool[np.ndarray, "X Y"]:
+    """Whether no step higher than the robot climbs lies between cells `lag` apart: a kerb blocks where it is, and
+    makes no slope of the level floor around it."""
+    height = np.moveaxis(ground.height_m, axis, 0)
+    breaks = np.cumsum(np.abs(np.diff(height, axis=0)) > _most_step(ground, slab, 1), axis=0)
+    breaks = np.concatenate([np.zeros_like(breaks[:1]), breaks])
+    return np.moveaxis((breaks[lag:] == breaks[:-lag]) | (lag == 1), 0, axis)
 
 
 def _sides(grid: np.ndarray, lag: int, axis: int) -> tuple[np.ndarray, np.ndarray]:

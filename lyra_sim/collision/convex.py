@@ -11,7 +11,7 @@ from lyra_sim.collision.static_mesh import rest_of
 from lyra_sim.config.geometry3d import ConvexConfig
 from lyra_sim.core.records import ColliderPart, FloorGrid, Label, SpaceGrid, Surface, TriMesh
 from lyra_sim.surface.clean import face_components, face_normals_areas
-from lyra_sim.surface.floor_mesh import floor_quads, one_state
+from lyra_sim.surface.floor_mesh import floor_quads, solid_floor
 
 SLAB_M = 0.1
 """Thickness of the floor."""
@@ -49,7 +49,7 @@ def convex_parts(surface: Surface, space: SpaceGrid, config: ConvexConfig) -> tu
 
 def floor_slabs(grid: FloorGrid, space: FreeSpace) -> list[Piece]:
     """Boxes 10 cm thick under each rectangle of floor."""
-    quads, _ = floor_quads(one_state(grid), FLOOR_SIDE_CELLS)
+    quads, _ = floor_quads(solid_floor(grid), FLOOR_SIDE_CELLS)
     pieces = []
     for quad in quads:
         side = np.linalg.norm(quad[[1, 2]] - quad[[0, 1]], axis=1)

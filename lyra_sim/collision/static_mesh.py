@@ -8,7 +8,7 @@ from lyra_sim.core.records import ColliderPart, FaceOrigin, Label, Surface, TriM
 from lyra_sim.geometry.rays import RayScene
 from lyra_sim.surface.clean import select_faces
 from lyra_sim.surface.decimate import simplify, with_attributes
-from lyra_sim.surface.floor_mesh import floor_triangles, one_state
+from lyra_sim.surface.floor_mesh import floor_triangles, solid_floor
 
 KEEP_LADDER = (0.08, 0.15, 0.25, 0.4, 0.6)
 """Shares of the faces that are tried, smallest first, until the surface moves by less than the limit."""
@@ -17,7 +17,7 @@ TRIAL_SAMPLES = 10_000
 
 def static_mesh_parts(surface: Surface, config: StaticMeshConfig) -> tuple[ColliderPart, ...]:
     """The floor and, per label, the decimated rest of the near field, as triangle meshes."""
-    vertices, faces, _ = floor_triangles(one_state(surface.floor))
+    vertices, faces, _ = floor_triangles(solid_floor(surface.floor))
     parts = [trimesh_part("floor", Label.FLOOR, vertices, faces)]
     rest = decimated(rest_of(surface), config.max_error_m)
     for label in (Label.WALL, Label.CEILING, Label.OBSTACLE, Label.OBJECT):

@@ -35,7 +35,7 @@ class CaptureConfig(Config):
     """Field of view across the longer side of a photo that states no focal length (an upright photo is the same camera
     turned)."""
     camera_height_m: float | None = Field(default=None, gt=0.05, lt=20)
-    """Height of the camera above the floor, where you know it; makes photos metric."""
+    """Height of the camera of photos above the floor, where you know it; a walk's stands in its camera.json."""
     licence: str | None = None
     """Licence of the inputs; goes before anything stated in or beside them."""
     rgbd_max_side_px: int = Field(default=960, ge=128, le=4096)

@@ -97,13 +97,13 @@ class Capture:
 class WorldFrame:
     """How the world frame was found and how sure that is."""
 
-    metric: Literal["sensor", "camera_height_given", "camera_height_seen", "camera_height_prior", "network"]
+    metric: Literal["sensor", "camera_height_given", "camera_height_seen", "camera_height_prior", "network", "gps"]
     gravity: Literal["planes", "lines", "prior"]
     gravity_sigma_rad: float
     scale_sigma: float
     """One sigma of ln(scale)."""
     T_world_source: Float64[np.ndarray, "4 4"]
-    """Maps coordinates of the source's frame (for a photo: its camera) to the world."""
+    """Maps coordinates of the source's frame (for a photo: its camera), once in metres, to the world."""
 
     @property
     def scale_range(self) -> tuple[float, float]:

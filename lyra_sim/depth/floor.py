@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse
 import scipy.sparse.csgraph
+import scipy.special
 from jaxtyping import Bool, Float
 
 from lyra_sim.depth.floor_patches import Patches
@@ -31,6 +32,8 @@ ONE_COLOUR = 2.5
 """How far, in spreads of the best region's chroma, another region's chroma may lie for it to join the core. Light and
 shadow change lightness far more than chroma; things in the foreground (cloth, wood, plastic) differ in chroma."""
 STOP = 1.0
+CHANCES = (np.arange(20) + 0.5) / 20
+"""Chances of being floor at which the region is also drawn, to see how much depends on where the line is drawn."""
 
 
 @dataclass(frozen=True)
@@ -201,6 +204,8 @@ class FloorRegion:
     """Where the floor is sure, and how the growth got there."""
 
     mask: Bool[np.ndarray, "H W"]
+    chance: Float[np.ndarray, "H W"]
+    """Most of `CHANCES` that may be asked of every superpixel on the way from the core; 0 where it cannot be floor."""
     core: Bool[np.ndarray, "H W"]
     plausible: float
     core_share: float
@@ -211,16 +216,26 @@ def decide(patches: Patches, growth: Growth, cues: Float[np.ndarray, "N K"], val
     """Superpixels whose cues say floor and that hang together with the core through borders that do not stop them."""
     share = float((patches.size * growth.even).sum() / patches.size.sum())
     score = cues @ WEIGHTS + BIAS
-    accepted = growth.able & (score > THRESHOLD) | growth.core
-    i, j = patches.pairs.T
-    open_border = accepted[i] & accepted[j] & (border_cost(patches) < STOP)
-    n = len(patches.size)
-    links = scipy.sparse.coo_matrix((open_border.astype(float), (i, j)), shape=(n, n))
-    _, part = scipy.sparse.csgraph.connected_components(links, directed=False)
-    mine = accepted & np.isin(part, np.unique(part[growth.core]))
+    open_border = border_cost(patches) < STOP
+    chance = np.zeros(len(score))
+    for level in CHANCES:
+        chance[_joined(patches, growth, open_border, score > scipy.special.logit(level))] = level
+    mine = _joined(patches, growth, open_border, score > THRESHOLD)
     return FloorRegion(
         mask=mine[patches.index] & valid,
+        chance=chance[patches.index] * valid,
         core=growth.core[patches.index] & valid,
         plausible=growth.plausible,
         core_share=share,
     )
+
+
+def _joined(patches: Patches, growth: Growth, open_border: np.ndarray, likely: np.ndarray) -> Bool[np.ndarray, "N"]:
+    """The core, and what is likely and hangs together with it."""
+    accepted = growth.able & likely | growth.core
+    i, j = patches.pairs.T
+    crossed = accepted[i] & accepted[j] & open_border
+    n = len(patches.size)
+    links = scipy.sparse.coo_matrix((crossed.astype(float), (i, j)), shape=(n, n))
+    _, part = scipy.sparse.csgraph.connected_components(links, directed=False)
+    return accepted & np.isin(part, np.unique(part[growth.core]))

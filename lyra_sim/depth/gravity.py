@@ -30,6 +30,10 @@ class Ground:
     area_m2: float
     ceiling_m2: float
     """Area of level surface that faces down, between 1.8 and 6 m above the floor."""
+    ceiling_m: float | None = None
+    """Height of the largest such level above the floor, where it is larger than a table's underside (1 m2)."""
+    ceiling_sigma_m: float = 0.0
+    """Spread of that level's points."""
 
 
 def find_ground(
@@ -65,13 +69,30 @@ def find_ground(
     heights = points @ up
     near = (normals @ up > np.cos(np.radians(20))) & (np.abs(heights - floor.centre @ up) < 0.04)
     ceiling = (normals @ up < -np.cos(np.radians(15))) & (np.abs(heights - floor.centre @ up - 3.9) < 2.1)
+    level = float(np.median(heights[near]))
+    ceiling_m, ceiling_sigma_m = _ceiling_level(heights[ceiling] - level)
     return Ground(
         up=up,
-        floor_height_m=float(np.median(heights[near])),
+        floor_height_m=level,
         sigma_rad=sigma,
         area_m2=float(near.sum()) * PATCH_M**2,
         ceiling_m2=float(ceiling.sum()) * PATCH_M**2,
+        ceiling_m=ceiling_m,
+        ceiling_sigma_m=ceiling_sigma_m,
     )
+
+
+def _ceiling_level(heights: np.ndarray) -> tuple[float | None, float]:
+    """Median and spread of the points within 10 cm of the level that holds most; None where that is below 1 m2."""
+    if not len(heights):
+        return None, 0.0
+    counts, edges = np.histogram(heights, bins=np.arange(1.8, 6.1, 0.1))
+    centre = edges[int(np.argmax(counts))] + 0.05
+    there = heights[np.abs(heights - centre) < 0.1]
+    if len(there) * PATCH_M**2 < 1.0:
+        return None, 0.0
+    middle = float(np.median(there))
+    return middle, 1.48 * float(np.median(np.abs(there - middle)))
 
 
 def _dominant_up(normals: np.ndarray, prior_up: np.ndarray) -> np.ndarray:

@@ -12,12 +12,13 @@ from lyra_sim.config.observe import GroundConfig
 from lyra_sim.core.errors import SceneError
 from lyra_sim.core.records import Capture, Frames, Intrinsics, Label, PixelOrigin, PosedFrames, WorldFrame
 from lyra_sim.depth.camera_height import CameraHeight, find_height
-from lyra_sim.depth.floor import FloorRegion, decide, grow
+from lyra_sim.depth.floor import CHANCES, FloorRegion, decide, grow
 from lyra_sim.depth.floor_cues import edge_kinds, patch_cues
 from lyra_sim.depth.floor_patches import Patches, cut_patches
 from lyra_sim.depth.frame import place_origin
-from lyra_sim.depth.layout import Layout, cut_behind, make_cylinder, stand_up
+from lyra_sim.depth.layout import Cylinder, Layout, cut_behind, make_cylinder, stand_up
 from lyra_sim.depth.lines import GravityVote, heading_axes, normalised
+from lyra_sim.depth.photo_doubt import floor_doubt, horizon_doubt
 from lyra_sim.depth.photo_view import insist_on_one, view_photo
 from lyra_sim.geometry.camera import pixel_rays
 
@@ -73,9 +74,17 @@ def look(image: np.ndarray, image_valid: np.ndarray, camera: Intrinsics) -> Sigh
     kinds = edge_kinds(lab, rays, gravity.down_cam, np.stack([c * ahead + s * left, c * left - s * ahead]))
     cues = patch_cues(patches, lab, kinds, elevation, growth.core, growth.cost, growth.rival)
     region = decide(patches, growth, cues, view.valid & ~view.sky & (elevation < -0.02))
-    front = cut_behind(make_cylinder(work, gravity.down_cam), region.mask, region.core, gap_px=_GAP_PX)
-    region = dataclasses.replace(region, mask=front)
+    region = _in_front(region, make_cylinder(work, gravity.down_cam))
     return Sight(gravity=gravity, camera=work, sky=view.sky, region=region, patches=patches)
+
+
+def _in_front(region: FloorRegion, cylinder: Cylinder) -> FloorRegion:
+    """The region, at every chance, without what is seen past an obstacle."""
+    chance = np.zeros_like(region.chance)
+    for level in CHANCES:
+        chance[cut_behind(cylinder, region.chance >= level, region.core, gap_px=_GAP_PX)] = level
+    mask = cut_behind(cylinder, region.mask, region.core, gap_px=_GAP_PX)
+    return dataclasses.replace(region, mask=mask, chance=chance)
 
 
 def _draw_lines(
@@ -143,11 +152,11 @@ def _posed(capture: Capture, sight: Sight, layout: Layout, height: CameraHeight)
             metric=height.source,
             gravity="lines" if sight.gravity.support > 8 else "prior",
             gravity_sigma_rad=float(min(sight.gravity.sigma_rad, math.pi / 4)),
-            scale_sigma=_scale_sigma(sight, height.sigma),
+            scale_sigma=_scale_sigma(sight, capture, layout, height),
             T_world_source=T_world_cam,
         ),
         environment="outdoor" if _outdoor(sight) else "indoor",
-        provenance=dataclasses.replace(capture.provenance, backend="ground", version="3"),
+        provenance=dataclasses.replace(capture.provenance, backend="ground", version="4"),
     )
 
 
@@ -172,13 +181,17 @@ def _insist_on_floor(name: str, sight: Sight, layout: Layout) -> None:
     )
 
 
-def _scale_sigma(sight: Sight, height_sigma: float) -> float:
-    """One sigma of ln(scale): the height's, and what a wrong tilt does to the range of the floor (h / tan of the angle
-    below the horizon) at its middle."""
-    rays = pixel_rays(sight.camera)
-    down = (rays @ sight.gravity.down_cam)[sight.region.mask] / np.linalg.norm(rays, axis=-1)[sight.region.mask]
-    angle = max(math.asin(float(np.median(down))), math.radians(20.0))
-    return float(math.hypot(height_sigma, sight.gravity.pitch_sigma_rad / (math.sin(angle) * math.cos(angle))))
+def _scale_sigma(sight: Sight, capture: Capture, layout: Layout, height: CameraHeight) -> float:
+    """One sigma of ln(scale): the height's, the horizon's, and the floor's end's."""
+    size = (capture.intrinsics.width, capture.intrinsics.height)
+    chance = cv2.resize(sight.region.chance, size, interpolation=cv2.INTER_NEAREST)
+    down = pixel_rays(capture.intrinsics) @ sight.gravity.down_cam
+    floor = layout.valid & (layout.kind == 1)
+    return math.hypot(
+        height.sigma,
+        horizon_doubt(capture.intrinsics, sight.gravity, floor),
+        floor_doubt(layout, chance, down, height.height_m),
+    )
 
 
 def _label(sight: Sight, layout: Layout, capture: Capture) -> np.ndarray:

@@ -19,6 +19,8 @@ PITCH_PRIOR_DEG, PITCH_SIGMA_DEG, ROLL_SIGMA_DEG = 8.0, 18.0, 4.0
 _ANGLE_SIGMA_DEG = 1.6
 _VOTE_GAIN = 1.2
 """Weight of one saturated segment against the prior; neighbouring segments are not independent witnesses."""
+_LOST_DEG, _LEAST_SIGMA_RAD = 4.0, math.radians(0.1)
+"""Segments that miss every axis by more than the first tell nothing of it; no vote is surer than the last."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,14 @@ def heading_axes(down: np.ndarray) -> tuple[Float[np.ndarray, "3"], Float[np.nda
         ahead = np.array([0.0, -1.0, 0.0]) + down * down[1]
     ahead /= np.linalg.norm(ahead)
     return ahead, np.cross(ahead, down)
+
+
+def camera_axes(pitch: float, roll: float, yaw: float) -> Float[np.ndarray, "3 3"]:
+    """Rows: down and a pair of horizontal axes, the first turned from the heading by `yaw` to the left."""
+    down = camera_down(pitch, roll)
+    ahead, left = heading_axes(down)
+    c, s = math.cos(yaw), math.sin(yaw)
+    return np.stack([down, c * ahead + s * left, c * left - s * ahead])
 
 
 @njit(cache=True)
@@ -136,7 +146,7 @@ def vote_gravity(segments: np.ndarray, camera: Intrinsics, *, most: int = 350) -
     pitches = np.deg2rad(np.arange(-30, 71, 2.0))
     rolls = np.deg2rad(np.arange(-15, 15.1, 1.5))
     yaws = np.deg2rad(np.arange(0, 90, 3.0))
-    score, step = _posterior(mid, along, weight, inv_two_var, pitches, rolls, yaws), np.deg2rad(2.0)
+    score = _posterior(mid, along, weight, inv_two_var, pitches, rolls, yaws)
     first = score.max(2)
     i, j, k = np.unravel_index(int(np.argmax(score)), score.shape)
     pitch, roll, yaw = pitches[i], rolls[j], yaws[k]
@@ -148,7 +158,8 @@ def vote_gravity(segments: np.ndarray, camera: Intrinsics, *, most: int = 350) -
         score = _posterior(mid, along, weight, inv_two_var, grid[0], grid[1], local_yaws)
         i, j, k = np.unravel_index(int(np.argmax(score)), score.shape)
         pitch, roll, yaw = grid[0][i], grid[1][j], local_yaws[k]
-    pitch_sigma, roll_sigma = _spread(sharp, pitches, rolls, pitch, roll, step)
+    askew = _askew(mid, along, px, camera_axes(pitch, roll, yaw))
+    pitch_sigma, roll_sigma = (math.hypot(askew, far) for far in _spread(sharp, pitches, rolls, pitch, roll))
     support = float(score.max() / _VOTE_GAIN) if len(weight) else 0.0
     return GravityVote(
         down_cam=camera_down(pitch, roll),
@@ -169,13 +180,30 @@ def _posterior(mid, along, weight, inv_two_var, pitches, rolls, yaws) -> np.ndar
     return out - 0.5 * (p[:, None] ** 2 + r[None, :] ** 2)[:, :, None]
 
 
-def _spread(score: np.ndarray, pitches, rolls, pitch: float, roll: float, step: float) -> tuple[float, float]:
-    """Root mean square distance of the vote's mass from its peak in pitch and in roll, the grid's own coarseness as
-    floor. On frames of hand-held walks the root mean square error is 0.5 to 1.0 of what this says."""
+def _askew(mid: np.ndarray, along: np.ndarray, px: np.ndarray, axes: np.ndarray) -> float:
+    """One sigma (radians) by which the segments miss the axes they point to: 1.48 times the median, by length.
+
+    It is taken as it is for the sigma of the tilt, however many segments agree: what keeps them from being exact (a
+    house out of plumb, what is left of a lens's distortion, the detector's bias) is common to many.
+    """
+    miss = np.full(len(mid), np.inf)
+    for axis in axes:
+        toward = axis[:2] - mid * axis[2]
+        cross = toward[:, 0] * along[:, 1] - toward[:, 1] * along[:, 0]
+        miss = np.minimum(miss, np.abs(cross) / np.maximum(np.linalg.norm(toward, axis=1), 1e-9))
+    order = np.argsort(miss)
+    miss, weight = miss[order], np.cumsum(px[order])
+    count = int(np.searchsorted(miss, np.deg2rad(_LOST_DEG)))
+    if count == 0:
+        return np.deg2rad(_ANGLE_SIGMA_DEG)
+    return max(1.48 * float(miss[np.searchsorted(weight[:count], weight[count - 1] / 2)]), _LEAST_SIGMA_RAD)
+
+
+def _spread(score: np.ndarray, pitches, rolls, pitch: float, roll: float) -> tuple[float, float]:
+    """Root mean square distance in pitch and in roll of the vote's mass that is not next to its peak: other peaks, and
+    what few segments leave open. What lies next to it is the grid's coarseness and the vote's tolerance."""
     mass = np.exp(score - score.max())
     mass /= mass.sum()
-    floor = 0.5 * (0.25 * step) ** 2
-    return (
-        math.sqrt(float((mass * (pitches[:, None] - pitch) ** 2).sum()) + floor),
-        math.sqrt(float((mass * (rolls[None, :] - roll) ** 2).sum()) + floor),
-    )
+    away, aside = np.abs(pitches[:, None] - pitch), np.abs(rolls[None, :] - roll)
+    mass *= (away > 1.5 * (pitches[1] - pitches[0])) | (aside > 1.5 * (rolls[1] - rolls[0]))
+    return math.sqrt(float((mass * away**2).sum())), math.sqrt(float((mass * aside**2).sum()))

@@ -17,6 +17,7 @@ from lyra_sim.depth.frame import place_origin
 from lyra_sim.depth.gravity import Ground, find_ground
 from lyra_sim.depth.networks.prediction import DepthNetwork
 from lyra_sim.depth.photo_view import PhotoView, insist_on_one, view_photo
+from lyra_sim.depth.scale_cues import ScaleCue, combine
 from lyra_sim.depth.sensor import clean_depth, sample_surface
 from lyra_sim.geometry.camera import pixel_rays, transform
 from lyra_sim.geometry.slopes import pixel_normals
@@ -36,8 +37,8 @@ def observe_with_network(
 ) -> PosedFrames:
     """Depth, gravity and scale of one photo.
 
-    The scale is the network's, with the configured `scale_sigma`; where the camera's height is given, depth is scaled
-    so that the floor lies that far below it.
+    The scale is the network's, with the configured `scale_sigma`, weighed against the camera's height where that is
+    given (`scale_cues.combine`).
 
     Args:
         network_for: the network for "indoor" or "outdoor".
@@ -53,10 +54,9 @@ def observe_with_network(
     network = network_for("outdoor" if view.outdoor else "indoor")
     _insist_on_metres(network, capture)
     depth, ground = _depth_and_ground(capture, config, network, view)
-    if capture.camera_height_m is not None:
-        factor = capture.camera_height_m / -ground.floor_height_m
-        depth = depth * np.float32(factor)
-        ground = dataclasses.replace(ground, floor_height_m=-capture.camera_height_m)
+    scale = combine(capture.name, _cues(capture, config, network, ground))
+    depth = depth * np.float32(scale.factor)
+    ground = dataclasses.replace(ground, floor_height_m=ground.floor_height_m * scale.factor)
     valid = (depth > 0) & (depth <= config.max_range_m)
     depth = np.where(valid, depth, np.float32(0))
     points = pixel_rays(camera)[valid] * depth[valid][:, None].astype(np.float64)
@@ -72,15 +72,24 @@ def observe_with_network(
             intrinsics=camera,
         ),
         frame=WorldFrame(
-            metric="network" if capture.camera_height_m is None else "camera_height_given",
+            metric=scale.source,
             gravity="planes",
             gravity_sigma_rad=_doubt(ground, view),
-            scale_sigma=config.scale_sigma if capture.camera_height_m is None else GIVEN_SIGMA,
+            scale_sigma=scale.sigma,
             T_world_source=T_world_cam,
         ),
         environment="outdoor" if view.outdoor else "indoor",
+        notes={"scale": scale.notes},
         provenance=_provenance(capture.provenance, str(getattr(config, "backend", "network")), network),
     )
+
+
+def _cues(capture: Capture, config: LearnedDepth, network: DepthNetwork, ground: Ground) -> list[ScaleCue]:
+    cues = [ScaleCue("network", 0.0, config.scale_sigma)] if network.metric else []
+    if capture.camera_height_m is not None:
+        factor = capture.camera_height_m / -ground.floor_height_m
+        cues.append(ScaleCue("camera_height_given", math.log(factor), GIVEN_SIGMA))
+    return cues
 
 
 def _insist_on_metres(network: DepthNetwork, capture: Capture) -> None:
@@ -150,4 +159,4 @@ def _label(
 def _provenance(made: Provenance, backend: str, network: DepthNetwork) -> Provenance:
     licences: tuple[Licence, ...] = (*made.licences, *network.licences)
     inputs = (*made.inputs, *network.hashes.values())
-    return dataclasses.replace(made, backend=backend, version="1", inputs=inputs, licences=licences)
+    return dataclasses.replace(made, backend=backend, version="2", inputs=inputs, licences=licences)

@@ -16,12 +16,10 @@ from lyra_sim.depth.frame import place_origin
 from lyra_sim.depth.gravity import Ground, find_ground
 from lyra_sim.depth.movers import find_movers
 from lyra_sim.depth.overlap import coarse_walk
+from lyra_sim.depth.walk_scale import decide_scale, in_metres, rescaled, storey_note, unit_source
 from lyra_sim.geometry.camera import pixel_rays, transform
 from lyra_sim.geometry.slopes import pixel_normals
 
-_SCALE_SIGMA = 0.015
-"""One sigma of ln(scale): time-of-flight and structured-light cameras are off by 0.5 to 2 % of the distance at room
-range, and no pose or picture of the walk can tell."""
 _SAMPLES = 400_000
 """Pixels of the whole walk that gravity and the frame are found from."""
 _MIN_VALID_PIXELS = 1000
@@ -41,26 +39,20 @@ def observe_sensor(capture: Capture, config: SensorConfig) -> PosedFrames:
             got="a capture without them",
             todo="Give an RGB-D walk, or choose the backend 'ground' for photos.",
         )
-    valid = np.stack(
-        [
-            clean_depth(depth, known & shown, config.edge_ratio) & (depth <= config.max_depth_m)
-            for depth, known, shown in zip(capture.depth_m, capture.depth_valid, capture.image_valid, strict=True)
-        ]
-    )
-    if valid.sum() < _MIN_VALID_PIXELS:
-        raise SceneError(
-            capture.name,
-            expected=f"at least {_MIN_VALID_PIXELS} pixels with depth up to {config.max_depth_m} m",
-            got=f"{int(valid.sum())}",
-            todo="Check depth_scale in camera.json, and raise observe.rgbd.max_depth_m for far scenes.",
-        )
+    capture, cues = in_metres(capture)
+    assert capture.depth_m is not None and capture.depth_valid is not None and capture.cam_to_world is not None
+    valid = _believed(capture, config)
     poses = capture.cam_to_world
     images, moving, notes = _settled(capture.images, capture.depth_m, valid, poses, capture.intrinsics)
     valid &= ~moving
     depth = np.where(valid, capture.depth_m, np.float32(0))
     points, normals = sample_surface(depth, valid, poses, capture.intrinsics, capture.name)
     ground = find_ground(points, normals, poses[:, :3, 3], -poses[:, :3, 1].mean(0))
-    T_world_source = place_origin(points, ground.up, ground.floor_height_m, poses[0])
+    scale = decide_scale(capture, cues, ground)
+    notes |= {"scale": scale.notes} | storey_note(ground, scale)
+    depth, poses = rescaled(depth, poses, scale.factor)
+    height_m = ground.floor_height_m * scale.factor
+    T_world_source = place_origin(points * scale.factor, ground.up, height_m, poses[0])
     shown = (valid | capture.image_valid) & ~moving
     origin = np.where(shown, PixelOrigin.MEASURED, PixelOrigin.NONE).astype(np.uint8)
     return PosedFrames(
@@ -74,16 +66,35 @@ def observe_sensor(capture: Capture, config: SensorConfig) -> PosedFrames:
             intrinsics=capture.intrinsics,
         ),
         frame=WorldFrame(
-            metric="sensor",
+            metric=unit_source(cues),
             gravity="planes",
             gravity_sigma_rad=ground.sigma_rad,
-            scale_sigma=_SCALE_SIGMA,
+            scale_sigma=scale.sigma,
             T_world_source=T_world_source,
         ),
         environment=_environment(ground, capture.depth_m[capture.depth_valid]),
-        provenance=dataclasses.replace(capture.provenance, backend="sensor", version="2"),
+        provenance=dataclasses.replace(capture.provenance, backend="sensor", version="3"),
         notes=notes,
     )
+
+
+def _believed(capture: Capture, config: SensorConfig) -> Bool[np.ndarray, "T H W"]:
+    """Pixels with depth that is neither flying nor too far. Raises SceneError where hardly any are left."""
+    assert capture.depth_m is not None and capture.depth_valid is not None
+    valid = np.stack(
+        [
+            clean_depth(depth, known & shown, config.edge_ratio) & (depth <= config.max_depth_m)
+            for depth, known, shown in zip(capture.depth_m, capture.depth_valid, capture.image_valid, strict=True)
+        ]
+    )
+    if valid.sum() < _MIN_VALID_PIXELS:
+        raise SceneError(
+            capture.name,
+            expected=f"at least {_MIN_VALID_PIXELS} pixels with depth up to {config.max_depth_m} m",
+            got=f"{int(valid.sum())}",
+            todo="Check depth_scale in camera.json, and raise observe.rgbd.max_depth_m for far scenes.",
+        )
+    return valid
 
 
 def _settled(

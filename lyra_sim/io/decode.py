@@ -29,7 +29,8 @@ class DecodedImage:
     `rgb` is (H, W, 3) uint8; `valid` is (H, W) bool, False where the image is transparent (or, after scaling, where
     transparent pixels were mixed in). `full_size` is (width, height) of the upright image before scaling. `exif` holds
     plain values only: make, model, artist, copyright, taken, orientation, focal_mm, focal_35mm, plane_x_resolution,
-    plane_resolution_unit, width, height, latitude, longitude, each where the file states it.
+    plane_resolution_unit, width, height, latitude, longitude (three places), each where the file states it; and fix
+    (latitude, longitude, error in metres or None), exact: baselines may be made of it, the place must not travel on.
     """
 
     rgb: np.ndarray

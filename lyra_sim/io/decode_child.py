@@ -218,7 +218,8 @@ def exif_facts(image: Image.Image) -> dict[str, Any]:
     for name, tag in numbers.items():
         _keep(facts, name, _number(camera.get(tag)))
     for name, tag in (("latitude", ExifTags.GPS.GPSLatitude), ("longitude", ExifTags.GPS.GPSLongitude)):
-        _keep(facts, name, _degrees(gps.get(tag), plain(gps.get(tag - 1))))
+        _keep(facts, name, _rounded(_degrees(gps.get(tag), plain(gps.get(tag - 1)))))
+    _keep(facts, "fix", _fix(gps))
     return facts
 
 
@@ -257,14 +258,26 @@ def _number(value: Any) -> float | None:
     return number if 0 < number < 1e9 else None
 
 
+def _fix(gps: dict[int, Any]) -> list[float | None] | None:
+    """Latitude and longitude in degrees as they are, and the stated horizontal error in metres or None."""
+    tags = ExifTags.GPS
+    place = [_degrees(gps.get(tag), plain(gps.get(tag - 1))) for tag in (tags.GPSLatitude, tags.GPSLongitude)]
+    return None if None in place else [*place, _number(gps.get(tags.GPSHPositioningError))]
+
+
+def _rounded(degrees: float | None) -> float | None:
+    """To three places (about 100 m: the place, not the doorstep)."""
+    return None if degrees is None else round(degrees, 3)
+
+
 def _degrees(parts: Any, half: str) -> float | None:
-    """Decimal degrees to three places (about 100 m: the place, not the doorstep)."""
+    """Decimal degrees."""
     try:
         degrees, minutes, seconds = (float(part) for part in parts)
     except EXIF_ERRORS:
         return None
     value = degrees + minutes / 60 + seconds / 3600
-    return round(-value if half[:1].upper() in ("S", "W") else value, 3) if value <= 180 else None
+    return (-value if half[:1].upper() in ("S", "W") else value) if value <= 180 else None
 
 
 def fitted(size: tuple[int, int], max_side: int) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from lyra_sim.core.records import Capture, Intrinsics, Provenance
 from lyra_sim.geometry.camera import scaled
 from lyra_sim.io.decode import DecodedImage, decode_depths, decode_images
 from lyra_sim.sources.discover import Source
+from lyra_sim.sources.fixes import local_fixes
 from lyra_sim.sources.layout import CAMERA, COLOR_FOLDER, DEPTH_FOLDER, POSES, WalkLayout, walk_layout
 from lyra_sim.sources.licences import licence_of
 from lyra_sim.sources.names import printable
@@ -31,8 +32,9 @@ def read_walk(source: Source, config: CaptureConfig, *, config_hash: str = "", s
 
     The principal point of camera.json counts from the centre of the top-left pixel; 0.5 is added here. Poses are
     camera to world with OpenCV axes; small numeric noise in rotations is removed. Depth is z-depth, metres = value /
-    depth_scale, 0 (or "depth_invalid") = not measured. A single frame gets the identity as its pose. Walks of more than
-    `config.rgbd_max_frames` frames are thinned evenly, which `facts` states.
+    depth_scale, 0 (or "depth_invalid") = not measured. "metric": false says that depth and poses have one unknown unit,
+    which GPS positions in the colour images' EXIF must tell then. A single frame gets the identity as its pose. Walks
+    of more than `config.rgbd_max_frames` frames are thinned evenly, which `facts` states.
 
     Raises:
         InputError: a file is missing, broken or contradicts another.
@@ -45,15 +47,20 @@ def read_walk(source: Source, config: CaptureConfig, *, config_hash: str = "", s
     pairs = _paired(layout)
     poses = np.eye(4)[None] if layout.single else read_poses(layout.folder / POSES, frames=len(pairs))
     keep = _thinned(len(pairs), config.rgbd_max_frames)
-    images, image_valid, values, full = _read_frames([pairs[i] for i in keep], camera, config)
+    images, image_valid, values, full, fixes = _read_frames([pairs[i] for i in keep], camera, config)
     depth_valid = (values > 0) & (values != no_depth)
     depth_m = np.where(depth_valid, values / np.float32(depth_scale), np.float32(0)).astype(np.float32)
-    _check_depth(layout, depth_m, depth_valid, config)
+    unit_known = camera.rest.get("metric", True) is not False
+    _check_depth(layout, depth_m, depth_valid, config, unit_known=unit_known)
     height, width = values.shape[1:]
     whole = camera.width or full[0]
     facts: dict[str, Any] = {"frames_in_source": len(pairs), "full_size_px": list(full)}
     if len(keep) < len(pairs):
         facts["frames_used"] = [int(i) for i in keep]
+    if fixes is not None:
+        facts["fixes_m"] = fixes
+    if not unit_known:
+        facts["unit_known"] = False
     return Capture(
         kind="rgbd",
         name=source.name,
@@ -64,7 +71,7 @@ def read_walk(source: Source, config: CaptureConfig, *, config_hash: str = "", s
         depth_m=depth_m,
         depth_valid=depth_valid,
         cam_to_world=poses[keep],
-        camera_height_m=config.camera_height_m if camera.camera_height_m is None else camera.camera_height_m,
+        camera_height_m=camera.camera_height_m,
         facts=facts,
         provenance=Provenance(
             backend="rgbd",
@@ -148,11 +155,13 @@ def _thinned(count: int, most: int) -> np.ndarray:
 
 def _read_frames(
     pairs: Sequence[tuple[Path, Path]], camera: CameraFile, config: CaptureConfig
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[int, int]]:
-    """Images (T, H, W, 3), their masks, raw depth values (T, H, W) uint16, and the size (width, height) as stored."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[int, int], list[list[float] | None] | None]:
+    """Images (T, H, W, 3), their masks, raw depth values (T, H, W) uint16, the size (width, height) as stored, and
+    where GPS saw the frames, as from `local_fixes`."""
     side, limits = config.rgbd_max_side_px, config.limits
     images = values = image_valid = np.empty(0)
     full = (camera.width or 0, camera.height or 0)
+    exifs: list[dict[str, Any]] = []
     colors = decode_images([color for color, _ in pairs], limits, max_side_px=side)
     for i, (image, (path, _)) in enumerate(zip(colors, pairs, strict=True)):
         full = _check_color(path, image, full, camera, config)
@@ -161,9 +170,10 @@ def _read_frames(
             image_valid = np.empty(images.shape[:3], bool)
             values = np.empty(images.shape[:3], np.uint16)
         images[i], image_valid[i] = image.rgb, image.valid
+        exifs.append(image.exif)
     for i, value in enumerate(decode_depths([depth for _, depth in pairs], limits, max_side_px=0)):
         values[i] = _depth_like(pairs[i][1], value, full, values.shape[1:])
-    return images, image_valid, values, full
+    return images, image_valid, values, full, local_fixes(exifs)
 
 
 def _check_color(
@@ -207,7 +217,9 @@ def _intrinsics(camera: CameraFile, full: tuple[int, int], whole: int) -> Intrin
     return Intrinsics(fx=fx, fy=fy, cx=cx, cy=cy, width=full[0], height=full[1])
 
 
-def _check_depth(layout: WalkLayout, depth_m: np.ndarray, valid: np.ndarray, config: CaptureConfig) -> None:
+def _check_depth(
+    layout: WalkLayout, depth_m: np.ndarray, valid: np.ndarray, config: CaptureConfig, *, unit_known: bool
+) -> None:
     where = printable(layout.folder / DEPTH_FOLDER if not layout.single else layout.depth[0])
     share = float(valid.mean())
     if share < config.min_depth_share:
@@ -216,6 +228,6 @@ def _check_depth(layout: WalkLayout, depth_m: np.ndarray, valid: np.ndarray, con
         raise InputError(where, expected=expected, got=f"{100 * share:.2g} %", todo=todo)
     low, high = PLAUSIBLE_MEDIAN_M
     median = float(np.median(depth_m[valid]))
-    if not low < median < high:
+    if unit_known and not low < median < high:
         todo = "Check depth_scale in camera.json: metres = value / depth_scale."
         raise InputError(where, expected=f"a median depth of {low:g} to {high:g} m", got=f"{median:.3g} m", todo=todo)

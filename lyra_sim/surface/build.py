@@ -10,10 +10,10 @@ from lyra_sim.core.errors import SceneError
 from lyra_sim.core.records import FaceOrigin, FloorGrid, Fused, Label, Surface, TriMesh, World
 from lyra_sim.geometry.camera import invert
 from lyra_sim.surface.backdrop import backdrop
-from lyra_sim.surface.carve import carve
+from lyra_sim.surface.carve import carve, without_floaters
 from lyra_sim.surface.clean import clean, select_faces
 from lyra_sim.surface.decimate import decimate
-from lyra_sim.surface.floor import find_floor
+from lyra_sim.surface.floor import Floor, find_floor
 from lyra_sim.surface.floor_mesh import floor_triangles
 from lyra_sim.surface.label import floor_faces, label_faces
 from lyra_sim.surface.linear import moved
@@ -32,12 +32,13 @@ def build_surface(world: World, fused: Fused, config: SurfaceConfig) -> Surface:
     """Carve, clean, label, repair the floor, paint; surfels where the fused volume brings no splats.
 
     `near` keeps the measured triangles where they were fused, floor included, plus filled floor; the repaired floor is
-    the `FloorGrid`. The visual mesh shows the repaired floor.
+    the `FloorGrid`. The visual mesh shows the repaired floor, with the low things on it that wheels roll over.
 
     Raises:
         SceneError: nothing was fused, or there is no floor.
     """
-    mesh = clean(carve(fused.mesh, measured_views(world)), config.min_component_cm2)
+    views = measured_views(world)
+    mesh = without_floaters(clean(carve(fused.mesh, views), config.min_component_cm2), views)
     if len(mesh.faces) == 0:
         raise SceneError(
             "surface",
@@ -50,7 +51,7 @@ def build_surface(world: World, fused: Fused, config: SurfaceConfig) -> Surface:
     floor = find_floor(mesh, may_be_floor, fused.space, world.start.environment, config, foot_triangles(world))
     on_floor = floor_faces(mesh, floor, config.snap_m)
     mesh = relabelled(mesh, label_faces(mesh, on_floor, observed))
-    painted_floor = _floor_mesh(mesh, floor.grid, VISUAL_FLOOR_CELLS)
+    painted_floor = _floor_mesh(mesh, _with_relief(floor), VISUAL_FLOOR_CELLS)
     rest = select_faces(mesh, mesh.face_label != Label.FLOOR)
     is_photo = world.start.frame.metric != "sensor"
     budget = config.visual_faces - len(painted_floor.faces)
@@ -108,6 +109,13 @@ def _near_range(world: World, mesh: TriMesh) -> float:
     """Depth at which the near field of a photo ends."""
     z = moved(invert(world.start.frames.cam_to_world[0]), mesh.vertices.astype(np.float64))[:, 2]
     return float(np.percentile(z, 98))
+
+
+def _with_relief(floor: Floor) -> FloorGrid:
+    """The repaired floor with its relief."""
+    grid = floor.grid
+    height = (grid.height_m + floor.relief_m).astype(np.float32)
+    return FloorGrid(origin_m=grid.origin_m, cell_m=grid.cell_m, state=grid.state, height_m=height)
 
 
 def _floor_mesh(mesh: TriMesh, grid: FloorGrid, most_cells: int) -> TriMesh:

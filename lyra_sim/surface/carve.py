@@ -1,17 +1,18 @@
-"""Takes away faces that measured rays pass through: fringes that fusion leaves along silhouettes."""
+"""Takes away what no measurement supports: fringes that rays pass through, loose pieces where nothing was measured."""
 
 import numpy as np
 from jaxtyping import Bool
 
 from lyra_sim.collision.measure import EARLY_M, View, far_from_all
-from lyra_sim.core.records import TriMesh
+from lyra_sim.core.records import FaceOrigin, TriMesh
 from lyra_sim.geometry.rays import RayScene
-from lyra_sim.surface.clean import select_faces
+from lyra_sim.surface.clean import face_components, face_normals_areas, select_faces
 
 ROUNDS = 2
 """What lies behind a fringe is looked at once it is gone."""
 RINGS = 2
 MOST_RAYS = 600_000
+MOST_FLOATER_M2 = 0.5
 
 
 def carve(mesh: TriMesh, views: tuple[View, ...]) -> TriMesh:
@@ -25,6 +26,18 @@ def carve(mesh: TriMesh, views: tuple[View, ...]) -> TriMesh:
             break
         mesh = select_faces(mesh, ~_grown(mesh, pierced, views))
     return mesh
+
+
+def without_floaters(mesh: TriMesh, views: tuple[View, ...]) -> TriMesh:
+    """Drop loose pieces of at most MOST_FLOATER_M2 most of whose area came from measurements and yet lies more than 5
+    cm from every measured point: fusion makes them behind thin things."""
+    _, area = face_normals_areas(mesh.vertices, mesh.faces)
+    piece = face_components(mesh.faces, len(mesh.vertices))
+    total = np.bincount(piece, area)
+    asked = np.nonzero((total[piece] <= MOST_FLOATER_M2) & (mesh.face_origin == FaceOrigin.SEEN))[0]
+    far = asked[far_from_all(mesh.vertices[mesh.faces[asked]].mean(axis=1).astype(np.float64), views)]
+    floats = np.bincount(piece[far], area[far], minlength=len(total)) > 0.5 * total
+    return select_faces(mesh, ~floats[piece])
 
 
 def _grown(mesh: TriMesh, pierced: Bool[np.ndarray, "M"], views: tuple[View, ...]) -> Bool[np.ndarray, "M"]:

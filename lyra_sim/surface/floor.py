@@ -1,6 +1,6 @@
 """Finds the floor in a fused mesh and repairs it: noise flattened, holes closed, thin things on it left alone."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -12,8 +12,10 @@ from lyra_sim.core.errors import SceneError
 from lyra_sim.core.records import FloorGrid, SpaceGrid, TriMesh
 from lyra_sim.surface.clean import face_normals_areas
 from lyra_sim.surface.floor_fill import Column, closing_candidates, fillable
+from lyra_sim.surface.floor_ramps import Ramp, find_ramps
+from lyra_sim.surface.floor_relief import low_tops
 from lyra_sim.surface.heightmap import connected_levels, lowest_surface, window_medians
-from lyra_sim.surface.linear import fit_plane
+from lyra_sim.surface.linear import robust_plane
 
 CELL_M = 0.025
 UP_FACING = 0.75
@@ -25,12 +27,21 @@ NODE_CELLS = 10
 LEVEL_FIT_M = 0.025
 """A patch is made level (or one plane) when 95 % of its half-metre tiles have their median this close to it; the
 gate on the fit is 0.03."""
+EXACT_FIT_M = 0.004
+"""Within this much of all tiles a level is no worse than a plane, and a plane better than a level beyond it: gravity is
+known to a tenth of a degree, which lifts the ends of a street by centimetres."""
 STEP_M = 0.02
 """Largest change of height from cell to cell within one patch."""
 MOST_MOVE_M = 0.03
 """Cells whose surroundings would be moved further than this by the repair stay as they were measured."""
 SAME_LEVEL_M = 0.02
 """Patches that do not touch are one floor when their medians agree this well with the main floor's plane."""
+
+
+BROAD_M2, DECK_M2 = 0.5, 0.15
+"""Least area of another level, and of one that a ramp leads to."""
+RAMP_SIDE_CELLS, RAMP_END_CELLS = 3, 16
+"""Levels are told apart without the cells this near to a ramp, and then go on until they meet it."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +62,8 @@ class Floor:
     grid: FloorGrid
     patch: Int[np.ndarray, "X Y"]
     patches: tuple[Patch, ...]
+    relief_m: Float[np.ndarray, "X Y"]
+    """Height above the repaired floor of low flat things that wheels roll over: to be seen, not to be felt."""
 
     def sample(self, xy: Float[np.ndarray, "N 2"]) -> tuple[Int[np.ndarray, "N"], Int[np.ndarray, "N 2"]]:
         """Patch (-1 where none) and cell of points in the plane."""
@@ -79,26 +92,74 @@ def find_floor(
         SceneError: there is no level surface near z = 0.
     """
     origin, height = _candidate_heights(mesh, may_be_floor, environment)
-    groups = _levels(height, origin, environment)
-    patches = tuple(_repair(np.where(cells, height, np.nan), config.snap_m) for cells in groups)
-    state = np.zeros(height.shape, np.uint8)
-    owner = np.full(height.shape, -1, np.int64)
-    for number, patch in enumerate(patches):
-        state[patch.cells & (state == 0)] = 1
-        owner[patch.cells & (owner < 0)] = number
+    patches = _patches(height, environment, config.snap_m)
+    owner = _owners(height, patches, config.snap_m)
+    patches, owner, relief = _with_tops(height, patches, owner, config.snap_m)
+    state = (owner >= 0).astype(np.uint8)
     column = Column(space=space, mesh=mesh, origin=origin, cell_m=CELL_M)
     radius = 0.5 * config.fill_hole_m / CELL_M
     for number, patch in enumerate(patches):
         by_foot = _inside_triangles(foot, origin, height.shape) & (state == 0) if number == 0 else state > 3
         by_foot = fillable(column, by_foot, patch.height, seen_free=False)
-        wanted = closing_candidates(patch.cells | by_foot, radius) & (state == 0)
+        wanted = closing_candidates((owner == number) | by_foot, radius) & (state == 0)
         fill = by_foot | fillable(column, wanted, patch.height, seen_free=True)
         state[fill], owner[fill] = 2, number
     final = np.zeros(height.shape, np.float32)
     for number, patch in enumerate(patches):
         final[owner == number] = patch.height[owner == number]
     grid = FloorGrid(origin_m=origin, cell_m=CELL_M, state=state, height_m=final)
-    return Floor(grid=grid, patch=owner, patches=patches)
+    return Floor(grid=grid, patch=owner, patches=tuple(patches), relief_m=np.where(state == 1, relief, 0.0))
+
+
+def _patches(height: Float[np.ndarray, "X Y"], environment: str, snap_m: float) -> list[Patch]:
+    """Repaired levels, the main one first, then the ramps between them."""
+    ramps = find_ramps(height, CELL_M)
+    cut = np.zeros(height.shape, bool)
+    for ramp in ramps:
+        cut |= _grown(ramp.core, RAMP_SIDE_CELLS)
+    patches = []
+    for cells in _levels(np.where(cut, np.nan, height), environment, cut):
+        patch = _repair(np.where(cells, height, np.nan), snap_m)
+        back = cut & _grown(patch.cells, RAMP_END_CELLS)
+        near = np.abs(height - patch.height) <= snap_m
+        patches.append(replace(patch, cells=patch.cells | (back & near)))
+    return patches + [_ramp_patch(ramp, height, snap_m) for ramp in ramps]
+
+
+def _ramp_patch(ramp: Ramp, height: Float[np.ndarray, "X Y"], snap_m: float) -> Patch:
+    cells = ramp.around & (np.abs(height - ramp.height) <= snap_m)
+    return Patch(cells=cells, height=ramp.height, local=ramp.height, shape="plane")
+
+
+def _owners(height: Float[np.ndarray, "X Y"], patches: list[Patch], snap_m: float) -> Int[np.ndarray, "X Y"]:
+    """Number of the patch that each cell fits best, -1 where it belongs to none."""
+    owner = np.full(height.shape, -1, np.int64)
+    best = np.full(height.shape, np.inf)
+    for number, patch in enumerate(patches):
+        off = np.abs(height - patch.local)
+        better = patch.cells & (off < best)
+        owner[better], best[better] = number, off[better]
+    return owner
+
+
+def _with_tops(
+    height: Float[np.ndarray, "X Y"], patches: list[Patch], owner: Int[np.ndarray, "X Y"], snap_m: float
+) -> tuple[list[Patch], Int[np.ndarray, "X Y"], Float[np.ndarray, "X Y"]]:
+    """Patches and owners with the low tops that are higher than `snap_m` as patches of their own, and the height of
+    the lower ones."""
+    nearest = ndimage.distance_transform_edt(owner < 0, return_distances=False, return_indices=True)
+    on = owner[tuple(np.asarray(nearest))]
+    base = np.select([on == number for number in range(len(patches))], [patch.height for patch in patches])
+    relief = np.zeros(height.shape)
+    patches, owner = list(patches), owner.copy()
+    for top in low_tops(height - base, CELL_M):
+        if top.rise_m <= snap_m:
+            relief[top.cells] = top.rise_m
+            continue
+        level = base + top.rise_m
+        owner[top.cells] = len(patches)
+        patches.append(Patch(cells=top.cells, height=level, local=level, shape="surface"))
+    return patches, owner, relief
 
 
 def _candidate_heights(
@@ -134,9 +195,10 @@ def _no_floor(got: str) -> SceneError:
 
 
 def _levels(
-    height: Float[np.ndarray, "X Y"], origin: Float[np.ndarray, "2"], environment: str
+    height: Float[np.ndarray, "X Y"], environment: str, ramp: Bool[np.ndarray, "X Y"]
 ) -> list[Bool[np.ndarray, "X Y"]]:
-    """Cells of the main floor and of other broad levels (a pavement beside the road), largest first."""
+    """Cells of the main floor and of other levels, largest first: broad ones (a pavement beside the road), and those
+    that a ramp leads to."""
     label = connected_levels(height, STEP_M)
     count = np.bincount(label[label >= 0])
     near_zero = np.bincount(label[label >= 0], weights=np.abs(height[label >= 0]) < 0.1) > 0
@@ -149,14 +211,21 @@ def _levels(
     offset = np.array([np.median(v) for v in np.split(*_by_label(z - expected, label[i, j]))])
     same = np.abs(offset) <= SAME_LEVEL_M
     same[main] = True
-    limit = 0.35 if environment == "outdoor" else 0.1
+    limit = 0.35 if environment == "outdoor" else 0.12
     groups = [np.isin(label, np.nonzero(same)[0])]
-    others = [k for k in np.nonzero(~same & (np.abs(offset) <= limit))[0] if count[k] * CELL_M**2 >= 0.5]
-    for k in sorted(others, key=lambda k: (-count[k], k)):
+    reached = np.unique(label[(label >= 0) & _grown(ramp, 2)])
+    area = count * CELL_M**2
+    broad = (np.abs(offset) <= limit) & (area >= BROAD_M2)
+    led_to = (np.abs(offset) <= 0.35) & (area >= DECK_M2) & np.isin(np.arange(len(count)), reached)
+    for k in sorted(np.nonzero(~same & (broad | led_to))[0], key=lambda k: (-count[k], k)):
         cells = label == k
         if np.asarray(ndimage.distance_transform_edt(cells)).max() * CELL_M >= 0.2:
             groups.append(cells)
     return groups
+
+
+def _grown(cells: Bool[np.ndarray, "X Y"], by: int) -> Bool[np.ndarray, "X Y"]:
+    return np.asarray(ndimage.binary_dilation(cells, iterations=by), bool)
 
 
 def _by_label(values: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -170,28 +239,18 @@ def _main_plane(cells, height, i, j) -> Float[np.ndarray, "K"]:
     z = height[a, b]
     if len(z) * CELL_M**2 < 1.0:
         return np.full(len(i), np.median(z))
-    plane = _robust_plane(a, b, z)
+    plane = robust_plane(a, b, z)
     if np.hypot(plane[0], plane[1]) / CELL_M > 0.15:
         return np.full(len(i), np.median(z))
     return plane[0] * i + plane[1] * j + plane[2]
-
-
-def _robust_plane(i, j, z) -> Float[np.ndarray, "3"]:
-    """Coefficients of z = a i + b j + c, refitted twice without the worst residuals."""
-    keep = np.ones(len(z), bool)
-    plane = np.zeros(3)
-    for _ in range(3):
-        plane = fit_plane(i[keep].astype(np.float64), j[keep].astype(np.float64), z[keep])
-        residual = np.abs(plane[0] * i + plane[1] * j + plane[2] - z)
-        keep = residual <= max(2.5 * float(np.median(residual)), 0.005)
-    return plane
 
 
 def _repair(height: Float[np.ndarray, "X Y"], snap_m: float) -> Patch:
     """Decide which cells of one level are floor and what height they get.
 
     A cell is floor where it lies within `snap_m` of the median of the half metre around it. The repaired height is
-    one level if that stays true to the tiles' medians, else one plane, else the medians themselves.
+    one level or else one plane if that stays true to the tiles' medians, first within millimetres, then within what
+    the gate allows; else the medians themselves.
     """
     local = _smooth_floor(height, step=4)
     cells = np.abs(height - local) <= snap_m
@@ -204,19 +263,17 @@ def _repair(height: Float[np.ndarray, "X Y"], snap_m: float) -> Patch:
     tz = tiles[ti, tj]
     level = float(np.median(height[cells]))
     level = 0.0 if abs(level) <= 0.005 else level
-    if len(tz) == 0 or np.percentile(np.abs(tz - level), 95) <= LEVEL_FIT_M:
-        return Patch(
-            cells=cells & (np.abs(local - level) <= MOST_MOVE_M),
-            height=np.full(height.shape, level),
-            local=local,
-            shape="level",
-        )
-    plane = _robust_plane(i, j, height[cells])
+    plane = robust_plane(i, j, height[cells])
     at_tiles = plane[0] * (ti * WINDOW_CELLS - 0.5) + plane[1] * (tj * WINDOW_CELLS - 0.5) + plane[2]
-    if np.percentile(np.abs(tz - at_tiles), 95) <= LEVEL_FIT_M:
-        rows, columns = np.indices(height.shape)
-        tilted = plane[0] * rows + plane[1] * columns + plane[2]
-        return Patch(cells=cells & (np.abs(local - tilted) <= MOST_MOVE_M), height=tilted, local=local, shape="plane")
+    rows, columns = np.indices(height.shape)
+    shapes: dict[Literal["level", "plane"], tuple[np.ndarray, np.ndarray]] = {
+        "level": (np.full(height.shape, level), np.abs(tz - level)),
+        "plane": (plane[0] * rows + plane[1] * columns + plane[2], np.abs(tz - at_tiles)),
+    }
+    for most in (EXACT_FIT_M, LEVEL_FIT_M):
+        for shape, (flat, off) in shapes.items():
+            if len(tz) == 0 or np.percentile(off, 95) <= most:
+                return Patch(cells=cells & (np.abs(local - flat) <= MOST_MOVE_M), height=flat, local=local, shape=shape)
     return Patch(cells=cells, height=_smooth_floor(kept, step=NODE_CELLS), local=local, shape="surface")
 
 

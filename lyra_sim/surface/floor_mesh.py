@@ -3,13 +3,23 @@
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from numba import njit
+from scipy import ndimage
 
 from lyra_sim.core.records import FloorGrid
+from lyra_sim.surface.floor_fill import closing_candidates
 from lyra_sim.surface.heightmap import connected_levels
 from lyra_sim.surface.linear import fit_plane
 
 SHEET_STEP_M = 0.006
 """Cells whose heights differ by less belong to one sheet (a slope of 13 degrees)."""
+SIDE_M = 0.03
+"""Between cells whose heights differ by more than this the side of the step is left to the rest of the mesh."""
+PEEL_SHARE = 0.1
+"""A plane that holds this share of a sheet's cells is a sheet of its own."""
+LEAST_PLANE_CELLS = 16
+GAP_M = 0.15
+"""Gaps up to this width let balls and feet through, and are no stairs."""
+EXACT_M = 1e-4
 
 
 @njit(cache=True)
@@ -83,7 +93,7 @@ def floor_quads(
 
     Level and plane sheets are exact, with rectangles as large as they come, or squares. A sheet of interpolated heights
     is cut at a lattice of 10 cells and each rectangle takes the plane through its cells, so that neighbours meet within
-    millimetres. Steps (kerbs) stay open: their face belongs to the rest of the mesh.
+    millimetres. Steps stay open: see `floor_sides`.
 
     Args:
         most_cells: largest side in cells; 0 for no limit.
@@ -91,7 +101,7 @@ def floor_quads(
             triangles at once.
     """
     height = np.where(grid.state > 0, grid.height_m.astype(np.float64), np.nan)
-    sheet = connected_levels(height, SHEET_STEP_M)
+    sheet = _sheets(height)
     flat, planes = _planar_sheets(sheet, height)
     key = np.where(sheet >= 0, sheet * 4 + grid.state, -1)
     merge = merged_squares if squares else merged_rectangles
@@ -105,22 +115,96 @@ def floor_quads(
     return quads, state
 
 
-def one_state(grid: FloorGrid) -> FloorGrid:
-    """The same floor without the difference between seen and filled: fewer rectangles, where only shape matters."""
+def floor_sides(grid: FloorGrid) -> tuple[Float[np.ndarray, "R 4 3"], UInt8[np.ndarray, "R"]]:
+    """The upright sides of steps of 6 to 30 mm between neighbouring cells, seen from the lower one, and the state of
+    the higher cell. Those of higher steps (kerbs) belong to the rest of the mesh."""
+    height = np.where(grid.state > 0, grid.height_m.astype(np.float64), np.nan)
+    found: list[np.ndarray] = [np.zeros((0, 4, 3))]
+    states = [np.zeros(0, np.uint8)]
+    for axis in (0, 1):
+        z = np.moveaxis(height, axis, 0)
+        i, j = np.nonzero((np.abs(z[1:] - z[:-1]) >= SHEET_STEP_M) & (np.abs(z[1:] - z[:-1]) <= SIDE_M))
+        first, second = z[i, j], z[i + 1, j]
+        low, high = np.minimum(first, second), np.maximum(first, second)
+        turned = (second > first) == (axis == 0)
+        a, b = np.where(turned, j + 1, j), np.where(turned, j, j + 1)
+        quad = np.stack(
+            [np.stack([i + 1.0, along, up], 1) for along, up in ((a, low), (b, low), (b, high), (a, high))], 1
+        )
+        if axis == 1:
+            quad = quad[..., [1, 0, 2]]
+        found.append(quad)
+        upper = i + (second > first)
+        states.append(np.moveaxis(grid.state, axis, 0)[upper, j])
+    quads = np.concatenate(found)
+    quads[..., :2] = grid.origin_m + quads[..., :2] * grid.cell_m
+    return quads, np.concatenate(states)
+
+
+def solid_floor(grid: FloorGrid) -> FloorGrid:
+    """What stops things from falling: seen and filled floor alike (fewer rectangles), and its narrow gaps closed at
+    the height beside them. What stands in such a gap is there still; what falls into it is lost."""
+    floor = grid.state > 0
+    state = floor | closing_candidates(floor, 0.5 * GAP_M / grid.cell_m)
+    nearest = np.asarray(ndimage.distance_transform_edt(~floor, return_distances=False, return_indices=True))
     return FloorGrid(
-        origin_m=grid.origin_m, cell_m=grid.cell_m, state=np.minimum(grid.state, 1), height_m=grid.height_m
+        origin_m=grid.origin_m,
+        cell_m=grid.cell_m,
+        state=state.astype(np.uint8),
+        height_m=np.where(state, grid.height_m[tuple(nearest)], grid.height_m),
     )
 
 
 def floor_triangles(
     grid: FloorGrid, most_cells: int = 0
 ) -> tuple[Float[np.ndarray, "N 3"], Int[np.ndarray, "M 3"], UInt8[np.ndarray, "M"]]:
-    """The squares of `floor_quads` as up-facing triangles: vertices, faces and the state of each face."""
-    quads, state = floor_quads(grid, most_cells, squares=True)
+    """The squares of `floor_quads` and the low steps between them as triangles that face free space: vertices, faces
+    and the state of each face."""
+    parts = floor_quads(grid, most_cells, squares=True), floor_sides(grid)
+    quads, state = (np.concatenate(both) for both in zip(*parts, strict=True))
     vertices, index = np.unique(np.round(quads.reshape(-1, 3), 6), axis=0, return_inverse=True)
     index = index.reshape(-1, 4)
     faces = np.stack([index[:, [0, 1, 2]], index[:, [0, 2, 3]]], axis=1).reshape(-1, 3)
     return vertices, faces, np.repeat(state, 2)
+
+
+def _sheets(height: Float[np.ndarray, "X Y"]) -> Int[np.ndarray, "X Y"]:
+    """Number of the sheet of each cell, -1 for NaN: connected cells, with the planes that hold much of them apart from
+    the rest, so that a ramp does not make one curved sheet of the floors it joins."""
+    sheet, left, count = np.full(height.shape, -1, np.int64), height.copy(), 0
+    while not np.isnan(left).all():
+        step = np.full((2, *height.shape), np.nan)
+        step[0, :-1], step[1, :, :-1] = np.diff(left, axis=0), np.diff(left, axis=1)
+        for i, j in _members(connected_levels(left, SHEET_STEP_M)):
+            on = _on_common_plane(i, j, height[i, j], step[:, i, j])
+            part = on if on.sum() >= max(PEEL_SHARE * len(i), LEAST_PLANE_CELLS) else np.ones(len(i), bool)
+            sheet[i[part], j[part]] = count
+            left[i[part], j[part]] = np.nan
+            count += 1
+    return sheet
+
+
+def _members(label: Int[np.ndarray, "X Y"]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Rows and columns of the cells of each label >= 0."""
+    i, j = np.nonzero(label >= 0)
+    order = np.argsort(label[i, j], kind="stable")
+    cuts = np.nonzero(np.diff(label[i, j][order]))[0] + 1
+    return [(i[part], j[part]) for part in np.split(order, cuts) if len(part)]
+
+
+def _on_common_plane(
+    i: Int[np.ndarray, "K"], j: Int[np.ndarray, "K"], z: Float[np.ndarray, "K"], step: Float[np.ndarray, "2 K"]
+) -> Bool[np.ndarray, "K"]:
+    """Which cells lie exactly on the plane whose steps to the next row and column are the most frequent."""
+    bins = np.round(step / 1e-5)
+    whole = np.nonzero(np.isfinite(bins).all(axis=0) & (np.abs(step) <= SHEET_STEP_M).all(axis=0))[0]
+    if not len(whole):
+        return np.zeros(len(i), bool)
+    _, kind, count = np.unique(bins[0, whole] * 4096 + bins[1, whole], return_inverse=True, return_counts=True)
+    most = whole[kind == count.argmax()]
+    a, b = step[:, most].mean(axis=1)
+    off = z - a * i - b * j
+    return np.abs(off - np.median(off[most])) <= EXACT_M
 
 
 def _planar_sheets(
@@ -128,14 +212,11 @@ def _planar_sheets(
 ) -> tuple[Bool[np.ndarray, "X Y"], Float[np.ndarray, "X Y 3"]]:
     """Cells of sheets that are one plane within 0.1 mm, and that plane (a, b, c): height = a i + b j + c."""
     flat, planes = np.zeros(sheet.shape, bool), np.zeros((*sheet.shape, 3))
-    i, j = np.nonzero(sheet >= 0)
-    order = np.argsort(sheet[i, j], kind="stable")
-    for part in np.split(order, np.nonzero(np.diff(sheet[i, j][order]))[0] + 1):
-        if len(part):
-            plane = fit_plane(i[part] + 0.5, j[part] + 0.5, height[i[part], j[part]])
-            fitted = plane[0] * (i[part] + 0.5) + plane[1] * (j[part] + 0.5) + plane[2]
-            flat[i[part], j[part]] = np.abs(fitted - height[i[part], j[part]]).max() <= 1e-4
-            planes[i[part], j[part]] = plane
+    for i, j in _members(sheet):
+        plane = fit_plane(i + 0.5, j + 0.5, height[i, j])
+        fitted = plane[0] * (i + 0.5) + plane[1] * (j + 0.5) + plane[2]
+        flat[i, j] = np.abs(fitted - height[i, j]).max() <= EXACT_M
+        planes[i, j] = plane
     return flat, planes
 
 

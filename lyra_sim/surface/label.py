@@ -4,10 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
+from scipy import ndimage
 
 from lyra_sim.core.records import Label, TriMesh
 from lyra_sim.surface.clean import face_components, face_normals_areas
 from lyra_sim.surface.floor import Floor
+from lyra_sim.surface.floor_mesh import SIDE_M
 
 WALL_AREA_M2 = 1.0
 WALL_RISE_M = 1.0
@@ -30,19 +32,22 @@ class WallPlane:
 def floor_faces(mesh: TriMesh, floor: Floor, snap_m: float) -> Bool[np.ndarray, "M"]:
     """Faces that the floor grid replaces: up-facing within `snap_m` of the measured floor around them, and what is
     buried in the repaired floor or stands out of it by less than the smallest robot's step (crumbs of noise that
-    would push a wheel or a ball aside)."""
+    would push a wheel or a ball aside). At the edge of a door sill the higher floor counts: the grid has its side."""
     normal, _ = face_normals_areas(mesh.vertices, mesh.faces)
     corner = mesh.vertices[mesh.faces].astype(np.float64)
     centre = corner.mean(axis=1)
     patch, cell = floor.sample(centre[:, :2])
+    known = floor.grid.state > 0
+    beside = ndimage.maximum_filter(np.where(known, floor.grid.height_m, -np.inf), 3, mode="nearest")
     out = np.zeros(len(mesh.faces), bool)
     for number, piece in enumerate(floor.patches):
         here = np.nonzero(patch == number)[0]
-        local = piece.local[cell[here, 0], cell[here, 1]]
-        target = piece.height[cell[here, 0], cell[here, 1]]
+        at = cell[here, 0], cell[here, 1]
+        local, target, higher = piece.local[at], piece.height[at], beside[at]
         near = np.abs(corner[here, :, 2] - local[:, None]).max(axis=1) <= snap_m * 1.25
         top, bottom = corner[here, :, 2].max(axis=1), corner[here, :, 2].min(axis=1)
-        buried = (top <= target + FLUSH_M) & (bottom >= target - BURIED_M)
+        over = np.where(higher - target <= SIDE_M, np.maximum(higher, target), target)
+        buried = (top <= over + FLUSH_M) & (bottom >= target - BURIED_M)
         out[here] = ((normal[here, 2] >= 0.5) & near) | buried
     return out
 

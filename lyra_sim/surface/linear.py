@@ -30,3 +30,14 @@ def fit_plane(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> Float[np.ndarray, 
     else:
         a, b = 0.0, yz / yy
     return np.array([a, b, mz - a * mx - b * my])
+
+
+def robust_plane(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> Float[np.ndarray, "3"]:
+    """The same plane, refitted twice without the worst residuals."""
+    keep = np.ones(len(z), bool)
+    plane = np.zeros(3)
+    for _ in range(3):
+        plane = fit_plane(x[keep].astype(np.float64), y[keep].astype(np.float64), z[keep])
+        residual = np.abs(plane[0] * x + plane[1] * y + plane[2] - z)
+        keep = residual <= max(2.5 * float(np.median(residual)), 0.005)
+    return plane

@@ -1,6 +1,7 @@
 """Photos observed by a depth network: with true depth the floor lies at zero; a given height sets the scale."""
 
 import functools
+import math
 
 import numpy as np
 import pytest
@@ -67,7 +68,11 @@ def test_true_depth_puts_the_floor_at_zero(room, unit: float, height_m: float | 
     up = pose[:3, :3].T @ [0, 0, 1]
     assert np.degrees(np.arccos(min(seen.frames.cam_to_world[0][2, :3] @ up, 1.0))) < 0.5
     assert seen.frame.metric == ("network" if height_m is None else "camera_height_given")
-    assert seen.frame.scale_sigma == (0.12 if height_m is None else 0.03)
+    if height_m is None:
+        assert seen.frame.scale_sigma == 0.12
+    else:  # the network is off by more than both sigmas: the stated height is kept, and doubted
+        assert seen.frame.scale_sigma == pytest.approx(0.03 * abs(math.log(unit)) / math.hypot(0.12, 0.03), rel=0.05)
+        assert not seen.notes["scale"]["agree"]
 
 
 def test_labels_are_the_true_ones_where_depth_is_true(room):

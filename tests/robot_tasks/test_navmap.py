@@ -6,7 +6,7 @@ import yaml
 from PIL import Image
 
 from lyra_sim.core.errors import SceneError
-from robot_tasks.build import COMPASS_SLAB
+from robot_tasks.build import COMPASS_SLAB, stance_m
 from robot_tasks.colliders import rays_of
 from robot_tasks.footprint import box_hits
 from robot_tasks.islands import find_space
@@ -131,6 +131,29 @@ def test_a_kerb_parts_two_floors_unless_it_is_climbed():
     joined = find_space(map_of_soup(world, rooms.tall_robot(0.05), floor), 0.25, 0.025)
     assert len(parted.areas_m2) == 2
     assert len(joined.areas_m2) == 1
+
+
+def test_a_door_sill_is_crossed_by_the_robot_that_climbs_it():
+    sill = ((1.4, -0.1, -0.1), (1.5, 2.1, 0.021))  # 2 cm and what measuring adds
+    world = rooms.soup(SLAB, sill)
+    floor = rooms.floor_grid(3, 2, height_m=lambda x, _: np.where((x > 1.4) & (x < 1.5), 0.021, 0.0))
+    assert len(find_space(map_of_soup(world, rooms.CARTER, floor), 0.25, 0.025).areas_m2) == 1
+    assert len(find_space(map_of_soup(world, rooms.JETBOT, floor), 0.12, 0.025).areas_m2) == 2
+    ground = measure_ground(rays_of(world), floor)
+    for robot, hits in ((rooms.CARTER, False), (rooms.JETBOT, True)):
+        x, y = 1.35, 1.0
+        height = stance_m(ground, robot, np.array([x, y]))
+        assert (box_hits(world.triangles, robot, x, y, height, 0.0) > 0) == hits
+
+
+def test_a_kerb_leaves_the_level_floor_beside_it_free():
+    upper = ((1.5, -0.1, -0.1), (3.1, 2.1, 0.1))
+    world = rooms.soup(((-0.1, -0.1, -0.1), (1.5, 2.1, 0.0)), upper)
+    floor = rooms.floor_grid(3, 2, height_m=lambda x, _: np.where(x > 1.5, 0.1, 0.0))
+    nav = map_of_soup(world, rooms.JETBOT, floor)
+    assert _at(nav, 1.49, 1.0) == OCCUPIED
+    assert _at(nav, 1.38, 1.0) == FREE
+    assert _at(nav, 1.62, 1.0) == FREE
 
 
 def test_a_slope_is_judged_by_the_robot():

@@ -106,6 +106,31 @@ def test_large_frames_and_long_walks_are_thinned(tmp_path):
     assert (got.intrinsics.fx, got.intrinsics.cx) == (40.0, 24.0)
 
 
+def test_gps_of_colour_images_becomes_metres_and_the_place_stays_behind(tmp_path):
+    write_walk(tmp_path / "geo")
+    offsets_m = [(0.0, 0.0, None), (30.0, -40.0, None), (60.0, 10.0, 2.5)]
+    for i, (east, north, error) in enumerate(offsets_m):
+        # one degree at 60 degrees north: 111,412 m to the north and 55,800 m to the east (WGS 84, published tables)
+        latitude, longitude = 60.0 + north / 111_412, 179.9999 + east / 55_800
+        longitude -= 360 * (longitude > 180)
+        gps = {1: "N", 2: (latitude, 0.0, 0.0), 3: "E" if longitude > 0 else "W", 4: (abs(longitude), 0.0, 0.0)}
+        path = tmp_path / "geo" / "color" / f"{i:06d}.png"
+        block = Image.Exif()
+        block[0x0112] = 1
+        block.get_ifd(0x8825).update(gps | ({} if error is None else {31: error}))
+        with Image.open(path) as image:
+            image.load()
+            image.save(path, exif=block)
+    fixes = read(tmp_path / "geo").facts["fixes_m"]
+    found = np.array(fixes)
+    np.testing.assert_allclose(found[:, :2] - found[0, :2], [o[:2] for o in offsets_m], atol=0.05)
+    assert found[:, 2].tolist() == [5.0, 5.0, 2.5] and np.abs(found[:, :2].mean(0)).max() < 0.01
+    edit_camera(tmp_path / "geo", metric=False, camera_height_m=1.3)
+    got = read(tmp_path / "geo", camera_height_m=0.4)
+    assert got.facts["unit_known"] is False
+    assert got.camera_height_m == 1.3, "the setting is for photos"
+
+
 def drop_depth(folder):
     (folder / "depth" / "000001.png").unlink()
 

@@ -7,9 +7,9 @@ from scipy import ndimage
 
 from lyra_sim.config.geometry3d import SurfaceConfig
 from lyra_sim.core.errors import SceneError
-from lyra_sim.core.records import Label, SpaceGrid, TriMesh
+from lyra_sim.core.records import FloorGrid, Label, SpaceGrid, TriMesh
 from lyra_sim.surface.floor import find_floor
-from lyra_sim.surface.floor_mesh import floor_triangles, merged_squares
+from lyra_sim.surface.floor_mesh import floor_triangles, merged_squares, solid_floor
 from lyra_sim.surface.label import floor_faces
 
 NO_FOOT = np.zeros((0, 3, 2))
@@ -192,6 +192,17 @@ def test_no_seam_stays_open_between_the_foot_and_the_floor_that_was_seen():
     floor = find(mesh, foot=foot)
     assert at(floor, 0.53, 0.0) == (2, 0.0)
     assert all(at(floor, x, y)[0] > 0 for x in np.arange(-0.5, 1.4, 0.02) for y in (-0.1, 0.0, 0.1))
+
+
+def test_what_falls_meets_floor_under_things_too_but_not_over_a_stairwell():
+    state = np.zeros((60, 60), np.uint8)
+    state[5:55, 5:55], state[10:20, 10:20] = 1, 2
+    state[30:34, 20:50] = state[38:50, 10:20] = 0
+    made = solid_floor(FloorGrid(origin_m=np.zeros(2), cell_m=0.025, state=state, height_m=np.full((60, 60), 0.1, "f")))
+    expected = state > 0
+    expected[30:34, 20:50] = True
+    assert (made.state == expected).all(), "closed: what is narrow"
+    assert (made.height_m[expected] == np.float32(0.1)).all()
 
 
 @pytest.mark.parametrize("most", [0, 4, 10])

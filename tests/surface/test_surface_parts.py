@@ -8,8 +8,8 @@ import trimesh
 from scipy.spatial.transform import Rotation
 
 from lyra_sim.collision import measure
-from lyra_sim.core.records import Intrinsics, Label, TriMesh
-from lyra_sim.surface.carve import carve
+from lyra_sim.core.records import FaceOrigin, Intrinsics, Label, TriMesh
+from lyra_sim.surface.carve import carve, without_floaters
 from lyra_sim.surface.clean import clean
 from lyra_sim.surface.decimate import decimate
 from lyra_sim.surface.harmonize import exposures
@@ -247,3 +247,16 @@ def test_faces_that_rays_pass_through_are_carved_and_silhouettes_stay():
     assert floating.sum() < 10
     assert ((np.abs(centre[:, 2] - 1.5) < 1e-3) & (centre[:, 0] <= 0.0)).sum() == len(near.vertices)
     assert (centre[:, 2] > 2.9).sum() == len(far.vertices)
+
+
+def test_loose_pieces_away_from_all_measurements_go_unless_they_were_generated():
+    camera = Intrinsics(fx=60.0, fy=60.0, cx=60.0, cy=45.0, width=120, height=90)
+    depth = np.full((90, 120), 2.0, np.float32)
+    view = measure.View(depth_m=depth, measured=depth > 0, camera=camera, T_world_cam=np.eye(4))
+    wall = sheet(2.0, 40).apply_translation([-1.0, -1.0, 2.0])
+    pieces = [wall] + [sheet(0.1, 4).apply_translation([0, 0, z]) for z in (2.03, 2.12, 2.30)]
+    mesh = record_of(trimesh.util.concatenate(pieces))
+    assert np.unique(without_floaters(mesh, (view,)).vertices[:, 2]) == pytest.approx([2.0, 2.03])
+    drawn = np.where(mesh.vertices[mesh.faces][:, :, 2].max(axis=1) > 2.2, FaceOrigin.GENERATED, FaceOrigin.SEEN)
+    kept = without_floaters(dataclasses.replace(mesh, face_origin=drawn.astype(np.uint8)), (view,))
+    assert np.unique(kept.vertices[:, 2]) == pytest.approx([2.0, 2.03, 2.3])

@@ -63,7 +63,7 @@ class _Judge:
     photo: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        self.photo = self.world.start.frame.metric != "sensor"
+        self.photo = self.world.start.frame.metric not in ("sensor", "gps")
 
     @cached_property
     def scenes(self) -> Mapping[str, SceneGeometry]:
