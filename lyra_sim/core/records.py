@@ -106,6 +106,11 @@ class WorldFrame:
     """Maps coordinates of the source's frame (for a photo: its camera), once in metres, to the world."""
 
     @property
+    def measured(self) -> bool:
+        """Whether depth was measured (a walk with a depth camera), not told by one photo."""
+        return self.metric in ("sensor", "gps")
+
+    @property
     def scale_range(self) -> tuple[float, float]:
         """Factors of the world's size, exp(-+1.96 scale_sigma), that hold the true one in 95 of 100 worlds if ln(scale)
         is normal: the range to draw from where training randomises the scale."""

@@ -52,7 +52,7 @@ def explore(
     Raises:
         ConfigError: the generator cannot work on this input.
     """
-    frames = config.rgbd_frames if start.frame.metric == "sensor" else config.photo_frames
+    frames = config.rgbd_frames if start.frame.measured else config.photo_frames
     if frames == 0:
         return (), {}
     generator = build(config.generator, source=source_dir, T_world_source=start.frame.T_world_source)

@@ -53,7 +53,7 @@ def build_surface(world: World, fused: Fused, config: SurfaceConfig) -> Surface:
     mesh = relabelled(mesh, label_faces(mesh, on_floor, observed))
     painted_floor = _floor_mesh(mesh, _with_relief(floor), VISUAL_FLOOR_CELLS)
     rest = select_faces(mesh, mesh.face_label != Label.FLOOR)
-    is_photo = world.start.frame.metric != "sensor"
+    is_photo = not world.start.frame.measured
     budget = config.visual_faces - len(painted_floor.faces)
     far_budget = int(config.visual_faces * BACKDROP_SHARE) if is_photo else 0
     visual = joined([painted_floor, decimate(rest, max(budget - far_budget, 1000))])

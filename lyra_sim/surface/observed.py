@@ -61,7 +61,7 @@ def foot_triangles(world: World) -> Float[np.ndarray, "K 3 2"]:
     frames = world.start.frames
     none = np.zeros((0, 3, 2))
     position = frames.cam_to_world[0, :3, 3]
-    if world.start.frame.metric == "sensor" or not 0.05 < position[2] <= 3.0:
+    if world.start.frame.measured or not 0.05 < position[2] <= 3.0:
         return none
     rows = max(2, frames.intrinsics.height // 100)
     floor = (frames.label[0] == Label.FLOOR) & frames.valid[0]

@@ -63,7 +63,7 @@ class _Judge:
     photo: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        self.photo = self.world.start.frame.metric not in ("sensor", "gps")
+        self.photo = not self.world.start.frame.measured
 
     @cached_property
     def scenes(self) -> Mapping[str, SceneGeometry]:
