@@ -39,7 +39,8 @@ from robot_tasks import load_robots
 FLATS = ((41, 3), (42, 3), (43, 4), (44, 3), (45, 3), (46, 4), (47, 3), (48, 3), (49, 4), (50, 5))
 """Seed and rooms."""
 FRAMES_PER_ROOM = 20
-WHOLE_TRIANGLES = 20_000
+VHACD_TRIANGLES, COACD_TRIANGLES = 20_000, 4_000
+"""CoACD takes minutes for so many, and does not come to an end on 20,000."""
 COLUMNS = (
     "seconds", "cpu s", "blocked %", "kept %", "wrong %", "parts", "triangles", "vertices", "thinnest cm", "long/ball",
     "surface p95 cm", "depth p95 cm", "rays blocked %",
@@ -67,11 +68,11 @@ def ways(surface: Surface, fused: Fused, alone: bool) -> dict[str, Callable[[], 
     return ours if alone else ours | {"CoACD": lambda: whole_coacd(surface), "V-HACD": lambda: whole_vhacd(surface)}
 
 
-def whole(surface: Surface) -> tuple[np.ndarray, np.ndarray]:
+def whole(surface: Surface, triangles: int) -> tuple[np.ndarray, np.ndarray]:
     """The near surface as it is given to a decomposition: without the ceiling (a closed flat is a solid block to
-    both), 20,000 triangles."""
+    both), decimated."""
     near = surface.near
-    vertices, faces = simplify(select_faces(near, near.face_label != Label.CEILING), WHOLE_TRIANGLES)
+    vertices, faces = simplify(select_faces(near, near.face_label != Label.CEILING), triangles)
     return vertices.astype(np.float64), faces
 
 
@@ -80,7 +81,7 @@ def whole_coacd(surface: Surface) -> tuple[ColliderPart, ...]:
     import coacd
 
     coacd.set_log_level("error")
-    mesh = coacd.Mesh(*whole(surface))
+    mesh = coacd.Mesh(*whole(surface, COACD_TRIANGLES))
     return _parts(coacd.run_coacd(mesh, threshold=0.05, decimate=True, max_ch_vertex=60, seed=0))
 
 
@@ -88,7 +89,7 @@ def whole_vhacd(surface: Surface) -> tuple[ColliderPart, ...]:
     """V-HACD with up to 800 hulls of 60 vertices, the surface's voxels taken as the body."""
     import vhacdx
 
-    vertices, faces = whole(surface)
+    vertices, faces = whole(surface, VHACD_TRIANGLES)
     quads = np.column_stack([np.full(len(faces), 3), faces]).astype(np.uint32).ravel()
     return _parts(
         vhacdx.compute_vhacd(

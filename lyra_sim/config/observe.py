@@ -36,8 +36,6 @@ class GroundConfig(Config):
     """Added to the network's own sigma of ln(height), in quadrature."""
     strange_sigma: float = Field(default=0.5, ge=0, lt=2)
     """Added as well for photos unlike the rendered places that the network learned from, as most real ones are."""
-    strange_unusual_share: float = Field(default=0.05, ge=0, le=1)
-    """`unusual_height_share` for those photos: one in twenty people holds the camera low or high."""
     max_range_m: float = Field(default=25.0, gt=2)
     """Depth beyond this belongs to the backdrop."""
 

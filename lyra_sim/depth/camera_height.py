@@ -54,15 +54,14 @@ def weigh(guess: HeightGuess, config: GroundConfig) -> CameraHeight:
 
     The prior is a mixture: cameras at the usual height (log-normal), and with `unusual_height_share` cameras anywhere
     in `_UNUSUAL`. So a photo that clearly shows a low camera is believed, and one that shows nothing stays usual. What
-    the network says of a photo unlike those it learned from counts little; such photos are mostly taken by people, who
-    rarely hold the camera elsewhere (`strange_unusual_share`).
+    the network says of a photo unlike those it learned from counts little, and its camera is taken to be a usual one.
     """
     strange = min(max((guess.strange - _FAMILIAR) / (_STRANGE - _FAMILIAR), 0.0), 1.0)
     sigma = math.hypot(guess.sigma, config.size_sigma, strange * config.strange_sigma)
     usual = _normal(_LOG_GRID - math.log(config.height_prior_m), config.height_prior_sigma)
     low, high = (math.log(v) for v in _UNUSUAL)
     anywhere = (np.abs(_LOG_GRID - (low + high) / 2) < (high - low) / 2) / (high - low)
-    share = (1 - strange) * config.unusual_height_share + strange * config.strange_unusual_share
+    share = (1 - strange) * config.unusual_height_share
     prior = (1 - share) * usual + share * anywhere
     weight = prior * _normal(_LOG_GRID - guess.log_m, sigma)
     weight /= weight.sum()

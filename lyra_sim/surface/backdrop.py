@@ -35,7 +35,7 @@ def backdrop(frames: Frames, near: TriMesh, near_range_m: float, most_faces: int
     z = depth[corner[..., 0], corner[..., 1]]
     straddles = z.max(axis=1) > SPREAD * z.min(axis=1)
     z[straddles] = z[straddles].max(axis=1, keepdims=True)
-    far = ~np.asarray(ndimage.binary_dilation(covered, iterations=GAP))[i, j]
+    far = ~np.asarray(ndimage.binary_dilation(covered, iterations=GAP), bool)[i, j]
     z[far] = np.maximum(z[far], near_range_m)
     u, v = columns[corner[..., 1]], rows[corner[..., 0]]
     rays = np.stack([(u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy, np.ones(u.shape)], axis=-1)
