@@ -23,7 +23,8 @@ SMALL_M = 0.08
 """Pieces no longer than this are not cut further."""
 LONGEST = 95.0
 """Largest extent by the radius of the inscribed ball; PhysX on a GPU allows 100."""
-LEAST_WIDTH_M = 0.02
+LEAST_WIDTH_M = 0.0201
+"""Two centimetres, and room for the rounding of corners."""
 TRIM_M = 0.03
 TOUCH_M = 0.04
 SAMPLE_M = 0.03
