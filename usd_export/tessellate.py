@@ -1,7 +1,9 @@
 """Triangles of USD's primitive shapes and of convex hulls, the way physics engines see them. No pxr here."""
 
 import numpy as np
-from scipy.spatial import ConvexHull, QhullError
+from scipy.spatial import QhullError
+
+from lyra_sim.geometry.hulls import convex_hull
 
 _ROUND = 32
 """Segments around a round shape: a circle's chord then stays within 0.5 % of its radius."""
@@ -40,7 +42,7 @@ def hull(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if len(points) < 4:
         return empty
     try:
-        found = ConvexHull(points)
+        found = convex_hull(points)
     except QhullError:  # flat: a volume of zero has no hull in an engine that is honest about it
         return empty
     corners = points[found.simplices]

@@ -3,9 +3,9 @@
 from typing import Any
 
 import numpy as np
-from scipy.spatial import ConvexHull
 
 from lyra_sim.core.records import ColliderPart, Colliders, Label
+from lyra_sim.geometry.hulls import convex_hull
 
 DIGITS = 4
 
@@ -25,7 +25,7 @@ def _part(part: ColliderPart) -> dict[str, Any]:
     area = 0.5 * np.linalg.norm(np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]), axis=1).sum()
     figures = {"area_m2": area}
     if part.kind == "hull":
-        hull = ConvexHull(part.vertices.astype(np.float64))
+        hull = convex_hull(part.vertices.astype(np.float64))
         reach = hull.equations[:, :3] @ part.vertices.T.astype(np.float64) + hull.equations[:, 3:]
         figures |= {"volume_m3": hull.volume, "least_width_m": (-reach.min(axis=1)).min()}
     return {

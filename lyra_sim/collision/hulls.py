@@ -2,8 +2,8 @@
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.spatial import ConvexHull
 
+from lyra_sim.geometry.hulls import convex_hull
 from lyra_sim.surface.linear import turned
 
 MOST_VERTICES = 60
@@ -15,12 +15,12 @@ Triangles = tuple[Float[np.ndarray, "N 3"], Int[np.ndarray, "M 3"]]
 def hull_of(points: Float[np.ndarray, "K 3"]) -> Triangles:
     """Hull of points that span a volume; thinned to MOST_VERTICES by taking the extreme points of fixed directions,
     after its principal axes are brought to one length."""
-    hull = ConvexHull(points)
+    hull = convex_hull(points)
     if len(hull.vertices) > MOST_VERTICES:
         points = points[hull.vertices]
         _, size, axes = np.linalg.svd(points - points.mean(axis=0), full_matrices=False)
         points = points[np.unique(turned(_directions(MOST_VERTICES), turned(points, axes) / size).argmax(axis=1))]
-        hull = ConvexHull(points)
+        hull = convex_hull(points)
     used = np.sort(hull.vertices)
     place = np.zeros(len(points), np.int64)
     place[used] = np.arange(len(used))

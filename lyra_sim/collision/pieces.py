@@ -7,9 +7,10 @@ from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.spatial import ConvexHull, HalfspaceIntersection, cKDTree
+from scipy.spatial import HalfspaceIntersection, cKDTree
 
 from lyra_sim.collision.freespace import FreeSpace
+from lyra_sim.geometry.hulls import convex_hull
 
 THICKNESSES_M = (0.1, 0.06, 0.04, 0.025)
 """Tried in this order; PhysX likes 5 cm and more, and thickens what is flat by itself."""
@@ -71,7 +72,7 @@ class Piece:
 
 def make_piece(label: int, points: np.ndarray, samples: np.ndarray, area_m2: float, space: FreeSpace) -> Piece:
     """The hull of points that span a volume."""
-    hull = ConvexHull(points)
+    hull = convex_hull(points)
     corners = points[hull.vertices]
     free = space.inside(hull.equations, corners)
     return Piece(label, corners, samples, area_m2, hull.equations, float(hull.volume), free)
@@ -123,7 +124,7 @@ def _outline(points: Float[np.ndarray, "N 3"], flat: Float[np.ndarray, "N 2"]) -
     """The points that matter for the hull of a nearly plane set: those on its outline, or all where it is no area."""
     if len(points) < 12 or np.linalg.matrix_rank(flat - flat.mean(axis=0), tol=1e-4) < 2:
         return points
-    return points[ConvexHull(flat).vertices]
+    return points[convex_hull(flat).vertices]
 
 
 def box_of(points: Float[np.ndarray, "N 3"], axes: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "8 3"]:
@@ -209,6 +210,6 @@ def trimmed(piece: Piece, space: FreeSpace) -> Piece:
     middle = piece.corners.mean(axis=0)
     if (moved[:, :3] @ middle + moved[:, 3]).max() > -0.25 * LEAST_WIDTH_M:
         return piece
-    corners = HalfspaceIntersection(moved, middle).intersections
+    corners = HalfspaceIntersection(moved, middle, qhull_options="Q12").intersections
     new = make_piece(piece.label, corners, piece.samples, piece.area_m2, space)
     return new if new.fit else piece
