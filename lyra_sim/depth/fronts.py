@@ -88,8 +88,8 @@ def _partition(basis, value, price, least):  # pragma: no cover - compiled
     best[0] = 0.0
     before = np.zeros(n + 1, np.int64)
     for j in range(1, n + 1):
-        for i in range(max(j - least, 0) if j < 2 * least else j - least, -1, -1):
-            if i != 0 and i < least:
+        for i in range(max(j - least, 0), -1, -1):
+            if 0 < i < least:
                 continue
             cc, cs, ss, cy, sy, yy = total[j] - total[i]
             det = cc * ss - cs * cs

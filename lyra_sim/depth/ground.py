@@ -12,7 +12,7 @@ from lyra_sim.config.observe import GroundConfig
 from lyra_sim.core.errors import SceneError
 from lyra_sim.core.records import Capture, Frames, Intrinsics, Label, PixelOrigin, PosedFrames, WorldFrame
 from lyra_sim.depth.camera_height import CameraHeight, find_height
-from lyra_sim.depth.floor import CHANCES, FloorRegion, decide, grow
+from lyra_sim.depth.floor import FloorRegion, decide, grow
 from lyra_sim.depth.floor_cues import edge_kinds, patch_cues
 from lyra_sim.depth.floor_patches import Patches, cut_patches
 from lyra_sim.depth.frame import place_origin
@@ -80,10 +80,8 @@ def look(image: np.ndarray, image_valid: np.ndarray, camera: Intrinsics) -> Sigh
 
 def _in_front(region: FloorRegion, cylinder: Cylinder) -> FloorRegion:
     """The region, at every chance, without what is seen past an obstacle."""
-    chance = np.zeros_like(region.chance)
-    for level in CHANCES:
-        chance[cut_behind(cylinder, region.chance >= level, region.core, gap_px=_GAP_PX)] = level
     mask = cut_behind(cylinder, region.mask, region.core, gap_px=_GAP_PX)
+    chance = cut_behind(cylinder, region.chance, region.core, gap_px=_GAP_PX)
     return dataclasses.replace(region, mask=mask, chance=chance)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from numba import njit
 
 from lyra_sim.core.records import Intrinsics
@@ -140,16 +140,20 @@ def _in_front(floor: np.ndarray, sure: np.ndarray, inside: np.ndarray, gap: int)
 
 
 def cut_behind(
-    cylinder: Cylinder, floor: Bool[np.ndarray, "H W"], sure: Bool[np.ndarray, "H W"], *, gap_px: int
-) -> Bool[np.ndarray, "H W"]:
+    cylinder: Cylinder, floor: Shaped[np.ndarray, "H W"], sure: Bool[np.ndarray, "H W"], *, gap_px: int
+) -> Shaped[np.ndarray, "H W"]:
     """Drop floor that is seen past an obstacle in the same upright column and is not sure on its own.
 
     Args:
+        floor: a mask, or the chance of being floor, which is cut at each of its values.
         sure: floor that needs no such check, and behind which the count starts again.
         gap_px: what is not floor over this many rows is an obstacle.
     """
-    front = _in_front(cylinder.unroll(floor), cylinder.unroll(sure), cylinder.inside, gap_px)
-    return floor & cylinder.roll_back(front)
+    panorama, certain = cylinder.unroll(floor), cylinder.unroll(sure)
+    front = np.zeros_like(panorama)
+    for level in np.unique(panorama[panorama > 0]):
+        front[_in_front(panorama >= level, certain, cylinder.inside, gap_px)] = level
+    return np.minimum(floor, cylinder.roll_back(front))
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def read_walk(source: Source, config: CaptureConfig, *, config_hash: str = "", s
     images, image_valid, values, full, fixes = _read_frames([pairs[i] for i in keep], camera, config)
     depth_valid = (values > 0) & (values != no_depth)
     depth_m = np.where(depth_valid, values / np.float32(depth_scale), np.float32(0)).astype(np.float32)
-    unit_known = camera.rest.get("metric", True) is not False
+    unit_known = camera.rest.get("metric", True)
     _check_depth(layout, depth_m, depth_valid, config, unit_known=unit_known)
     height, width = values.shape[1:]
     whole = camera.width or full[0]
@@ -105,6 +105,10 @@ def _read_camera(layout: WalkLayout) -> tuple[CameraFile, float, int]:
     if isinstance(no_depth, bool) or not isinstance(no_depth, int):
         expected = "depth_invalid as a whole number"
         raise InputError(printable(path), expected=expected, got=repr(no_depth)[:60], todo=FORMAT)
+    metric = camera.rest.get("metric", True)
+    if not isinstance(metric, bool):
+        todo = "true where depth and poses are in metres, false where they have one unknown unit."
+        raise InputError(printable(path), expected="metric as true or false", got=repr(metric)[:60], todo=todo)
     convention = str(camera.rest.get("pose_convention", "")).lower()
     if any(word in convention for word in FOREIGN_POSES):
         todo = "Convert the poses: camera to world, x right, y down, z forward, metres."

@@ -180,6 +180,12 @@ def test_floor_behind_an_obstacle_needs_proof_of_its_own():
     assert not front[140:165, 110:190].any()
     assert front[195:235, 110:190].all()
     assert front[140:235, 220:300].mean() > 0.98
+    chance = np.where(floor, 0.8, 0.0)
+    chance[170:190, 100:200] = 0.3
+    cut = cut_behind(cylinder, chance, sure, gap_px=5)
+    assert (cut[170:190, 110:190] == 0.3).all(), "doubtful floor stays as doubtful as it is"
+    assert (cut[142:165, 110:190] == 0.3).all(), "behind it all is floor only if it is"
+    assert (cut[195:235, 110:190] == 0.8).all()
     sure[140:170, 100:200] = True
     assert cut_behind(cylinder, floor, sure, gap_px=5)[142:165, 110:190].mean() > 0.98
 

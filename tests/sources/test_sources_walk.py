@@ -204,6 +204,7 @@ DAMAGE = {
     "centre outside": (lambda f: edit_camera(f, cx=500.0), "cx, cy inside"),
     "wrong size": (lambda f: edit_camera(f, width=640), "640x72"),
     "distorted": (lambda f: edit_camera(f, k1=-0.2), "Undistort"),
+    "metric in words": (lambda f: edit_camera(f, metric="false"), "metric as true or false"),
     "other axes": (lambda f: edit_camera(f, pose_convention="camera_to_world, OpenGL"), "OpenCV"),
     "no JSON": (lambda f: (f / "camera.json").write_text("{fx"), "JSON"),
 }
