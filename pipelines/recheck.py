@@ -5,6 +5,7 @@ read from the run's store both times."""
 import dataclasses
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def compare(folder: Path) -> tuple[Row, ...]:
         "surface": surface,
         "space": load_record(Fused, inputs["reconstruct"]).space,
     }
-    reraster = map_gate(folder, floor=surface.floor, config=config, colliders=colliders)
+    reraster = partial(map_gate, folder, floor=surface.floor, config=config, colliders=colliders)
     before = {gate.name: gate for gate in gates(folder, **known, scenes=scenes_of(surface, colliders))}
     reported = {gate["name"]: gate["value"] for gate in report["gates"]}
     return tuple(

@@ -36,7 +36,9 @@ def soup_of_scene(scene: Path) -> Soup:
     Raises:
         InputError: the file is not a readable USD scene.
     """
-    return soups_of_scene(scene)[0]
+    from usd_export.reader import read_scene
+
+    return soup_of_parts(read_scene(scene, textures=False).colliders)
 
 
 def soups_of_scene(scene: Path) -> tuple[Soup, ...]:

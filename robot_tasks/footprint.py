@@ -127,12 +127,12 @@ def _box_hits(triangles, centre, yaw, half):
     for t in range(len(triangles)):
         a = triangles[t]
         if (
-            a[:, 2].min() > centre[2] + half[2]
-            or a[:, 2].max() < centre[2] - half[2]
-            or a[:, 0].min() > centre[0] + reach
-            or a[:, 0].max() < centre[0] - reach
-            or a[:, 1].min() > centre[1] + reach
-            or a[:, 1].max() < centre[1] - reach
+            min(a[0, 0], a[1, 0], a[2, 0]) > centre[0] + reach
+            or max(a[0, 0], a[1, 0], a[2, 0]) < centre[0] - reach
+            or min(a[0, 1], a[1, 1], a[2, 1]) > centre[1] + reach
+            or max(a[0, 1], a[1, 1], a[2, 1]) < centre[1] - reach
+            or min(a[0, 2], a[1, 2], a[2, 2]) > centre[2] + half[2]
+            or max(a[0, 2], a[1, 2], a[2, 2]) < centre[2] - half[2]
         ):
             continue
         for k in range(3):

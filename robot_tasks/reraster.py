@@ -7,8 +7,8 @@ from PIL import Image
 
 from lyra_sim.config.tasks import TasksConfig
 from lyra_sim.core.records import Colliders, FloorGrid, Gate
-from robot_tasks.colliders import soup_of_parts, soup_of_scene
-from robot_tasks.navmap import map_of_soup, reraster_iou, state_iou
+from robot_tasks.colliders import rays_of, soup_of_parts, soup_of_scene
+from robot_tasks.navmap import build_map, measure_ground, reraster_iou, robot_slab, state_iou
 from robot_tasks.robots import load_robots
 
 MAP_RERASTER_IOU = 0.99
@@ -21,16 +21,18 @@ def map_gate(folder: Path, *, floor: FloorGrid, config: TasksConfig, colliders: 
     Raises:
         InputError: the scene cannot be read.
     """
-    written = soup_of_scene(folder / "scene.usda")
-    in_memory = soup_of_parts(colliders.parts) if colliders is not None else None
+    soups = [soup_of_scene(folder / "scene.usda")]
+    if colliders is not None:
+        soups.append(soup_of_parts(colliders.parts))
+    grounds = [measure_ground(rays_of(soup), floor) for soup in soups]
     worst, why = 1.0, ""
     for robot in load_robots(config.robots):
-        again = map_of_soup(written, robot, floor, config.cell_m)
+        maps = [build_map(s, g, robot_slab(robot), config.cell_m) for s, g in zip(soups, grounds, strict=True)]
         with Image.open(folder / "nav" / robot.name / "map.png") as image:
             stored = np.ascontiguousarray(np.asarray(image.convert("L"))[::-1].T)
-        found = {"the written map": state_iou(stored, again.state)}
-        if in_memory is not None:
-            found["the map from memory"] = reraster_iou(map_of_soup(in_memory, robot, floor, config.cell_m), again)
+        found = {"the written map": state_iou(stored, maps[0].state)}
+        if colliders is not None:
+            found["the map from memory"] = reraster_iou(maps[1], maps[0])
         for name, share in found.items():
             if share < worst:
                 worst, why = share, f"{robot.name}: the written scene gives another map than {name}"

@@ -48,9 +48,13 @@ def corner_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 def unique_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Distinct rows (sorted by their bytes) and the index of each input row; both depend on the values only."""
     rows = np.ascontiguousarray(rows, np.float32) + np.float32(0)  # -0 becomes 0
-    packed = rows.view([("", np.void, rows.dtype.itemsize * rows.shape[1])]).ravel()
-    _, first, index = np.unique(packed, return_index=True, return_inverse=True)
-    return rows[first], index.ravel().astype(np.int32)
+    packed = rows.view(np.uint32).byteswap()  # the first byte in memory decides first
+    order = np.lexsort(packed.T[::-1])
+    new = np.ones(len(rows), bool)
+    new[1:] = (packed[order[1:]] != packed[order[:-1]]).any(axis=1)
+    index = np.empty(len(rows), np.int32)
+    index[order] = np.cumsum(new) - 1
+    return rows[order[new]], index
 
 
 def define_mesh(

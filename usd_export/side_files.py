@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,16 @@ def write_side_files(
     folder: Path, *, surface: Surface, colliders: Colliders, world: World, provenance: Provenance, name: str
 ) -> None:
     """Everything in a world folder that describes the scene and is not USD."""
-    _write_json(folder / "ATTRIBUTION.json", attribution(provenance, name))
-    _write_json(folder / "colliders.json", describe(colliders))
-    _write_trajectory(folder / "trajectory.npz", world)
-    write_glb(folder / "mesh.glb", surface.visual, name=name)
-    write_points_ply(folder / "points.ply", surface.near.vertices, surface.near.vertex_color)
-    write_splats_ply(folder / "splats.ply", surface.splats)
-    _write_walk(folder / "walk.mp4", world)
-    write_png(folder / "preview.png", render_overview(read_scene(folder / "scene.usda"), *_PREVIEW_PX))
+    with ThreadPoolExecutor(1) as beside:  # the encoder is a process of its own
+        walk = beside.submit(_write_walk, folder / "walk.mp4", world)
+        _write_json(folder / "ATTRIBUTION.json", attribution(provenance, name))
+        _write_json(folder / "colliders.json", describe(colliders))
+        _write_trajectory(folder / "trajectory.npz", world)
+        write_glb(folder / "mesh.glb", surface.visual, name=name)
+        write_points_ply(folder / "points.ply", surface.near.vertices, surface.near.vertex_color)
+        write_splats_ply(folder / "splats.ply", surface.splats)
+        write_png(folder / "preview.png", render_overview(read_scene(folder / "scene.usda"), *_PREVIEW_PX))
+        walk.result()
 
 
 def attribution(provenance: Provenance, name: str) -> dict[str, Any]:

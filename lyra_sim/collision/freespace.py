@@ -21,14 +21,12 @@ class FreeSpace:
         self._free = _summed(free)
         self._open = _summed(ndimage.minimum_filter(free, 2 * round(OPEN_M / space.voxel_m) + 1, mode="nearest"))
 
-    def inside(self, planes: Float[np.ndarray, "F 4"], corners: Float[np.ndarray, "K 3"]) -> float:
-        """Cubic metres of free voxels whose centre lies in a hull, given by planes (n, d) with n . x + d <= 0 inside
-        and by its corners."""
-        return _count(self._free, self._origin, self.voxel_m, planes, *_ends(corners)) * self.voxel_m**3
-
-    def takes_open(self, planes: Float[np.ndarray, "F 4"], corners: Float[np.ndarray, "K 3"]) -> bool:
-        """Whether the centre of an open voxel lies in a hull."""
-        return _count(self._open, self._origin, self.voxel_m, planes, *_ends(corners)) > 0
+    def inside(self, planes: Float[np.ndarray, "F 4"], corners: Float[np.ndarray, "K 3"]) -> tuple[float, bool]:
+        """Cubic metres of free voxels whose centre lies in a hull, and whether an open one's does; the hull is given by
+        planes (n, d) with n . x + d <= 0 inside and by its corners."""
+        ends = corners.min(axis=0), corners.max(axis=0)
+        free, opened = _count(self._free, self._open, self._origin, self.voxel_m, planes, *ends)
+        return free * self.voxel_m**3, opened > 0
 
 
 def _summed(voxels: UInt8[np.ndarray, "X Y Z"]) -> UInt16[np.ndarray, "X Y U"]:
@@ -38,16 +36,12 @@ def _summed(voxels: UInt8[np.ndarray, "X Y Z"]) -> UInt16[np.ndarray, "X Y U"]:
     return below
 
 
-def _ends(corners: Float[np.ndarray, "K 3"]) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"]]:
-    return corners.min(axis=0), corners.max(axis=0)
-
-
 @njit(cache=True)
-def _count(below, origin, voxel, planes, low, high):  # pragma: no cover - compiled
-    nx, ny, nz = below.shape[0], below.shape[1], below.shape[2] - 1
+def _count(free, opened, origin, voxel, planes, low, high):  # pragma: no cover - compiled
+    nx, ny, nz = free.shape[0], free.shape[1], free.shape[2] - 1
     i0, i1 = max(int(np.floor((low[0] - origin[0]) / voxel)), 0), min(int((high[0] - origin[0]) / voxel), nx - 1)
     j0, j1 = max(int(np.floor((low[1] - origin[1]) / voxel)), 0), min(int((high[1] - origin[1]) / voxel), ny - 1)
-    total = 0
+    frees, opens = 0, 0
     for i in range(i0, i1 + 1):
         x = origin[0] + (i + 0.5) * voxel
         for j in range(j0, j1 + 1):
@@ -69,5 +63,6 @@ def _count(below, origin, voxel, planes, low, high):  # pragma: no cover - compi
             a = max(int(np.ceil((z0 - origin[2]) / voxel - 0.5)), 0)
             b = min(int(np.floor((z1 - origin[2]) / voxel - 0.5)) + 1, nz)
             if b > a:
-                total += int(below[i, j, b]) - int(below[i, j, a])
-    return total
+                frees += int(free[i, j, b]) - int(free[i, j, a])
+                opens += int(opened[i, j, b]) - int(opened[i, j, a])
+    return frees, opens

@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Int
+from numba import njit
 from scipy.spatial import HalfspaceIntersection, cKDTree
 
 from lyra_sim.collision.freespace import FreeSpace
@@ -46,36 +47,86 @@ class Piece:
     volume_m3: float
     free_m3: float
     """Free space inside."""
+    takes_open: bool
+    """Whether some of that is open space."""
 
     @cached_property
     def harm_m3(self) -> float:
         """What stands in the way and should not: free space inside, and what lies before the surface it stands for."""
         return self.free_m3 + self.area_m2 * float(np.maximum(self.depth(self.samples), 0.0).mean())
 
-    @cached_property
+    @property
     def width_m(self) -> float:
         """Smallest width over the normals of its faces."""
-        return float((-(self.planes[:, :3] @ self.corners.T + self.planes[:, 3:]).min(axis=1)).min())
+        return _width(self.planes, self.corners)
 
     @property
     def fit(self) -> bool:
         """Whether it has a shape that engines take as it is. The ball around the middle of its corners that just fits
         inside is no larger than the largest."""
+        if self.width_m < LEAST_WIDTH_M:
+            return False
         ball = float(self.depth(self.corners.mean(axis=0)[None])[0])
         longest = float(np.linalg.norm(np.ptp(self.corners, axis=0)))
-        return self.width_m >= LEAST_WIDTH_M and longest <= LONGEST * ball
+        return longest <= LONGEST * ball
 
     def depth(self, points: Float[np.ndarray, "S 3"]) -> Float[np.ndarray, "S"]:
         """How deep points lie below its nearest face."""
-        return -(points @ self.planes[:, :3].T + self.planes[:, 3]).max(axis=1)
+        return _depth(self.planes, points)
+
+
+@njit(cache=True)
+def _depth(planes, points):  # pragma: no cover - compiled
+    out = np.empty(len(points))
+    for n in range(len(points)):
+        most = -np.inf
+        for k in range(len(planes)):
+            p = planes[k, 0] * points[n, 0] + planes[k, 1] * points[n, 1] + planes[k, 2] * points[n, 2] + planes[k, 3]
+            most = max(most, p)
+        out[n] = -most
+    return out
+
+
+@njit(cache=True)
+def _width(planes, corners):  # pragma: no cover - compiled
+    least = np.inf
+    for k in range(len(planes)):
+        far = np.inf
+        for n in range(len(corners)):
+            c = corners[n]
+            far = min(far, planes[k, 0] * c[0] + planes[k, 1] * c[1] + planes[k, 2] * c[2] + planes[k, 3])
+        least = min(least, -far)
+    return least
 
 
 def make_piece(label: int, points: np.ndarray, samples: np.ndarray, area_m2: float, space: FreeSpace) -> Piece:
     """The hull of points that span a volume."""
     hull = convex_hull(points)
-    corners = points[hull.vertices]
-    free = space.inside(hull.equations, corners)
-    return Piece(label, corners, samples, area_m2, hull.equations, float(hull.volume), free)
+    corners = points[np.flatnonzero(np.bincount(hull.simplices.ravel()))]
+    planes = _distinct(hull.equations)
+    return Piece(label, corners, samples, area_m2, planes, float(hull.volume), *space.inside(planes, corners))
+
+
+@njit(cache=True)
+def _distinct(planes):  # pragma: no cover - compiled
+    """Without repeats: a flat face of many corners is made of many triangles."""
+    count = 0
+    out = np.empty_like(planes)
+    for n in range(len(planes)):
+        new = True
+        for k in range(count):
+            if (
+                out[k, 0] == planes[n, 0]
+                and out[k, 1] == planes[n, 1]
+                and out[k, 2] == planes[n, 2]
+                and out[k, 3] == planes[n, 3]
+            ):
+                new = False
+                break
+        if new:
+            out[count] = planes[n]
+            count += 1
+    return out[:count].copy()
 
 
 @dataclass(frozen=True)
@@ -183,7 +234,7 @@ def _merged(a: Piece, b: Piece, space: FreeSpace) -> Piece | None:
     samples = np.concatenate([a.samples, b.samples])
     samples = samples[:: len(samples) // SAMPLES + 1]
     piece = make_piece(a.label, np.concatenate([a.corners, b.corners]), samples, a.area_m2 + b.area_m2, space)
-    if not piece.fit or piece.harm_m3 > MOST_HARM_M * piece.area_m2 or space.takes_open(piece.planes, piece.corners):
+    if not piece.fit or piece.harm_m3 > MOST_HARM_M * piece.area_m2 or piece.takes_open:
         return None
     return piece
 

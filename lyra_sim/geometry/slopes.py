@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 from jaxtyping import Bool, Float32
-from numba import njit
+from numba import njit, prange
 
 from lyra_sim.core.records import Intrinsics
 
@@ -29,11 +29,12 @@ def pixel_normals(
     return out
 
 
-@njit(cache=True)
+@njit(cache=True, parallel=True)
 def _fit(inverse, fx, fy, cx, cy, radius, stride, out):
     height, width = inverse.shape
     enough = (2 * radius + 1) * (radius + 1)
-    for v in range(0, height, stride):
+    for row in prange((height + stride - 1) // stride):
+        v = row * stride
         for u in range(0, width, stride):
             centre = inverse[v, u]
             if centre == 0.0:

@@ -1,6 +1,7 @@
 """The surface of a fused volume as triangles in an order that depends on nothing but their positions."""
 
 import numpy as np
+from numba import njit, prange
 from skimage.measure import marching_cubes
 
 from lyra_sim.reconstruct.volume import Volume
@@ -16,9 +17,17 @@ _QUANTUM_VOXELS = 1e-3
 
 def carved(volume: Volume) -> np.ndarray:
     """Signed distance in units of the truncation with the free rays as evidence for +1. (X, Y, Z) float32."""
-    free = volume.free * np.float32(_CARVE)
-    total = volume.weight + free
-    return np.divide(volume.distance * volume.weight + free, total, out=np.ones_like(total), where=total > 0)
+    out = np.empty_like(volume.distance)
+    _carve(volume.distance.ravel(), volume.weight.ravel(), volume.free.ravel(), np.float32(_CARVE), out.ravel())
+    return out
+
+
+@njit(cache=True, parallel=True)
+def _carve(distance, weight, free, share, out):
+    for n in prange(len(out)):
+        against = free[n] * share
+        total = weight[n] + against
+        out[n] = (distance[n] * weight[n] + against) / total if total > 0 else 1.0
 
 
 def triangles(volume: Volume, distance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

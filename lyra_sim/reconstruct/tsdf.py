@@ -1,6 +1,7 @@
 """Fuses all frames of a world into one surface and carves the space that rays passed through."""
 
 import numpy as np
+from numba import njit, prange
 
 from lyra_sim.config.geometry3d import FusionConfig
 from lyra_sim.core.errors import SceneError
@@ -9,7 +10,7 @@ from lyra_sim.geometry.camera import pixel_rays, transform
 from lyra_sim.reconstruct.extract import carved, triangles
 from lyra_sim.reconstruct.integrate import add_frame
 from lyra_sim.reconstruct.paint import vertex_colors
-from lyra_sim.reconstruct.volume import Volume, all_frames, allocate, evidence
+from lyra_sim.reconstruct.volume import TRUNCATION_VOXELS, Volume, all_frames, allocate, evidence
 
 _SURFACE_VOXELS = 0.9
 """A voxel whose centre is nearer to the surface than this (half its diagonal) holds a piece of it."""
@@ -85,7 +86,16 @@ def _add_generated(volume: Volume, world: World, measured: np.ndarray, config: F
 
 
 def _space(volume: Volume, distance: np.ndarray) -> SpaceGrid:
-    known = volume.weight > 0
-    state = ((known | (volume.free > 0)) & (distance > 0)).astype(np.uint8)
-    state[known & (np.abs(distance) * volume.truncation_m < _SURFACE_VOXELS * volume.voxel_m)] = 2
+    state = np.empty(distance.shape, np.uint8)
+    near = np.float32(_SURFACE_VOXELS / TRUNCATION_VOXELS)
+    _states(volume.weight.ravel(), volume.free.ravel(), distance.ravel(), near, state.ravel())
     return SpaceGrid(origin_m=volume.origin, voxel_m=volume.voxel_m, state=state)
+
+
+@njit(cache=True, parallel=True)
+def _states(weight, free, distance, near, out):
+    for n in prange(len(out)):
+        if weight[n] > 0 and abs(distance[n]) < near:
+            out[n] = 2
+        else:
+            out[n] = distance[n] > 0 and (weight[n] > 0 or free[n] > 0)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def validate_world(job: Job, world: World, surface: Surface, config: WorldConfig
         shutil.copytree(job.inputs[stage], assembled, dirs_exist_ok=True)
     job.report("gates")
     colliders = load_record(Colliders, job.inputs["collide"])
-    reraster = map_gate(assembled, floor=surface.floor, config=config.tasks, colliders=colliders)
+    reraster = partial(map_gate, assembled, floor=surface.floor, config=config.tasks, colliders=colliders)
     space = load_record(Fused, job.inputs["reconstruct"]).space
     found = scene_gates(assembled, world=world, surface=surface, space=space, reraster=reraster)
     capture = load_record(Capture, job.inputs["capture"])

@@ -53,7 +53,7 @@ def room_parts() -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def test_a_sound_world_passes_every_gate_that_can_be_computed(room_folder: Path):
-    found = {g.name: g for g in judged(room_folder, reraster=MAP)}
+    found = {g.name: g for g in judged(room_folder, reraster=lambda: MAP)}
     assert list(found) == DESIGN
     assert [name for name, gate in found.items() if not gate.ok] == ["drop_rest_share"]
     assert "no robot has a free point" in found["drop_rest_share"].why
@@ -128,7 +128,7 @@ def test_gates_before_writing_are_those_of_the_files(room_folder: Path, tmp_path
     shutil.copytree(room_folder, folder)
     (folder / "nav" / "robot").mkdir(parents=True)
     (folder / "nav" / "robot" / "free_points.csv").write_text("1.0,1.0\n2.0,0.6\n")
-    written = {g.name: g.value for g in judged(folder, reraster=MAP)}
+    written = {g.name: g.value for g in judged(folder, reraster=lambda: MAP)}
     scenes = scenes_of(rooms.surface(), rooms.colliders())
     before = {g.name: g.value for g in judged(folder, scenes=scenes)}
     assert set(written) - set(before) == {"usd_errors", "map_reraster_iou", "licence_complete"}
@@ -173,5 +173,5 @@ def test_an_unsure_scale_fails(room_folder: Path):
     frame = WorldFrame(**{**vars(world.start.frame), "scale_sigma": 0.4})
     start = type(world.start)(**{**vars(world.start), "frame": frame})
     unsure = type(world)(start=start, segments=())
-    found = {g.name: g for g in judged(room_folder, world=unsure, reraster=MAP)}
+    found = {g.name: g for g in judged(room_folder, world=unsure, reraster=lambda: MAP)}
     assert not found["scale_sigma"].ok and "must be at most 0.3" in found["scale_sigma"].why
