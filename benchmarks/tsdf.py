@@ -36,9 +36,10 @@ from lyra_sim.geometry.camera import invert, pixel_rays, transform
 from lyra_sim.geometry.rays import RayScene
 from lyra_sim.procedural.flat import make_flat
 from lyra_sim.procedural.write import scene_of
+from lyra_sim.reconstruct.blocks import allocate
 from lyra_sim.reconstruct.extract import carved, triangles
 from lyra_sim.reconstruct.integrate import add_frame
-from lyra_sim.reconstruct.volume import TRUNCATION_VOXELS, allocate, evidence
+from lyra_sim.reconstruct.volume import TRUNCATION_VOXELS, evidence
 
 OPEN3D = "open3d-cpu==0.19.0"
 SEED, ROOMS, FRAMES = 41, 3, 60
@@ -67,7 +68,7 @@ def frames_of(walk: Walk) -> Frames:
 
 def ours(frames: Frames, config: FusionConfig) -> tuple[np.ndarray, np.ndarray]:
     """The fused mesh, without its colours."""
-    volume = allocate(iter([frames]), config)
+    volume = allocate(lambda: [frames], config)
     for i in range(len(frames)):
         told = evidence(frames, i, PixelOrigin.MEASURED, config.max_depth_m)
         add_frame(

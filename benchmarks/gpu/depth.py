@@ -128,7 +128,7 @@ def measure_window(network: DepthNetwork, camera: Intrinsics, K: np.ndarray) -> 
 
 def splats_of(network: DepthNetwork, camera: Intrinsics, views: int, device: str) -> dict[str, Any]:
     """Splats of a walk; by the truth where the network has no Gaussian head (the tiny one)."""
-    small = {"side_px": 56, "voxel_m": 0.05, "max_voxels": 3_000_000} if device == "cpu" else {}
+    small = {"side_px": 56, "voxel_m": 0.05, "max_memory_gib": 0.05} if device == "cpu" else {}
     head: Any = network if hasattr(network, "gaussians") else FromTruth()
     return measure_gaussians(head, camera, views, FeedforwardConfig(device=device, **small))
 

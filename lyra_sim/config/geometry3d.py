@@ -13,8 +13,8 @@ class FusionConfig(Config):
 
     voxel_m: float = Field(default=0.02, ge=0.005, le=0.2)
     """Finest voxel; coarsened where the volume would exceed the memory limit."""
-    max_voxels: int = Field(default=40_000_000, ge=100_000)
-    """Memory limit of the near field, in voxels."""
+    max_memory_gib: float = Field(default=3.0, gt=0)
+    """Memory limit of the volume of the near field."""
     max_depth_m: float = Field(default=8.0, gt=0.5)
     """Measured depth beyond this is not fused into the near field."""
 

@@ -13,13 +13,13 @@ from numba import njit, prange
 from lyra_sim.core.records import Intrinsics
 from lyra_sim.geometry.camera import invert
 from lyra_sim.geometry.slopes import pixel_normals
-from lyra_sim.reconstruct.volume import TRUNCATION_VOXELS, Volume
+from lyra_sim.reconstruct.volume import BLOCK, TRUNCATION_VOXELS, Volume
 
-_MIN_COS = 0.15
+MIN_COS = 0.15
 """Beyond 81 degrees of slant a surface counts as seen at that slant: bounds how far its band reaches along the ray."""
 _MAX_BRIDGE = 0.03
 """Two pixels on either side of a gap lie on one surface when their depths differ by less than this share."""
-_BEHIND = 2.0 / TRUNCATION_VOXELS
+BEHIND = 2.0 / TRUNCATION_VOXELS
 """How far behind a surface (in truncations) it is told of: the corners of the cubes that it crosses lie up to sqrt(3)
 voxels behind it. That a thing is thicker, no ray has seen: deeper, jambs and legs grow fins into the shadow they cast,
 as wide as the band and along the ray that grazes them, wherever other views see the shadow no better."""
@@ -43,28 +43,35 @@ def add_frame(
     Args:
         depth_m: (H, W) float32 z-depth.
         told: (H, W) uint8 of `volume.evidence`.
-        closed: (X, Y, Z) bool; voxels that this frame must leave alone, because better evidence is there.
+        closed: bool like `volume.weight`; voxels that this frame must leave alone, because better evidence is there.
     """
-    depth_m, told = depth_m.copy(), told.copy()
-    _bridge(depth_m, told)
+    depth_m, told, normal = oriented(depth_m, told, camera)
     T = invert(T_world_cam)
     start = T[:3, :3] @ (volume.origin + 0.5 * volume.voxel_m) + T[:3, 3]
-    nothing = np.zeros((1, 1, 1), np.bool_)
+    nothing = np.zeros((0, BLOCK, BLOCK, BLOCK), np.bool_)
     _integrate(
+        volume.slot,
+        volume.seen,
         volume.distance,
         volume.weight,
         volume.free,
         nothing if closed is None else closed,
-        closed is not None,
         start,
         T[:3, :3] * volume.voxel_m,
         np.array([camera.fx, camera.fy, camera.cx, camera.cy]),
         depth_m,
-        pixel_normals(depth_m, told == 1, camera),
+        normal,
         told,
         max_depth_m,
         volume.truncation_m,
     )
+
+
+def oriented(depth_m: np.ndarray, told: np.ndarray, camera: Intrinsics) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Depth and evidence of a frame with narrow gaps closed, and the normal at each pixel of a surface, (H, W, 3)."""
+    depth_m, told = depth_m.copy(), told.copy()
+    _bridge(depth_m, told)
+    return depth_m, told, pixel_normals(depth_m, told == 1, camera)
 
 
 @njit(cache=True)
@@ -135,11 +142,24 @@ def _signed(x, y, z, d, u, v, lens, normal):
 
 @njit(cache=True, parallel=True)
 def _integrate(
-    distance, weight, free, closed, has_closed, start, step, lens, depth, normal, told, max_depth, truncation
+    slot,
+    seen,
+    distance,
+    weight,
+    free,
+    closed,
+    start,
+    step,
+    lens,
+    depth,
+    normal,
+    told,
+    max_depth,
+    truncation,
 ):
     height, width = depth.shape
-    nx, ny, nz = distance.shape
-    reach = truncation / _MIN_COS
+    nx, ny, nz = seen.shape
+    reach = truncation / MIN_COS
     for i in prange(nx):
         for j in range(ny):
             x0 = start[0] + step[0, 0] * i + step[0, 1] * j
@@ -154,24 +174,30 @@ def _integrate(
                 if u < 0 or v < 0 or u >= width or v >= height or told[v, u] == 0:
                     continue
                 d = depth[v, u]
-                if z > d + reach or (has_closed and closed[i, j, k]):
+                if z > d + reach:
+                    continue
+                b = slot[i // BLOCK, j // BLOCK, k // BLOCK]
+                at = (b, i % BLOCK, j % BLOCK, k % BLOCK)
+                if len(closed) > 0 and closed[at]:
                     continue
                 near = 1.0 / max(z * z, 0.25)
-                if z < d - reach:
-                    if z <= max_depth:
-                        free[i, j, k] += near
-                    continue
-                if told[v, u] == 2:
-                    continue
-                s, cosine = _signed(x, y, z, d, u, v, lens, normal)
+                s, cosine = 2.0 * truncation, 1.0
+                if z >= d - reach:
+                    if told[v, u] == 2:
+                        continue
+                    s, cosine = _signed(x, y, z, d, u, v, lens, normal)
                 if s > truncation:
-                    if z < d:
-                        free[i, j, k] += near
-                elif s > -_BEHIND * truncation:
+                    if z > max_depth or z >= d:
+                        continue
+                    if b < 0:
+                        seen[i, j, k] = 1
+                    else:
+                        free[at] += near
+                elif b >= 0 and s > -BEHIND * truncation:
                     s /= truncation
                     w = near * max(cosine, 0.1) * (1.0 - 0.9 * abs(s))
                     if s < -_CERTAIN:
-                        w *= max((s + _BEHIND) / (_BEHIND - _CERTAIN), 0.02) ** 2
-                    total = weight[i, j, k] + w
-                    distance[i, j, k] += (s - distance[i, j, k]) * w / total
-                    weight[i, j, k] = total
+                        w *= max((s + BEHIND) / (BEHIND - _CERTAIN), 0.02) ** 2
+                    total = weight[at] + w
+                    distance[at] += (s - distance[at]) * w / total
+                    weight[at] = total

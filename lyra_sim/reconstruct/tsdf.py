@@ -1,16 +1,18 @@
 """Fuses all frames of a world into one surface and carves the space that rays passed through."""
 
+from collections.abc import Iterator
+
 import numpy as np
-from numba import njit, prange
 
 from lyra_sim.config.geometry3d import FusionConfig
 from lyra_sim.core.errors import SceneError
 from lyra_sim.core.records import FaceOrigin, Frames, Fused, Label, PixelOrigin, SpaceGrid, TriMesh, World
 from lyra_sim.geometry.camera import pixel_rays, transform
+from lyra_sim.reconstruct.blocks import allocate, mark_frame
 from lyra_sim.reconstruct.extract import carved, triangles
 from lyra_sim.reconstruct.integrate import add_frame
 from lyra_sim.reconstruct.paint import vertex_colors
-from lyra_sim.reconstruct.volume import TRUNCATION_VOXELS, Volume, all_frames, allocate, evidence
+from lyra_sim.reconstruct.volume import Volume, all_frames, evidence
 
 _SURFACE_VOXELS = 0.9
 """A voxel whose centre is nearer to the surface than this (half its diagonal) holds a piece of it."""
@@ -22,18 +24,18 @@ def fuse(world: World, config: FusionConfig) -> Fused:
     Measured pixels are fused first. A generated pixel counts only where its surface is new, that is no measured
     surface lies there, and changes only voxels that no measured ray reached. Segments that were only warped from
     earlier frames, filled pixels, sky and pixels without depth are never used. Frames are read one batch at a time,
-    three or four times over.
+    four to six times over.
 
     Raises:
         SceneError: nothing can be fused.
     """
-    volume = allocate(all_frames(world), config)
+    volume = allocate(lambda: all_frames(world), config)
     for frames in all_frames(world):
         for i in range(len(frames)):
             _add(volume, frames, i, evidence(frames, i, PixelOrigin.MEASURED, config.max_depth_m), config, None)
     measured = volume.weight > 0
     if any((frames.origin == PixelOrigin.GENERATED).any() for frames in all_frames(world)):
-        _add_generated(volume, world, measured, config)
+        measured = _add_generated(volume, world, config)
     distance = carved(volume)
     vertices, faces = triangles(volume, distance)
     if len(faces) == 0:
@@ -43,7 +45,7 @@ def fuse(world: World, config: FusionConfig) -> Fused:
             got="none: every point that was seen is contradicted by rays that pass through it",
             todo="Check the poses and the depth of this input.",
         )
-    near_measured = measured[volume.cells(vertices)]
+    near_measured = volume.at(measured, vertices)
     return Fused(
         mesh=TriMesh(
             vertices=vertices.astype(np.float32),
@@ -73,29 +75,37 @@ def _add(
         )
 
 
-def _add_generated(volume: Volume, world: World, measured: np.ndarray, config: FusionConfig) -> None:
+def _add_generated(volume: Volume, world: World, config: FusionConfig) -> np.ndarray:
+    """Add what was generated. Where measured surfaces lie, bool like `volume.weight`."""
+    wanted = np.zeros(volume.slot.shape, np.bool_)
+    for frames, i, told in _new(volume, volume.weight > 0, world, config):
+        mark_frame(wanted, volume, frames, i, told)
+    volume.reserve(wanted)
+    measured = volume.weight > 0
     closed = measured | (volume.free > 0)
+    for frames, i, told in _new(volume, measured, world, config):
+        _add(volume, frames, i, told, config, closed)
+    return measured
+
+
+def _new(
+    volume: Volume, measured: np.ndarray, world: World, config: FusionConfig
+) -> Iterator[tuple[Frames, int, np.ndarray]]:
+    """All frames, and what their generated pixels tell where no surface was measured."""
     for frames in all_frames(world):
         rays = pixel_rays(frames.intrinsics)
         for i, T_world_cam in enumerate(frames.cam_to_world):
             told = evidence(frames, i, PixelOrigin.GENERATED, config.max_depth_m)
             known = told > 0
             points = transform(T_world_cam, rays[known] * frames.depth_m[i][known][:, None])
-            told[known] *= ~measured[volume.cells(points)]
-            _add(volume, frames, i, told, config, closed)
+            told[known] *= ~volume.at(measured, points)
+            yield frames, i, told
 
 
 def _space(volume: Volume, distance: np.ndarray) -> SpaceGrid:
-    state = np.empty(distance.shape, np.uint8)
-    near = np.float32(_SURFACE_VOXELS / TRUNCATION_VOXELS)
-    _states(volume.weight.ravel(), volume.free.ravel(), distance.ravel(), near, state.ravel())
+    known = volume.weight > 0
+    near = ((known | (volume.free > 0)) & (distance > 0)).astype(np.uint8)
+    near[known & (np.abs(distance) * volume.truncation_m < _SURFACE_VOXELS * volume.voxel_m)] = 2
+    state = volume.seen.copy()
+    volume.spread(near, state)
     return SpaceGrid(origin_m=volume.origin, voxel_m=volume.voxel_m, state=state)
-
-
-@njit(cache=True, parallel=True)
-def _states(weight, free, distance, near, out):
-    for n in prange(len(out)):
-        if weight[n] > 0 and abs(distance[n]) < near:
-            out[n] = 2
-        else:
-            out[n] = distance[n] > 0 and (weight[n] > 0 or free[n] > 0)

@@ -1,43 +1,91 @@
-"""The dense block of voxels that a world is fused into: where it lies, how fine it is, what each voxel learnt."""
+"""The voxels that a world is fused into: where they lie, how fine they are, what each of them learnt."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from lyra_sim.config.geometry3d import FusionConfig
-from lyra_sim.core.errors import SceneError
 from lyra_sim.core.records import Frames, Label, PixelOrigin, World
-from lyra_sim.geometry.camera import pixel_rays, transform
 
 TRUNCATION_VOXELS = 3.0
-_POINTS_PER_FRAME = 3000
-_OUTLIER_PERCENT = 0.02
+BLOCK = 8
+"""Voxels along the edge of a block."""
 
 
 @dataclass
 class Volume:
     """Voxel (i, j, k) is sampled at `origin + (i + 0.5, j + 0.5, k + 0.5) * voxel`.
 
-    `distance` is the weighted mean of the signed distance to the surface in units of the truncation, -1..1, positive
-    on the free side; `weight` the evidence for a surface near by; `free` the evidence that rays passed in front of it.
+    Evidence is kept in cubic blocks near surfaces only ("voxel hashing", Niessner et al. 2013, with a table in place
+    of the hash), one more than there are: the last one stays empty, and index -1 of `slot` means it. `distance` is the
+    weighted mean of the signed distance to the surface in units of the truncation, -1..1, positive on the free side;
+    `weight` the evidence for a surface near by; `free` the evidence that rays passed in front of it.
     """
 
     origin: np.ndarray
     voxel_m: float
+    seen: np.ndarray
+    """(X, Y, Z) uint8, each a multiple of the block: 1 where a ray passed through a voxel that has no block."""
+    slot: np.ndarray
+    """(X, Y, Z) / block, int32: which block of evidence is there."""
     distance: np.ndarray
+    """(N + 1, block, block, block) float32, as `weight` and `free`."""
     weight: np.ndarray
     free: np.ndarray
+
+    @classmethod
+    def empty(cls, origin: np.ndarray, voxel_m: float, blocks: np.ndarray) -> "Volume":
+        """Without any block of evidence. `blocks`: how many fit into each edge, (3,)."""
+        x, y, z = (int(n) for n in blocks)
+        evidence = (np.zeros((1, BLOCK, BLOCK, BLOCK), np.float32) for _ in range(3))
+        distance, weight, free = evidence
+        seen = np.zeros((x * BLOCK, y * BLOCK, z * BLOCK), np.uint8)
+        return cls(origin, voxel_m, seen, np.full((x, y, z), -1, np.int32), distance, weight, free)
 
     @property
     def truncation_m(self) -> float:
         return TRUNCATION_VOXELS * self.voxel_m
 
+    def reserve(self, wanted: np.ndarray) -> None:
+        """Have blocks of evidence wherever `wanted`, bool like `slot`. What rays have seen there is kept as free."""
+        new = wanted & (self.slot < 0)
+        count = int(new.sum())
+        self.slot[new] = len(self.weight) - 1 + np.arange(count, dtype=np.int32)
+        rays = self._by_block(self.seen)[new].astype(np.float32)
+        self.distance, self.weight, self.free = (
+            np.concatenate([old[:-1], more, old[-1:]])
+            for old, more in (
+                (self.distance, np.zeros_like(rays)),
+                (self.weight, np.zeros_like(rays)),
+                (self.free, rays),
+            )
+        )
+
     def cells(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Indices of the voxels that hold these points, clipped to the volume."""
         index = np.floor((points - self.origin) / self.voxel_m).astype(np.int64)
-        i, j, k = np.clip(index, 0, np.array(self.distance.shape) - 1).T
+        i, j, k = np.clip(index, 0, np.array(self.seen.shape) - 1).T
         return i, j, k
+
+    def at(self, values: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """What `values` (N + 1, block, block, block) hold at points (P, 3)."""
+        i, j, k = self.cells(points)
+        block = self.slot[i // BLOCK, j // BLOCK, k // BLOCK]
+        return values[block, i % BLOCK, j % BLOCK, k % BLOCK]
+
+    def dense(self, values: np.ndarray, first: int, last: int) -> np.ndarray:
+        """`values` (N + 1, block, block, block) in the layers of blocks first <= i < last, as one dense array."""
+        blocks = values[self.slot[first:last]].transpose(0, 3, 1, 4, 2, 5)
+        return blocks.reshape(-1, *self.seen.shape[1:])
+
+    def spread(self, values: np.ndarray, into: np.ndarray) -> None:
+        """Write `values` (N + 1, block, block, block) into a dense array (X, Y, Z), where there are blocks."""
+        there = self.slot >= 0
+        self._by_block(into)[there] = values[self.slot[there]]
+
+    def _by_block(self, dense: np.ndarray) -> np.ndarray:
+        x, y, z = self.slot.shape
+        return dense.reshape(x, BLOCK, y, BLOCK, z, BLOCK).transpose(0, 2, 4, 1, 3, 5)
 
 
 def all_frames(world: World) -> Iterator[Frames]:
@@ -58,52 +106,3 @@ def evidence(frames: Frames, index: int, origin: PixelOrigin, max_depth_m: float
     known = frames.valid[index] & (frames.origin[index] == origin) & (frames.label[index] != Label.SKY)
     known &= frames.depth_m[index] > 0
     return np.where(known, np.where(frames.depth_m[index] <= max_depth_m, 1, 2), 0).astype(np.uint8)
-
-
-def allocate(batches: Iterable[Frames], config: FusionConfig) -> Volume:
-    """An empty volume round all surface points and cameras; voxels grow where it would exceed `max_voxels`.
-
-    Raises:
-        SceneError: no pixel has depth that may be fused.
-    """
-    points, cameras = _extent(batches, config.max_depth_m)
-    if len(points) < 100:
-        raise SceneError(
-            "reconstruct",
-            expected=f"pixels with measured or generated depth up to {config.max_depth_m} m",
-            got=f"{len(points)} of them in a sample of all frames",
-            todo="Check the depth of this input, or raise reconstruct.max_depth_m.",
-        )
-    low, high = np.percentile(points, [_OUTLIER_PERCENT, 100 - _OUTLIER_PERCENT], axis=0)
-    low, high = np.minimum(low, cameras.min(0)), np.maximum(high, cameras.max(0))
-    voxel = config.voxel_m
-    while True:
-        margin = (TRUNCATION_VOXELS + 1) * voxel
-        first = np.floor((low - margin) / voxel).astype(np.int64)
-        shape = np.ceil((high + margin) / voxel).astype(np.int64) - first
-        excess = float(np.prod(shape.astype(np.float64))) / config.max_voxels
-        if excess <= 1.0:
-            break
-        voxel *= 1.002 * excess ** (1 / 3)
-    x, y, z = (int(n) for n in shape)
-    zeros = (np.zeros((x, y, z), np.float32) for _ in range(3))
-    distance, weight, free = zeros
-    return Volume(origin=first * voxel, voxel_m=voxel, distance=distance, weight=weight, free=free)
-
-
-def _extent(batches: Iterable[Frames], max_depth_m: float) -> tuple[np.ndarray, np.ndarray]:
-    """A sample of the surface points, and the cameras that saw them."""
-    points, cameras = [], []
-    for frames in batches:
-        stride = max(1, int(np.sqrt(frames.intrinsics.width * frames.intrinsics.height / _POINTS_PER_FRAME)))
-        rays = pixel_rays(frames.intrinsics)[::stride, ::stride]
-        for i, T_world_cam in enumerate(frames.cam_to_world):
-            told = [evidence(frames, i, o, max_depth_m) for o in (PixelOrigin.MEASURED, PixelOrigin.GENERATED)]
-            chosen = ((told[0] == 1) | (told[1] == 1))[::stride, ::stride]
-            if chosen.any():
-                depth = frames.depth_m[i, ::stride, ::stride][chosen].astype(np.float64)
-                points.append(transform(T_world_cam, rays[chosen] * depth[:, None]))
-                cameras.append(T_world_cam[:3, 3])
-    if not points:
-        return np.zeros((0, 3)), np.zeros((0, 3))
-    return np.concatenate(points), np.stack(cameras)

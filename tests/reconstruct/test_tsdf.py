@@ -168,8 +168,8 @@ def _height(depth: np.ndarray, T: np.ndarray) -> np.ndarray:
 
 
 def test_voxels_grow_to_the_memory_limit():
-    small = fused(posed(*walk(4)), max_voxels=100_000)
-    assert small.space.state.size <= 100_000 and small.space.voxel_m > VOXEL
+    small = fused(posed(*walk(4)), max_memory_gib=0.001)
+    assert small.space.state.nbytes <= 0.001 * 2**30 and small.space.voxel_m > 2 * VOXEL
     assert np.median(ROOM.distance(small.mesh.vertices.astype(np.float64))) < 0.3 * small.space.voxel_m
 
 
