@@ -3,7 +3,8 @@
     python _open3d_texture.py given|atlas INPUT.npz OUTPUT.npz REPEATS
 
 `given` keeps the texture coordinates of the input, `atlas` makes its own. Writes uv (M, 3, 2), the texture, what
-becomes of white images in its place (not timed), seconds of each repeat, seconds of CPU time, and the peak of the process's memory in MB.
+becomes of white images in its place (not timed), seconds of each repeat, seconds of CPU time, and the peak of the
+process's memory in MB.
 """
 
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import open3d
-from _open3d_tsdf import peak_mb
+from _peak import peak_mb
 
 o3d: Any = open3d  # its stubs know no arrays
 

@@ -6,13 +6,13 @@ Writes vertices, faces, seconds of each repeat, seconds of CPU time, and the pea
 what it was before the first repeat.
 """
 
-import resource
 import sys
 import time
 from typing import Any
 
 import numpy as np
 import open3d
+from _peak import peak_mb
 
 o3d: Any = open3d  # its stubs know no arrays
 BLOCK = 16
@@ -58,11 +58,6 @@ def _integer_centres(lens: np.ndarray) -> tuple[float, float, float, float]:
     """Open3D counts pixels from the centre of the first."""
     fx, fy, cx, cy = (float(n) for n in lens)
     return fx, fy, cx - 0.5, cy - 0.5
-
-
-def peak_mb() -> float:
-    """The most memory that this process has held."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 if __name__ == "__main__":

@@ -11,14 +11,13 @@ that the process held, libraries included.
 
 PSNR: held-out images at the pixels of the mesh that have colour, after one gain and offset per channel and image, and
 without; evened: divided by what Open3D makes of white images, as its blend leaves texels dark that the images show
-coarsely. Bare: share of the mesh's area without colour of its own (black; ours: the strip of plain colours). Seam: mean
+coarsely. Bare: share of the mesh's area without texture of its own (black, or a single plain colour). Seam: mean
 step of colour (of 255) across edges of the mesh where the texture is cut. Used: share of the texture inside triangles.
 """
 
 import argparse
 import os
 import platform
-import resource
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from _peak import peak_mb
 from rerender import Walk, psnr, squared_error
 from truth_flat import write_flat_walk
 from tsdf import FRAMES, OPEN3D, ROOMS, SEED, frames_of, made_environment
@@ -37,7 +37,7 @@ from lyra_sim.procedural.flat import make_flat
 from lyra_sim.reconstruct.build import build
 from lyra_sim.surface.clean import clean, face_normals_areas
 from lyra_sim.surface.decimate import decimate
-from lyra_sim.surface.texture import SWATCH_PX, paint
+from lyra_sim.surface.texture import paint
 from lyra_sim.surface.views import View, candidate_views
 from usd_export.appearance import Appearance
 from usd_export.records import SceneGeometry, VisualMesh
@@ -84,7 +84,7 @@ def child(folder: Path, repeats: int) -> None:
         found = paint(mesh, views, TEXTURE_PX)
         times.append(time.perf_counter() - wall)
         cpu.append(time.process_time() - used)
-    np.savez(folder / "ours.npz", uv=found.uv, texture=found.texture, seconds=times, cpu=cpu, peak_mb=_peak_mb())
+    np.savez(folder / "ours.npz", uv=found.uv, texture=found.texture, seconds=times, cpu=cpu, peak_mb=peak_mb())
 
 
 def views_of(given: dict[str, np.ndarray]) -> list[View]:
@@ -94,10 +94,6 @@ def views_of(given: dict[str, np.ndarray]) -> list[View]:
     camera = Intrinsics(fx=fx, fy=fy, cx=cx, cy=cy, width=width, height=height)
     rows = zip(given["images"], given["origin"], invert(given["T_cam_world"]), given["depth_m"], strict=True)
     return [View(image=i, origin=o, camera=camera, cam_to_world=T, depth_m=d) for i, o, T, d in rows]
-
-
-def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def bake_all(folder: Path, mesh: TriMesh, views: list[View], python: Path, repeats: int) -> list[str]:
@@ -126,7 +122,7 @@ def bake_all(folder: Path, mesh: TriMesh, views: list[View], python: Path, repea
     return ended
 
 
-def judge(found: dict[str, np.ndarray], mesh: TriMesh, held: Frames, *, ours: bool) -> dict[str, float]:
+def judge(found: dict[str, np.ndarray], mesh: TriMesh, held: Frames) -> dict[str, float]:
     """The figures of one texture."""
     uv, texture = found["uv"].astype(np.float32), found["texture"]
     adjusted, plain, covered = likeness(mesh, uv, texture, held)
@@ -139,8 +135,7 @@ def judge(found: dict[str, np.ndarray], mesh: TriMesh, held: Frames, *, ours: bo
     corners = uv * size
     edges = corners[:, 1:] - corners[:, :1]
     extent = 0.5 * np.abs(edges[:, 0, 0] * edges[:, 1, 1] - edges[:, 0, 1] * edges[:, 1, 0])
-    middle = sampled(texture, uv.mean(axis=1))
-    bare = extent < 0.5 * SWATCH_PX**-2 if ours else (middle == 0).all(axis=1)
+    bare = (extent < 1e-3) | (sampled(texture, uv.mean(axis=1)) == 0).all(axis=1)
     step, cut = seams(mesh, uv, texture, bare)
     return {
         "seconds": float(np.median(found["seconds"])),
@@ -209,7 +204,7 @@ def compare(walk: Path, python: Path, triangles: int, repeats: int, folder: Path
     print(f"\n{walk.resolve().name}: {len(views)} images, {held.sum()} held out, {len(mesh.faces)} triangles")
     ended = bake_all(folder, mesh, views, python, repeats)
     kept = picked(frames, held)
-    rows = {way: judge(dict(np.load(folder / f"{way}.npz")), mesh, kept, ours=way == "ours") for way in ended}
+    rows = {way: judge(dict(np.load(folder / f"{way}.npz")), mesh, kept) for way in ended}
     print(f"{'':8s} " + " ".join(f"{c:>12s}" for c in COLUMNS))
     for way, row in rows.items():
         print(f"{way:8s} " + " ".join(f"{row[c]:12.4g}" for c in COLUMNS))

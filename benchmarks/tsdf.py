@@ -16,7 +16,6 @@ its meshes are taken as they come.
 import argparse
 import os
 import platform
-import resource
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from _peak import peak_mb
 from rerender import Walk
 from truth_flat import write_flat_walk
 
@@ -82,20 +82,16 @@ def child(folder: Path, source: Path, voxel: float, repeats: int) -> None:
     frames, config = frames_of(Walk.read(source)), FusionConfig(voxel_m=voxel)
     few = Frames(**{name: getattr(frames, name)[:2] for name in FRAME_ARRAYS}, intrinsics=frames.intrinsics)
     ours(few, config)
-    before, times, cpu = _peak_mb(), [], []
+    before, times, cpu = peak_mb(), [], []
     for _ in range(repeats):
         wall, used = time.perf_counter(), time.process_time()
         vertices, faces = ours(frames, config)
         times.append(time.perf_counter() - wall)
         cpu.append(time.process_time() - used)
-    np.savez(folder / "ours.npz", vertices=vertices, faces=faces, seconds=times, cpu=cpu, peak_mb=_peak_mb() - before)
+    np.savez(folder / "ours.npz", vertices=vertices, faces=faces, seconds=times, cpu=cpu, peak_mb=peak_mb() - before)
 
 
 FRAME_ARRAYS = ("images", "depth_m", "valid", "origin", "label", "cam_to_world")
-
-
-def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def fuse_all(walk: Path, frames: Frames, folder: Path, python: Path, voxel: float, repeats: int) -> None:

@@ -17,6 +17,8 @@ SLAB_M = 0.1
 """Thickness of the floor."""
 FLOOR_SIDE_CELLS = 40
 """A row of single cells this long is still no needle."""
+EVEN_M = 0.002
+"""Waves of the floor up to this high are left out."""
 LEAST_M2 = 3e-4
 """Smaller scraps are left out: three square centimetres."""
 
@@ -49,7 +51,7 @@ def convex_parts(surface: Surface, space: SpaceGrid, config: ConvexConfig) -> tu
 
 def floor_slabs(grid: FloorGrid, space: FreeSpace) -> list[Piece]:
     """Boxes 10 cm thick under each rectangle of floor."""
-    quads, _ = floor_quads(solid_floor(grid), FLOOR_SIDE_CELLS)
+    quads, _ = floor_quads(solid_floor(grid), FLOOR_SIDE_CELLS, within_m=EVEN_M)
     pieces = []
     for quad in quads:
         side = np.linalg.norm(quad[[1, 2]] - quad[[0, 1]], axis=1)

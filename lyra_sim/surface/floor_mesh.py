@@ -86,7 +86,7 @@ def merged_squares(key: Int[np.ndarray, "X Y"], most_cells: int = 0) -> Int[np.n
 
 
 def floor_quads(
-    grid: FloorGrid, most_cells: int = 0, *, squares: bool = False
+    grid: FloorGrid, most_cells: int = 0, *, squares: bool = False, within_m: float = 0.0
 ) -> tuple[Float[np.ndarray, "R 4 3"], UInt8[np.ndarray, "R"]]:
     """Rectangles that cover all seen and filled cells once, counter-clockwise seen from above, and the state (1 seen,
     2 filled) of each.
@@ -99,10 +99,14 @@ def floor_quads(
         most_cells: largest side in cells; 0 for no limit.
         squares: more and better shaped pieces. Balls and wheels creep where a contact meets many edges of long thin
             triangles at once.
+        within_m: connected cells of a block of `most_cells` become one level or else one plane where they stay this
+            near to it. Else a floor that waves by millimetres is cut along all its contours.
     """
     height = np.where(grid.state > 0, grid.height_m.astype(np.float64), np.nan)
     sheet = _sheets(height)
     flat, planes = _planar_sheets(sheet, height)
+    if within_m > 0:
+        _even_blocks(sheet, flat, planes, height, most_cells, within_m)
     key = np.where(sheet >= 0, sheet * 4 + grid.state, -1)
     merge = merged_squares if squares else merged_rectangles
     boxes = [
@@ -218,6 +222,35 @@ def _planar_sheets(
         flat[i, j] = np.abs(fitted - height[i, j]).max() <= EXACT_M
         planes[i, j] = plane
     return flat, planes
+
+
+def _even_blocks(
+    sheet: Int[np.ndarray, "X Y"],
+    flat: Bool[np.ndarray, "X Y"],
+    planes: Float[np.ndarray, "X Y 3"],
+    height: Float[np.ndarray, "X Y"],
+    side: int,
+    within_m: float,
+) -> None:
+    """Make, in place, planar sheets of what in each block of the lattice is connected and nearly even; where it is not,
+    of halves and quarters of the block."""
+    label, count = connected_levels(height, SHEET_STEP_M), sheet.max(initial=-1) + 1
+    for size in (side, side // 2, side // 4):
+        for a, b in np.ndindex(-(-height.shape[0] // size), -(-height.shape[1] // size)):
+            block = slice(a * size, (a + 1) * size), slice(b * size, (b + 1) * size)
+            done = flat[block] | (label[block] < 0)
+            if done.all() and len(np.unique(sheet[block][label[block] >= 0])) <= 1:
+                continue
+            for rows, columns in _members(label[block]):
+                i, j = rows + a * size, columns + b * size
+                z = height[i, j]
+                plane = np.array([0.0, 0.0, (z.min() + z.max()) / 2])
+                if np.ptp(z) > 2 * within_m:
+                    plane = fit_plane(i + 0.5, j + 0.5, z)
+                if np.abs(plane[0] * (i + 0.5) + plane[1] * (j + 0.5) + plane[2] - z).max() <= within_m:
+                    sheet[i, j], flat[i, j], planes[i, j] = count, True, plane
+                    label[i, j] = -1
+                    count += 1
 
 
 def _on_planes(boxes: Int[np.ndarray, "R 4"], planes: Float[np.ndarray, "X Y 3"]) -> Float[np.ndarray, "R 4 3"]:

@@ -9,7 +9,7 @@ from lyra_sim.config.geometry3d import SurfaceConfig
 from lyra_sim.core.errors import SceneError
 from lyra_sim.core.records import FloorGrid, Label, SpaceGrid, TriMesh
 from lyra_sim.surface.floor import find_floor
-from lyra_sim.surface.floor_mesh import floor_triangles, merged_squares, solid_floor
+from lyra_sim.surface.floor_mesh import floor_quads, floor_triangles, merged_squares, solid_floor
 from lyra_sim.surface.label import floor_faces
 
 NO_FOOT = np.zeros((0, 3, 2))
@@ -220,3 +220,24 @@ def test_squares_cover_every_cell_once_and_are_large_inside(most):
     deep = ndimage.distance_transform_cdt(key == 4, "chessboard") > 8
     large = sum(deep[i0:i1, j0:j1].sum() for i0, j0, i1, j1 in boxes if i1 - i0 >= 4)
     assert large == deep.sum()
+
+
+def test_floor_that_waves_by_millimetres_takes_few_rectangles_and_keeps_its_steps_and_ramps():
+    rng = np.random.default_rng(4)
+    wave = ndimage.gaussian_filter(rng.normal(size=(160, 120)), 6)
+    height = np.round(wave / np.abs(wave).max() * 1.8e-3, 4)
+    height[80:] += 0.02
+    height[120:, :60] += (np.arange(40)[:, None] + 0.5) * 0.025 * np.tan(np.radians(5))
+    state = np.ones(height.shape, np.uint8)
+    grid = FloorGrid(origin_m=np.array([1.0, 2.0]), cell_m=0.025, state=state, height_m=height.astype(np.float32))
+    quads, _ = floor_quads(grid, 40, within_m=0.002)
+    assert len(quads) < 150 < 1000 < len(floor_quads(grid, 40)[0])
+    covered = np.zeros(state.shape, int)
+    for quad in quads:
+        i0, j0 = np.rint((quad[0, :2] - grid.origin_m) / grid.cell_m).astype(int)
+        i1, j1 = np.rint((quad[2, :2] - grid.origin_m) / grid.cell_m).astype(int)
+        covered[i0:i1, j0:j1] += 1
+        u, v = ((np.arange(n) + 0.5) / n for n in (i1 - i0, j1 - j0))
+        z = quad[0, 2] + u[:, None] * (quad[1, 2] - quad[0, 2]) + v * (quad[3, 2] - quad[0, 2])
+        assert np.abs(z - height[i0:i1, j0:j1]).max() < 4e-3
+    assert (covered == 1).all()
