@@ -7,12 +7,12 @@ voxels grew or the process needed more than 4 GiB.
 """
 
 import argparse
-import resource
 import sys
 import time
 
 import numpy as np
 import trimesh
+from _peak import peak_mb
 
 from lyra_sim.config.geometry3d import TsdfConfig
 from lyra_sim.core.records import Frames, Intrinsics, Label, PixelOrigin, PosedFrames, Provenance, World, WorldFrame
@@ -88,10 +88,6 @@ def world_of(scene: RayScene, poses: np.ndarray) -> World:
     return World(start=PosedFrames(frames=frames, frame=frame, environment="indoor", provenance=made), segments=())
 
 
-def _peak_gib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--voxel", type=float, default=0.02)
@@ -99,9 +95,9 @@ def main() -> int:
     truth = flat(np.random.default_rng(0))
     scene = RayScene(truth.vertices.astype(np.float32), truth.faces.astype(np.int32))
     world = world_of(scene, cameras())
-    before, wall, cpu = _peak_gib(), time.perf_counter(), time.process_time()
+    before, wall, cpu = peak_mb() / 1024, time.perf_counter(), time.process_time()
     fused = build(TsdfConfig(voxel_m=voxel))(world)
-    wall, cpu, peak = time.perf_counter() - wall, time.process_time() - cpu, _peak_gib()
+    wall, cpu, peak = time.perf_counter() - wall, time.process_time() - cpu, peak_mb() / 1024
     off = scene.distance(fused.mesh.vertices[::20])
     voxels = fused.space.state.size / 1e6
     print(f"voxel {fused.space.voxel_m} m, {voxels:.0f} M voxels, {len(fused.mesh.faces):,} triangles")

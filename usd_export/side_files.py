@@ -24,11 +24,11 @@ def write_side_files(
     folder: Path, *, surface: Surface, colliders: Colliders, world: World, provenance: Provenance, name: str
 ) -> None:
     """Everything in a world folder that describes the scene and is not USD."""
+    _write_trajectory(folder / "trajectory.npz", world)  # first: only one thread may read stored segments at a time
     with ThreadPoolExecutor(1) as beside:  # the encoder is a process of its own
         walk = beside.submit(_write_walk, folder / "walk.mp4", world)
         _write_json(folder / "ATTRIBUTION.json", attribution(provenance, name))
         _write_json(folder / "colliders.json", describe(colliders))
-        _write_trajectory(folder / "trajectory.npz", world)
         write_glb(folder / "mesh.glb", surface.visual, name=name)
         write_points_ply(folder / "points.ply", surface.near.vertices, surface.near.vertex_color)
         write_splats_ply(folder / "splats.ply", surface.splats)

@@ -14,7 +14,7 @@ class FusionConfig(Config):
     voxel_m: float = Field(default=0.02, ge=0.005, le=0.2)
     """Finest voxel; coarsened where the volume would exceed the memory limit."""
     max_memory_gib: float = Field(default=3.0, gt=0)
-    """Memory limit of the volume of the near field."""
+    """About how much memory the volume of the near field may take; its voxels grow until it does."""
     max_depth_m: float = Field(default=8.0, gt=0.5)
     """Measured depth beyond this is not fused into the near field."""
 

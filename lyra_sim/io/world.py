@@ -81,8 +81,9 @@ class StoredSegments(Sequence[Segment]):
         if isinstance(index, slice):
             return StoredSegments(self._folders[index])
         folder = self._folders[index]
-        if self._last is not None and self._last.index == int(folder.name):
-            return self._last
-        self._last = None  # frees the previous one before the next is read
-        self._last = load_record(Segment, folder)
-        return self._last
+        segment, self._last = self._last, None
+        if segment is None or segment.index != int(folder.name):
+            segment = None  # frees the previous one before the next is read
+            segment = load_record(Segment, folder)
+        self._last = segment
+        return segment

@@ -15,7 +15,7 @@ from lyra_sim.reconstruct.volume import BLOCK, TRUNCATION_VOXELS, Volume, eviden
 
 _POINTS_PER_FRAME = 3000
 _OUTLIER_PERCENT = 0.02
-_BLOCK_BYTES = 24 * BLOCK**3
+_BLOCK_BYTES = 36 * BLOCK**3
 """Of a block near a surface, with what is worked out from its evidence."""
 _VOXEL_BYTES = 2
 """Of each voxel of the extent: what was seen, and a copy."""
@@ -27,7 +27,7 @@ def allocate(batches: Callable[[], Iterable[Frames]], config: FusionConfig) -> V
     Voxels grow where it would exceed `max_memory_gib`.
 
     Args:
-        batches: gives all frames, a batch at a time; asked for two or three times.
+        batches: gives all frames, a batch at a time; asked for once more than voxel sizes are tried.
 
     Raises:
         SceneError: no pixel has depth that may be fused.

@@ -24,7 +24,7 @@ def fuse(world: World, config: FusionConfig) -> Fused:
     Measured pixels are fused first. A generated pixel counts only where its surface is new, that is no measured
     surface lies there, and changes only voxels that no measured ray reached. Segments that were only warped from
     earlier frames, filled pixels, sky and pixels without depth are never used. Frames are read one batch at a time,
-    four to six times over.
+    several times over.
 
     Raises:
         SceneError: nothing can be fused.

@@ -99,8 +99,8 @@ def floor_quads(
         most_cells: largest side in cells; 0 for no limit.
         squares: more and better shaped pieces. Balls and wheels creep where a contact meets many edges of long thin
             triangles at once.
-        within_m: connected cells of a block of `most_cells` become one level or else one plane where they stay this
-            near to it. Else a floor that waves by millimetres is cut along all its contours.
+        within_m: connected cells of a block of `most_cells` (at least 4) become one level or else one plane where they
+            stay this near to it. Else a floor that waves by millimetres is cut along all its contours.
     """
     height = np.where(grid.state > 0, grid.height_m.astype(np.float64), np.nan)
     sheet = _sheets(height)
