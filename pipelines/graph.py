@@ -7,11 +7,11 @@ from pipelines.stage import Stage
 
 STAGES: tuple[Stage, ...] = (
     Stage("capture", 2, ("capture",), (), "pipelines.stages:capture", deadline_s=300),
-    Stage("observe", 5, ("observe",), ("capture",), "pipelines.stages:observe", deadline_s=300),
+    Stage("observe", 6, ("observe",), ("capture",), "pipelines.stages:observe", deadline_s=300),
     Stage("explore", 2, ("explore",), ("observe",), "pipelines.stages:explore", deadline_s=1800),
     Stage("reconstruct", 4, ("reconstruct",), ("observe", "explore"), "pipelines.stages:reconstruct"),
     Stage("surface", 5, ("surface",), ("observe", "explore", "reconstruct"), "pipelines.stages:surface"),
-    Stage("collide", 8, ("collide",), ("observe", "explore", "reconstruct", "surface"), "pipelines.stages:collide"),
+    Stage("collide", 9, ("collide",), ("observe", "explore", "reconstruct", "surface"), "pipelines.stages:collide"),
     Stage("usd", 3, (), ("observe", "explore", "reconstruct", "surface", "collide"), "pipelines.stages:usd"),
     Stage("tasks", 4, ("tasks",), ("surface", "usd"), "pipelines.stages:tasks"),
     Stage(

@@ -55,7 +55,7 @@ def build(config: ColliderConfig, surface: Surface, fused: Fused) -> tuple[Colli
     """The collider parts of one backend."""
     match config:
         case StaticMeshConfig():
-            return static_mesh_parts(surface, config)
+            return static_mesh_parts(surface, fused.space, config)
         case ConvexConfig():
             from lyra_sim.collision.convex import convex_parts
 

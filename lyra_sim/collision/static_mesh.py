@@ -1,25 +1,28 @@
-"""The surface itself as static triangles: the repaired floor as rectangles, everything else decimated."""
+"""The surface itself as static triangles: the repaired floor as rectangles, everything else decimated and backed."""
 
 import numpy as np
 
+from lyra_sim.collision.backs import backed
 from lyra_sim.collision.measure import area_samples
 from lyra_sim.config.geometry3d import StaticMeshConfig
-from lyra_sim.core.records import ColliderPart, FaceOrigin, Label, Surface, TriMesh
+from lyra_sim.core.records import ColliderPart, FaceOrigin, Label, SpaceGrid, Surface, TriMesh
 from lyra_sim.geometry.rays import RayScene
-from lyra_sim.surface.clean import select_faces
+from lyra_sim.surface.clean import face_components, select_faces
 from lyra_sim.surface.decimate import simplify, with_attributes
 from lyra_sim.surface.floor_mesh import floor_triangles, solid_floor
 
 KEEP_LADDER = (0.08, 0.15, 0.25, 0.4, 0.6)
 """Shares of the faces that are tried, smallest first, until the surface moves by less than the limit."""
 TRIAL_SAMPLES = 10_000
+SPECK_VOXELS = 2.0
+"""Loose pieces no longer than this in any direction are noise: mostly what is left where the floor was cut out."""
 
 
-def static_mesh_parts(surface: Surface, config: StaticMeshConfig) -> tuple[ColliderPart, ...]:
-    """The floor and, per label, the decimated rest of the near field, as triangle meshes."""
+def static_mesh_parts(surface: Surface, space: SpaceGrid, config: StaticMeshConfig) -> tuple[ColliderPart, ...]:
+    """The floor and, per label, the decimated rest of the near field with backs (`backs.py`), as triangle meshes."""
     vertices, faces, _ = floor_triangles(solid_floor(surface.floor))
     parts = [trimesh_part("floor", Label.FLOOR, vertices, faces)]
-    rest = decimated(rest_of(surface), config.max_error_m)
+    rest = backed(decimated(_without_specks(rest_of(surface), space.voxel_m), config.max_error_m), space)
     for label in (Label.WALL, Label.CEILING, Label.OBSTACLE, Label.OBJECT):
         piece = select_faces(rest, rest.face_label == label)
         parts.append(trimesh_part(label.name.lower(), label, piece.vertices, piece.faces))
@@ -30,6 +33,18 @@ def rest_of(surface: Surface) -> TriMesh:
     """The near field without its floor, which the floor grid replaces."""
     near = surface.near
     return select_faces(near, (near.face_label != Label.FLOOR) & (near.face_origin != FaceOrigin.FILLED))
+
+
+def _without_specks(mesh: TriMesh, voxel_m: float) -> TriMesh:
+    if len(mesh.faces) == 0:
+        return mesh
+    piece = face_components(mesh.faces, len(mesh.vertices))
+    ends = np.stack([np.full((piece.max() + 1, 3), np.inf), np.full((piece.max() + 1, 3), -np.inf)])
+    for k in range(3):
+        np.minimum.at(ends[0], piece, mesh.vertices[mesh.faces[:, k]])
+        np.maximum.at(ends[1], piece, mesh.vertices[mesh.faces[:, k]])
+    speck = (ends[1] - ends[0]).max(axis=1) <= SPECK_VOXELS * voxel_m
+    return select_faces(mesh, ~speck[piece])
 
 
 def decimated(mesh: TriMesh, max_error_m: float) -> TriMesh:

@@ -210,6 +210,35 @@ def test_what_joins_the_floor_in_the_foreground_is_of_its_colour(thing: tuple[in
     assert core[170:, 200:310].mean() == pytest.approx(float(joins), abs=0.05)
 
 
+@pytest.mark.parametrize(("noise", "joins"), [(5.0, True), (2.5, False)], ids=["as rough", "smoother"])
+def test_a_smoother_thing_of_the_colour_of_the_floor_is_no_floor(noise: float, joins: bool):
+    """A seat of the floor's colour that fills a corner of the foreground: leather beside a deep carpet."""
+    lab = np.zeros((214, 320, 3), np.float32)
+    lab[...], lab[100:], lab[120:, 190:] = (85, 0, 2), (60, 4, 14), (80, 8, 20)
+    grain = np.full(lab.shape[:2], 5.0)
+    grain[120:, 190:] = noise
+    lab[..., 0] += np.random.default_rng(7).normal(0, 1, grain.shape) * grain
+    below = np.arange(214)[:, None].repeat(320, 1) >= 80
+    none = np.zeros((214, 320), np.float32)
+    patches = cut_patches(lab, below, none, none, spacing_px=9)
+    growth = grow(patches)
+    core, able = growth.core[patches.index], growth.able[patches.index]
+    assert core[170:, 10:180].mean() > 0.95 and able[170:, 10:180].mean() > 0.95
+    assert core[170:, 200:310].mean() == pytest.approx(float(joins), abs=0.05)
+    assert able[140:, 200:310].mean() == pytest.approx(float(joins), abs=0.05), "not even where growth would pass"
+
+
+def test_a_leather_sofa_in_the_foreground_is_no_floor():
+    """`moge_01_HouseIndoor`: a sofa fills the lower left of the photo, a carpet of its colour the lower right."""
+    image = cv2.imread(str(shared_data("single_indoor", "moge_01_HouseIndoor.jpg")))
+    assert image is not None
+    camera = Intrinsics(fx=1200.0, fy=1200.0, cx=750.0, cy=500.0, width=1500, height=1000)
+    floor = look(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.ones(image.shape[:2], bool), camera).region.mask
+    height, width = floor.shape
+    assert floor[:, : int(0.46 * width)].mean() < 0.002
+    assert floor[int(0.85 * height) :, int(0.52 * width) : int(0.85 * width)].mean() > 0.9
+
+
 @pytest.mark.parametrize("index", [14, 19])
 def test_a_table_in_the_foreground_of_a_real_photo_stays_small(index: int):
     """Frames of `hololens_office` that look over a table with a basket; true floor is below 10 % of them."""

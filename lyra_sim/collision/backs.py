@@ -1,0 +1,110 @@
+"""Thickness for what was seen from one side: a sheet of triangles gets a back where nobody looked.
+
+A depth camera sees fronts. As colliders they are sheets without volume: what is set down beside one may overlap it
+without any engine noticing at the start, and is flung away in the first step; what is fast passes through. Behind a
+front lies space that no ray crossed, so a back there contradicts no measurement. Hulls are thickened the same way
+(`pieces.py`).
+"""
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from lyra_sim.collision.freespace import FREE
+from lyra_sim.core.records import SpaceGrid, TriMesh
+from lyra_sim.surface.clean import face_vectors
+from lyra_sim.surface.decimate import simplify_triangles, with_attributes
+
+THICKNESS_M = 0.1
+LEAST_VOXELS = 3.0
+"""A back nearer than this to its front is left out: boards seen from both sides are solid already."""
+SAMPLE_M = 0.03
+KEEP = 0.25
+"""Share of the triangles of backs and sides that is kept: nothing was measured there that they could miss."""
+DOWN = -0.7
+"""Sides whose normal has less than this upward are left out: nothing comes from below."""
+
+
+def backed(mesh: TriMesh, space: SpaceGrid) -> TriMesh:
+    """The mesh with its faces repeated `THICKNESS_M` behind themselves, as far as no free voxel is met on the way, and
+    with sides that close each sheet at its border, except from below.
+
+    Backs take colour, label and origin of the nearest face of the mesh. Nothing is added in free space: vertices go
+    back one voxel less than the first free voxel, and no triangle crosses free voxels.
+    """
+    if len(mesh.faces) == 0:
+        return mesh
+    inward = -_vertex_normals(mesh)
+    depth = _room_behind(mesh.vertices, inward, space)
+    rear = mesh.faces[(depth[mesh.faces] > 0).any(axis=1)]
+    there = len(mesh.vertices)
+    vertices = np.concatenate([mesh.vertices, mesh.vertices + depth[:, None] * inward]).astype(np.float32)
+    faces = np.concatenate([rear[:, ::-1] + there, _sides(rear, there)])
+    cross = face_vectors(vertices, faces)
+    size = np.linalg.norm(cross, axis=1)
+    faces = faces[(size > 1e-8) & (cross[:, 2] > DOWN * size)]
+    faces = faces[~_touches_free(vertices[faces], space)]
+    vertices, faces = simplify_triangles(vertices, faces, int(np.ceil(KEEP * len(faces))), preserve_border=False)
+    faces = faces[~_touches_free(vertices[faces], space)]
+    behind = with_attributes(vertices, faces, mesh)
+    return TriMesh(
+        vertices=np.concatenate([mesh.vertices, behind.vertices]),
+        faces=np.concatenate([mesh.faces, behind.faces + there]),
+        vertex_color=np.concatenate([mesh.vertex_color, behind.vertex_color]),
+        face_label=np.concatenate([mesh.face_label, behind.face_label]),
+        face_origin=np.concatenate([mesh.face_origin, behind.face_origin]),
+    )
+
+
+def _vertex_normals(mesh: TriMesh) -> Float[np.ndarray, "N 3"]:
+    """Unit outward normals, faces weighted by area."""
+    cross = face_vectors(mesh.vertices, mesh.faces)
+    total = np.stack(
+        [np.bincount(mesh.faces.ravel(), np.repeat(cross[:, k], 3), len(mesh.vertices)) for k in range(3)], axis=1
+    )
+    return total / np.maximum(np.linalg.norm(total, axis=1), 1e-20)[:, None]
+
+
+def _room_behind(points: np.ndarray, inward: np.ndarray, space: SpaceGrid) -> Float[np.ndarray, "N"]:
+    """How far each point may go back: to one voxel before the first free one, at most `THICKNESS_M`; 0 where that is
+    less than `LEAST_VOXELS`. The first 1.5 voxels belong to the front, which stands in them."""
+    voxel = space.voxel_m
+    ways = np.arange(1.5 * voxel, THICKNESS_M + voxel, 0.5 * voxel)
+    open_ahead = np.stack([_free(points + way * inward, space) for way in ways])
+    first = np.where(open_ahead.any(axis=0), ways[open_ahead.argmax(axis=0)], np.inf)
+    depth = np.minimum(first - voxel, THICKNESS_M)
+    return np.where(depth >= LEAST_VOXELS * voxel, depth, 0.0)
+
+
+def _free(points: Float[np.ndarray, "N 3"], space: SpaceGrid) -> Bool[np.ndarray, "N"]:
+    """Whether points lie in voxels that rays passed; none outside the grid."""
+    cell = np.floor((points - space.origin_m) / space.voxel_m).astype(np.int64)
+    inside = ((cell >= 0) & (cell < space.state.shape)).all(axis=1)
+    out = np.zeros(len(points), bool)
+    out[inside] = space.state[tuple(cell[inside].T)] == FREE
+    return out
+
+
+def _touches_free(corners: Float[np.ndarray, "M 3 3"], space: SpaceGrid) -> Bool[np.ndarray, "M"]:
+    """Triangles one of whose equal parts, of `SAMPLE_M` at most, has its centre in free space."""
+    longest = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(axis=1)
+    cuts = np.maximum(np.ceil(longest / SAMPLE_M), 1).astype(np.int64)
+    out = np.zeros(len(corners), bool)
+    for n in np.unique(cuts):
+        i, j = np.nonzero(np.add.outer(np.arange(n), np.arange(n)) < n)
+        weight = (np.stack([i, j, n - 1 - i - j], axis=1) + 1 / 3) / n
+        some = np.flatnonzero(cuts == n)
+        for part in np.array_split(some, len(some) * len(weight) // 2_000_000 + 1):
+            points = np.einsum("wk,mkc->mwc", weight, corners[part])
+            out[part] = _free(points.reshape(-1, 3), space).reshape(len(part), -1).any(axis=1)
+    return out
+
+
+def _sides(faces: Int[np.ndarray, "M 3"], offset: int) -> Int[np.ndarray, "S 3"]:
+    """Two triangles for each edge that has a face on one side only, from it to its copy (vertex numbers plus
+    `offset`)."""
+    start, end = faces.ravel(), faces[:, [1, 2, 0]].ravel()
+    key = np.minimum(start, end).astype(np.int64) * offset + np.maximum(start, end)
+    _, where, count = np.unique(key, return_inverse=True, return_counts=True)
+    border = np.flatnonzero(count[where.ravel()] == 1)
+    a, b = start[border], end[border]
+    return np.concatenate([np.stack([b, a, a + offset], 1), np.stack([b, a + offset, b + offset], 1)])

@@ -1,0 +1,113 @@
+"""Backs of one-sided sheets, judged by rays of trimesh and by the voxels they must keep out of."""
+
+import numpy as np
+import pytest
+import trimesh
+
+from lyra_sim.collision.backs import THICKNESS_M, backed
+from lyra_sim.core.records import SpaceGrid, TriMesh
+
+VOXEL = 0.02
+SIDE = 60
+"""Voxels; the grid covers 1.2 m from the origin."""
+
+
+def mesh_of(made: trimesh.Trimesh, label: int = 4) -> TriMesh:
+    return TriMesh(
+        vertices=np.asarray(made.vertices, np.float32),
+        faces=np.asarray(made.faces, np.int32),
+        vertex_color=np.zeros((len(made.vertices), 3), np.uint8),
+        face_label=np.full(len(made.faces), label, np.uint8),
+        face_origin=np.zeros(len(made.faces), np.uint8),
+    )
+
+
+def sheet(x: float, away: float = 1.0) -> trimesh.Trimesh:
+    """An upright sheet of 0.8 x 0.8 m in the plane x, its triangles 4 cm wide, that looks along +x (or -x)."""
+    at = np.linspace(0.2, 1.0, 21)
+    y, z = (a.ravel() for a in np.meshgrid(at, at, indexing="ij"))
+    vertices = np.column_stack([np.full(len(y), x), y, z])
+    a = (np.arange(20)[:, None] * 21 + np.arange(20)).ravel()
+    quads = np.stack([a, a + 21, a + 22, a + 1], axis=1)
+    faces = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
+    return trimesh.Trimesh(vertices, faces if away > 0 else faces[:, ::-1], process=False)
+
+
+def space(*free: tuple[float, float]) -> SpaceGrid:
+    """Unknown but for free slabs between two values of x."""
+    state = np.zeros((SIDE, SIDE, SIDE), np.uint8)
+    for low, high in free:
+        state[round(low / VOXEL) : round(high / VOXEL)] = 1
+    return SpaceGrid(origin_m=np.zeros(3), voxel_m=VOXEL, state=state)
+
+
+def solid_of(mesh: TriMesh) -> trimesh.Trimesh:
+    return trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+
+
+def heights_above(made: trimesh.Trimesh, x: float) -> np.ndarray:
+    """Share of rays straight down on the sheet's length at `x` that meet something."""
+    y = np.linspace(0.25, 0.95, 30)
+    origins = np.column_stack([np.full(30, x), y, np.full(30, 2.0)])
+    return made.ray.intersects_any(origins, np.tile([0.0, 0.0, -1.0], (30, 1)))
+
+
+def test_a_sheet_seen_from_one_side_becomes_a_body():
+    front = sheet(0.5)
+    body = backed(mesh_of(front), space((0.52, 1.2)))
+    made = solid_of(body)
+    assert not heights_above(front, 0.45).any(), "a sheet shows nothing to rays along it"
+    assert heights_above(made, 0.45).all() and not heights_above(made, 0.55).any()
+    assert made.bounds[:, 0] == pytest.approx([0.5 - THICKNESS_M, 0.5], abs=1e-3)
+    assert made.bounds[:, 1:] == pytest.approx(front.bounds[:, 1:], abs=1e-3)
+    hits, _, faces = made.ray.intersects_location([[0.0, 0.61, 0.61]], [[1.0, 0.0, 0.0]])
+    order = np.argsort(hits[:, 0])
+    assert hits[order, 0] == pytest.approx([0.5 - THICKNESS_M, 0.5], abs=2e-3)
+    assert made.face_normals[faces[order], 0] == pytest.approx([-1, 1], abs=1e-3), "outside is outside"
+    assert (body.faces[: len(front.faces)] == front.faces).all(), "the front stays as it is"
+    assert len(body.faces) < 1.5 * len(front.faces)
+    assert set(body.face_label) == {4}
+
+
+def test_the_bottom_stays_open():
+    made = solid_of(backed(mesh_of(sheet(0.5)), space((0.52, 1.2))))
+    y = np.linspace(0.25, 0.95, 30)
+    origins, up = np.column_stack([np.full(30, 0.45), y, np.full(30, -1.0)]), np.tile([0.0, 0.0, 1.0], (30, 1))
+    hits, _, _ = made.ray.intersects_location(origins, up, multiple_hits=False)
+    assert hits[:, 2] == pytest.approx(np.full(30, 1.0), abs=2e-3), "the first thing above is the top"
+
+
+@pytest.mark.parametrize(("gap_m", "depth_m"), [(0.3, 0.1), (0.1, 0.08), (0.06, 0.0)])
+def test_backs_keep_out_of_what_was_seen_to_be_free(gap_m: float, depth_m: float):
+    """Free space in front, and behind from `gap_m` on."""
+    front = sheet(0.5)
+    grid = space((0.52, 1.2), (0.0, 0.5 - gap_m))
+    made = solid_of(backed(mesh_of(front), grid))
+    assert 0.5 - made.bounds[0, 0] == pytest.approx(depth_m, abs=0.0151)
+    points, _ = trimesh.sample.sample_surface(made, 20_000, seed=0)
+    cell = np.floor(points / VOXEL).astype(int)
+    assert not (grid.state[tuple(cell.T)] == 1).any()
+
+
+def test_a_board_seen_from_both_sides_stays_as_it_is():
+    both = mesh_of(trimesh.util.concatenate([sheet(0.5), sheet(0.46, -1.0)]))
+    same = backed(both, space((0.52, 1.2), (0.0, 0.44)))
+    assert np.array_equal(same.faces, both.faces) and np.array_equal(same.vertices, both.vertices)
+
+
+def test_a_hole_behind_a_large_triangle_is_found():
+    """Free space behind the middle of two large triangles, far from their corners: a back there would close it."""
+    corners = np.array([[0.5, 0.1, 0.1], [0.5, 1.1, 0.1], [0.5, 1.1, 1.1], [0.5, 0.1, 1.1]])
+    quad = mesh_of(trimesh.Trimesh(corners, [[0, 1, 2], [0, 2, 3]], process=False))
+    ray = {"ray_origins": [[0.0, 0.7, 0.5]], "ray_directions": [[1.0, 0.0, 0.0]]}
+    for thick, free in ((THICKNESS_M, False), (0.0, True)):
+        state = space((0.52, 1.2)).state.copy()
+        state[15:22, 20:40, 20:40] = free
+        grid = SpaceGrid(origin_m=np.zeros(3), voxel_m=VOXEL, state=state)
+        hits, _, _ = solid_of(backed(quad, grid)).ray.intersects_location(**ray, multiple_hits=False)
+        assert hits[0, 0] == pytest.approx(0.5 - thick, abs=2e-3)
+
+
+def test_nothing_in_nothing_out():
+    none = mesh_of(trimesh.Trimesh(np.zeros((0, 3)), np.zeros((0, 3), int), process=False))
+    assert len(backed(none, space()).faces) == 0
