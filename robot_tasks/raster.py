@@ -11,6 +11,9 @@ from numba import njit
 _SHIFT_M = 1e-5
 """Cells are shifted by this much so that a face on a cell border falls into one cell, whatever float32 did to it."""
 
+_NEEDLE_M = 1e-5
+"""Triangles of hulls no higher than this say nothing about where the hull ends."""
+
 
 @njit(cache=True)
 def _clip(points, count, axis, bound, keep_above, out):
@@ -63,8 +66,14 @@ def _mark_triangles(triangles, origin, cell, low, high, out):
 
 @njit(cache=True)
 def _mark_hull(triangles, origin, cell, low, high, out):
-    """Cells whose vertical centre line runs inside the convex hull within the band."""
+    """Cells whose vertical centre line runs inside the convex hull within the band. Needles, which cut up its flat
+    faces and whose normals are rounding, bound nothing."""
     nx, ny = out.shape
+    thin = np.empty(len(triangles), np.bool_)
+    for t in range(len(triangles)):
+        u, v = triangles[t, 1] - triangles[t, 0], triangles[t, 2] - triangles[t, 0]
+        longest = max(np.sum(u * u), np.sum(v * v), np.sum((u - v) ** 2))
+        thin[t] = np.sum(np.cross(u, v) ** 2) <= (_NEEDLE_M**2) * longest
     bottom, top = np.empty(3), np.empty(3)
     for d in range(3):
         bottom[d], top[d] = triangles[:, :, d].min(), triangles[:, :, d].max()
@@ -75,6 +84,8 @@ def _mark_hull(triangles, origin, cell, low, high, out):
             x, y = origin[0] + (i + 0.5) * cell, origin[1] + (j + 0.5) * cell
             z0, z1 = max(bottom[2], low[i, j]), min(top[2], high[i, j])
             for t in range(len(triangles)):
+                if thin[t]:
+                    continue
                 a = triangles[t, 0]
                 n = np.cross(triangles[t, 1] - a, triangles[t, 2] - a)
                 side = n[0] * (x - a[0]) + n[1] * (y - a[1]) - n[2] * a[2]  # inside: side + n_z z <= 0

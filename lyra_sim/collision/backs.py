@@ -7,29 +7,30 @@ front lies space that no ray crossed, so a back there contradicts no measurement
 """
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 
 from lyra_sim.collision.freespace import FREE
 from lyra_sim.core.records import SpaceGrid, TriMesh
 from lyra_sim.surface.clean import face_vectors
 from lyra_sim.surface.decimate import simplify_triangles, with_attributes
 
+UNSEEN = 0
 THICKNESS_M = 0.1
 LEAST_VOXELS = 3.0
 """A back nearer than this to its front is left out: boards seen from both sides are solid already."""
 SAMPLE_M = 0.03
 KEEP = 0.25
 """Share of the triangles of backs and sides that is kept: nothing was measured there that they could miss."""
-DOWN = -0.7
-"""Sides whose normal has less than this upward are left out: nothing comes from below."""
+UP = 0.5
+"""Sides whose normal has less than this upward are left out: what stands or rolls comes from above or in front."""
 
 
 def backed(mesh: TriMesh, space: SpaceGrid) -> TriMesh:
-    """The mesh with its faces repeated `THICKNESS_M` behind themselves, as far as no free voxel is met on the way, and
-    with sides that close each sheet at its border, except from below.
+    """The mesh with its faces repeated `THICKNESS_M` behind themselves, as far as only unseen voxels are met on the
+    way, and with sides that close each sheet from above.
 
     Backs take colour, label and origin of the nearest face of the mesh. Nothing is added in free space: vertices go
-    back one voxel less than the first free voxel, and no triangle crosses free voxels.
+    back one voxel less than the first seen voxel, and no triangle crosses free voxels.
     """
     if len(mesh.faces) == 0:
         return mesh
@@ -38,10 +39,10 @@ def backed(mesh: TriMesh, space: SpaceGrid) -> TriMesh:
     rear = mesh.faces[(depth[mesh.faces] > 0).any(axis=1)]
     there = len(mesh.vertices)
     vertices = np.concatenate([mesh.vertices, mesh.vertices + depth[:, None] * inward]).astype(np.float32)
-    faces = np.concatenate([rear[:, ::-1] + there, _sides(rear, there)])
-    cross = face_vectors(vertices, faces)
-    size = np.linalg.norm(cross, axis=1)
-    faces = faces[(size > 1e-8) & (cross[:, 2] > DOWN * size)]
+    sides = _sides(rear, there)
+    cross = face_vectors(vertices, sides)
+    sides = sides[cross[:, 2] > np.maximum(UP * np.linalg.norm(cross, axis=1), 1e-8)]
+    faces = np.concatenate([rear[:, ::-1] + there, sides])
     faces = faces[~_touches_free(vertices[faces], space)]
     vertices, faces = simplify_triangles(vertices, faces, int(np.ceil(KEEP * len(faces))), preserve_border=False)
     faces = faces[~_touches_free(vertices[faces], space)]
@@ -65,22 +66,23 @@ def _vertex_normals(mesh: TriMesh) -> Float[np.ndarray, "N 3"]:
 
 
 def _room_behind(points: np.ndarray, inward: np.ndarray, space: SpaceGrid) -> Float[np.ndarray, "N"]:
-    """How far each point may go back: to one voxel before the first free one, at most `THICKNESS_M`; 0 where that is
-    less than `LEAST_VOXELS`. The first 1.5 voxels belong to the front, which stands in them."""
+    """How far each point may go back: to one voxel before the first that was seen, at most `THICKNESS_M`; 0 where that
+    is less than `LEAST_VOXELS`. The front stands in the first 2.5 voxels, so that of these only free ones count."""
     voxel = space.voxel_m
     ways = np.arange(1.5 * voxel, THICKNESS_M + voxel, 0.5 * voxel)
-    open_ahead = np.stack([_free(points + way * inward, space) for way in ways])
-    first = np.where(open_ahead.any(axis=0), ways[open_ahead.argmax(axis=0)], np.inf)
+    states = np.stack([_state(points + way * inward, space) for way in ways])
+    closed = (states == FREE) | (states != UNSEEN) & (ways[:, None] > 2.5 * voxel)
+    first = np.where(closed.any(axis=0), ways[closed.argmax(axis=0)], np.inf)
     depth = np.minimum(first - voxel, THICKNESS_M)
     return np.where(depth >= LEAST_VOXELS * voxel, depth, 0.0)
 
 
-def _free(points: Float[np.ndarray, "N 3"], space: SpaceGrid) -> Bool[np.ndarray, "N"]:
-    """Whether points lie in voxels that rays passed; none outside the grid."""
+def _state(points: Float[np.ndarray, "N 3"], space: SpaceGrid) -> UInt8[np.ndarray, "N"]:
+    """State of the voxel around each point, unseen outside the grid."""
     cell = np.floor((points - space.origin_m) / space.voxel_m).astype(np.int64)
     inside = ((cell >= 0) & (cell < space.state.shape)).all(axis=1)
-    out = np.zeros(len(points), bool)
-    out[inside] = space.state[tuple(cell[inside].T)] == FREE
+    out = np.full(len(points), UNSEEN, np.uint8)
+    out[inside] = space.state[tuple(cell[inside].T)]
     return out
 
 
@@ -95,7 +97,7 @@ def _touches_free(corners: Float[np.ndarray, "M 3 3"], space: SpaceGrid) -> Bool
         some = np.flatnonzero(cuts == n)
         for part in np.array_split(some, len(some) * len(weight) // 2_000_000 + 1):
             points = np.einsum("wk,mkc->mwc", weight, corners[part])
-            out[part] = _free(points.reshape(-1, 3), space).reshape(len(part), -1).any(axis=1)
+            out[part] = (_state(points.reshape(-1, 3), space) == FREE).reshape(len(part), -1).any(axis=1)
     return out
 
 

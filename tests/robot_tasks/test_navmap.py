@@ -99,6 +99,36 @@ def test_hulls_are_solid_and_meshes_are_shells():
     assert _at(map_of_soup(rooms.soup(SLAB, crate, hull=True), rooms.CARTER, floor), 1.52, 1.02) == OCCUPIED
 
 
+def test_needles_in_the_faces_of_a_hull_take_nothing_away():
+    """A cube whose top has a corner more, halfway along an edge and off it by rounding, which leaves a needle there."""
+    corners = np.array([[x, y, z] for z in (0.0, 1.0) for y in (0.0, 1.0) for x in (0.0, 1.0)])
+    sides = [
+        [0, 2, 1],
+        [1, 2, 3],
+        [0, 1, 4],
+        [1, 5, 4],
+        [1, 3, 5],
+        [3, 7, 5],
+        [3, 2, 7],
+        [2, 6, 7],
+        [2, 0, 6],
+        [0, 4, 6],
+    ]
+    whole = corners[[*sides, [4, 5, 6], [5, 7, 6]]]
+    for off in (0.0, 3e-8, -3e-8):
+        more = np.concatenate([corners, [[0.37, off, 1.0 - abs(off)]]])
+        needled = more[[*sides, [4, 8, 6], [8, 5, 6], [5, 7, 6], [4, 5, 8]]]
+        maps = [
+            rasterise(
+                triangles, np.zeros(len(triangles), np.int32), np.array([-0.2, -0.2]), 0.025,
+                np.full((56, 56), 0.1, np.float32), np.full((56, 56), 0.9, np.float32),
+            )
+            for triangles in (whole, needled)
+        ]  # fmt: skip
+        assert maps[0].sum() >= 40 * 40
+        assert np.array_equal(*maps)
+
+
 @pytest.mark.parametrize(
     ("height", "jetbot", "carter"), [(0.008, FREE, FREE), (0.015, OCCUPIED, FREE), (0.03, OCCUPIED, OCCUPIED)]
 )
