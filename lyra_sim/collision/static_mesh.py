@@ -1,11 +1,12 @@
 """The surface itself as static triangles: the repaired floor as rectangles, everything else decimated and backed."""
 
 import numpy as np
+from jaxtyping import Float, Float32
 
 from lyra_sim.collision.backs import backed
 from lyra_sim.collision.measure import area_samples
 from lyra_sim.config.geometry3d import StaticMeshConfig
-from lyra_sim.core.records import ColliderPart, FaceOrigin, Label, SpaceGrid, Surface, TriMesh
+from lyra_sim.core.records import ColliderPart, FaceOrigin, FloorGrid, Label, SpaceGrid, Surface, TriMesh
 from lyra_sim.geometry.rays import RayScene
 from lyra_sim.surface.clean import face_components, select_faces
 from lyra_sim.surface.decimate import simplify, with_attributes
@@ -14,15 +15,17 @@ from lyra_sim.surface.floor_mesh import floor_triangles, solid_floor
 KEEP_LADDER = (0.08, 0.15, 0.25, 0.4, 0.6)
 """Shares of the faces that are tried, smallest first, until the surface moves by less than the limit."""
 TRIAL_SAMPLES = 10_000
-SPECK_VOXELS = 2.0
+SPECK_M = 0.04
 """Loose pieces no longer than this in any direction are noise: mostly what is left where the floor was cut out."""
+LOW_M = 0.01
+"""Loose pieces that rise no higher than this above the floor are bumps of the floor, which the floor grid smoothed."""
 
 
 def static_mesh_parts(surface: Surface, space: SpaceGrid, config: StaticMeshConfig) -> tuple[ColliderPart, ...]:
     """The floor and, per label, the decimated rest of the near field with backs (`backs.py`), as triangle meshes."""
     vertices, faces, _ = floor_triangles(solid_floor(surface.floor))
     parts = [trimesh_part("floor", Label.FLOOR, vertices, faces)]
-    rest = backed(decimated(_without_specks(rest_of(surface), space.voxel_m), config.max_error_m), space)
+    rest = backed(decimated(rest_of(surface), config.max_error_m), space)
     for label in (Label.WALL, Label.CEILING, Label.OBSTACLE, Label.OBJECT):
         piece = select_faces(rest, rest.face_label == label)
         parts.append(trimesh_part(label.name.lower(), label, piece.vertices, piece.faces))
@@ -30,21 +33,29 @@ def static_mesh_parts(surface: Surface, space: SpaceGrid, config: StaticMeshConf
 
 
 def rest_of(surface: Surface) -> TriMesh:
-    """The near field without its floor, which the floor grid replaces."""
+    """The near field without its floor, which the floor grid replaces, and without loose specks and low bumps."""
     near = surface.near
-    return select_faces(near, (near.face_label != Label.FLOOR) & (near.face_origin != FaceOrigin.FILLED))
+    rest = select_faces(near, (near.face_label != Label.FLOOR) & (near.face_origin != FaceOrigin.FILLED))
+    if len(rest.faces) == 0:
+        return rest
+    piece = face_components(rest.faces, len(rest.vertices))
+    low, high = np.full((piece.max() + 1, 3), np.inf), np.full((piece.max() + 1, 3), -np.inf)
+    rises = np.full(len(low), -np.inf)
+    above = _above_floor(rest.vertices, surface.floor)
+    for corner in rest.faces.T:
+        np.minimum.at(low, piece, rest.vertices[corner])
+        np.maximum.at(high, piece, rest.vertices[corner])
+        np.maximum.at(rises, piece, above[corner])
+    noise = ((high - low).max(axis=1) <= SPECK_M) | (rises <= LOW_M)
+    return select_faces(rest, ~noise[piece])
 
 
-def _without_specks(mesh: TriMesh, voxel_m: float) -> TriMesh:
-    if len(mesh.faces) == 0:
-        return mesh
-    piece = face_components(mesh.faces, len(mesh.vertices))
-    ends = np.stack([np.full((piece.max() + 1, 3), np.inf), np.full((piece.max() + 1, 3), -np.inf)])
-    for k in range(3):
-        np.minimum.at(ends[0], piece, mesh.vertices[mesh.faces[:, k]])
-        np.maximum.at(ends[1], piece, mesh.vertices[mesh.faces[:, k]])
-    speck = (ends[1] - ends[0]).max(axis=1) <= SPECK_VOXELS * voxel_m
-    return select_faces(mesh, ~speck[piece])
+def _above_floor(points: Float32[np.ndarray, "N 3"], floor: FloorGrid) -> Float[np.ndarray, "N"]:
+    """Height above the floor of the cell, infinite where there is none."""
+    cell = np.floor((points[:, :2] - floor.origin_m) / floor.cell_m).astype(np.int64)
+    inside = ((cell >= 0) & (cell < floor.state.shape)).all(axis=1)
+    i, j = np.where(inside[:, None], cell, 0).T
+    return np.where(inside & (floor.state[i, j] > 0), points[:, 2] - floor.height_m[i, j], np.inf)
 
 
 def decimated(mesh: TriMesh, max_error_m: float) -> TriMesh:

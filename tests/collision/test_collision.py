@@ -1,6 +1,7 @@
 """Colliders and their figures, judged by trimesh and by rays through a doorway."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,11 +12,13 @@ from lyra_sim.collision.build import collide, merged
 from lyra_sim.collision.describe import describe
 from lyra_sim.collision.hulls import MOST_VERTICES, hull_of
 from lyra_sim.collision.measure import View, area_samples, blocked_share, depth_distance, surface_distance
+from lyra_sim.collision.static_mesh import rest_of
 from lyra_sim.config.geometry3d import CollideConfig, ConvexConfig, SurfaceConfig
 from lyra_sim.core.records import (
     Frames,
     Fused,
     Intrinsics,
+    Label,
     PosedFrames,
     Provenance,
     SpaceGrid,
@@ -177,6 +180,34 @@ def test_a_box_becomes_a_few_solid_hulls(convex):
     assert 1 <= len(hulls) <= 4
     volume = sum(ConvexHull(part.vertices.astype(float)).volume for part in hulls)
     assert 0.08 < volume < 0.2  # the box has 0.125 cubic metres
+
+
+@pytest.mark.parametrize(
+    ("size", "at", "stays"),
+    [
+        ((0.3, 0.3, 0.008), (-1.0, -1.0, 0.0), False),
+        ((0.03, 0.03, 0.03), (-1.0, -1.0, 0.0), False),
+        ((0.03, 0.03, 0.03), (-1.0, -1.0, 0.7), False),
+        ((0.6, 0.06, 0.03), (-1.0, -1.0, 0.0), True),
+        ((0.05, 0.05, 0.05), (-1.0, -1.0, 0.0), True),
+        ((0.3, 0.3, 0.008), (-1.0, -1.0, 0.7), True),
+    ],
+    ids=["low bump", "speck", "floating speck", "cable duct", "small thing", "board in the air"],
+)
+def test_bumps_of_the_floor_and_specks_are_no_colliders(flat, size, at, stays: bool):
+    surface = flat[3]
+    thing = trimesh.creation.box(size)
+    thing.apply_translation(np.add(at, (0.0, 0.0, size[2] / 2)))
+    near, extra = surface.near, record_of(trimesh.Trimesh(*trimesh.remesh.subdivide(thing.vertices, thing.faces)))
+    both = TriMesh(
+        vertices=np.concatenate([near.vertices, extra.vertices]),
+        faces=np.concatenate([near.faces, extra.faces + len(near.vertices)]),
+        vertex_color=np.concatenate([near.vertex_color, extra.vertex_color]),
+        face_label=np.concatenate([near.face_label, np.full(len(extra.faces), Label.OBJECT, np.uint8)]),
+        face_origin=np.concatenate([near.face_origin, extra.face_origin]),
+    )
+    bare, full = rest_of(surface), rest_of(replace(surface, near=both))
+    assert len(full.faces) - len(bare.faces) == (len(extra.faces) if stays else 0)
 
 
 def test_same_input_same_bytes(flat, convex):
