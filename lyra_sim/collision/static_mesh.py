@@ -46,8 +46,8 @@ def rest_of(surface: Surface) -> TriMesh:
         np.minimum.at(low, piece, rest.vertices[corner])
         np.maximum.at(high, piece, rest.vertices[corner])
         np.maximum.at(rises, piece, above[corner])
-    noise = ((high - low).max(axis=1) <= SPECK_M) | (rises <= LOW_M)
-    return select_faces(rest, ~noise[piece])
+    kept = np.logical_and((high - low).max(axis=1) > SPECK_M, rises > LOW_M)
+    return select_faces(rest, kept[piece])
 
 
 def _above_floor(points: Float32[np.ndarray, "N 3"], floor: FloorGrid) -> Float[np.ndarray, "N"]:
