@@ -46,15 +46,15 @@ def rest_of(surface: Surface) -> TriMesh:
         np.minimum.at(low, piece, rest.vertices[corner])
         np.maximum.at(high, piece, rest.vertices[corner])
         np.maximum.at(rises, piece, above[corner])
-    kept = np.logical_and((high - low).max(axis=1) > SPECK_M, rises > LOW_M)
-    return select_faces(rest, kept[piece])
+    noise = ((high - low).max(axis=1) <= SPECK_M) | (rises <= LOW_M)
+    return select_faces(rest, ~noise[piece])
 
 
 def _above_floor(points: Float32[np.ndarray, "N 3"], floor: FloorGrid) -> Float[np.ndarray, "N"]:
     """Height above the floor of the cell, infinite where there is none."""
     cell = np.floor((points[:, :2] - floor.origin_m) / floor.cell_m).astype(np.int64)
     inside = ((cell >= 0) & (cell < floor.state.shape)).all(axis=1)
-    i, j = np.where(inside[:, None], cell, 0).T
+    i, j = np.where(inside, cell.T, 0)
     return np.where(inside & (floor.state[i, j] > 0), points[:, 2] - floor.height_m[i, j], np.inf)
 
 
