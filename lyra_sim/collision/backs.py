@@ -20,17 +20,17 @@ LEAST_VOXELS = 3.0
 """A back nearer than this to its front is left out: boards seen from both sides are solid already."""
 SAMPLE_M = 0.03
 KEEP = 0.25
-"""Share of the triangles of backs and sides that is kept: nothing was measured there that they could miss."""
+"""Share of the triangles of backs and sides that is kept, but for those at borders, which stay where they are."""
 UP = 0.5
 """Sides whose normal has less than this upward are left out: what stands or rolls comes from above or in front."""
 
 
 def backed(mesh: TriMesh, space: SpaceGrid) -> TriMesh:
-    """The mesh with its faces repeated `THICKNESS_M` behind themselves, as far as only unseen voxels are met on the
-    way, and with sides that close each sheet from above.
+    """The mesh with its faces repeated `THICKNESS_M` behind themselves, as far as no free voxel is met on the way,
+    and with sides that close each sheet from above.
 
     Backs take colour, label and origin of the nearest face of the mesh. Nothing is added in free space: vertices go
-    back one voxel less than the first seen voxel, and no triangle crosses free voxels.
+    back one voxel less than the first free voxel, and no triangle crosses free voxels.
     """
     if len(mesh.faces) == 0:
         return mesh
@@ -44,7 +44,7 @@ def backed(mesh: TriMesh, space: SpaceGrid) -> TriMesh:
     sides = sides[cross[:, 2] > np.maximum(UP * np.linalg.norm(cross, axis=1), 1e-8)]
     faces = np.concatenate([rear[:, ::-1] + there, sides])
     faces = faces[~_touches_free(vertices[faces], space)]
-    vertices, faces = simplify_triangles(vertices, faces, int(np.ceil(KEEP * len(faces))), preserve_border=False)
+    vertices, faces = simplify_triangles(vertices, faces, int(np.ceil(KEEP * len(faces))))
     faces = faces[~_touches_free(vertices[faces], space)]
     behind = with_attributes(vertices, faces, mesh)
     return TriMesh(
@@ -66,13 +66,12 @@ def _vertex_normals(mesh: TriMesh) -> Float[np.ndarray, "N 3"]:
 
 
 def _room_behind(points: np.ndarray, inward: np.ndarray, space: SpaceGrid) -> Float[np.ndarray, "N"]:
-    """How far each point may go back: to one voxel before the first that was seen, at most `THICKNESS_M`; 0 where that
-    is less than `LEAST_VOXELS`. The front stands in the first 2.5 voxels, so that of these only free ones count."""
+    """How far each point may go back: to one voxel before the first free one, at most `THICKNESS_M`; 0 where that is
+    less than `LEAST_VOXELS`. The front stands in the first 1.5 voxels."""
     voxel = space.voxel_m
     ways = np.arange(1.5 * voxel, THICKNESS_M + voxel, 0.5 * voxel)
-    states = np.stack([_state(points + way * inward, space) for way in ways])
-    closed = (states == FREE) | (states != UNSEEN) & (ways[:, None] > 2.5 * voxel)
-    first = np.where(closed.any(axis=0), ways[closed.argmax(axis=0)], np.inf)
+    free = np.stack([_state(points + way * inward, space) == FREE for way in ways])
+    first = np.where(free.any(axis=0), ways[free.argmax(axis=0)], np.inf)
     depth = np.minimum(first - voxel, THICKNESS_M)
     return np.where(depth >= LEAST_VOXELS * voxel, depth, 0.0)
 

@@ -22,17 +22,17 @@ def simplify(mesh: TriMesh, target_faces: int) -> tuple[Float32[np.ndarray, "N 3
 
 
 def simplify_triangles(
-    vertices: np.ndarray, faces: np.ndarray, target_faces: int, *, preserve_border: bool = True
+    vertices: np.ndarray, faces: np.ndarray, target_faces: int
 ) -> tuple[Float32[np.ndarray, "N 3"], Int32[np.ndarray, "M 3"]]:
-    """Quadric edge collapse (Garland and Heckbert 1997) to about `target_faces`; borders stay where they are unless
-    `preserve_border` is False. Deterministic. Vertices and faces as the library gives them (slivers possible)."""
+    """Quadric edge collapse (Garland and Heckbert 1997) to about `target_faces`; borders stay where they are.
+    Deterministic. Vertices and faces as the library gives them (slivers possible)."""
     if len(faces) <= max(target_faces, 4):
         return np.asarray(vertices, np.float32), np.asarray(faces, np.int32)
     fewer_vertices, fewer_faces = fast_simplification.simplify(
         np.array(vertices, np.float64),  # copies: the library refuses read-only arrays
         np.array(faces, np.int32),
         target_count=target_faces,
-        preserve_border=preserve_border,
+        preserve_border=True,
     )[:2]
     return np.asarray(fewer_vertices, np.float32), np.asarray(fewer_faces, np.int32).reshape(-1, 3)
 
