@@ -7,15 +7,18 @@ front lies space that no ray crossed, so a back there contradicts no measurement
 """
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int
 
 from lyra_sim.collision.freespace import FREE
-from lyra_sim.core.records import SpaceGrid, TriMesh
+from lyra_sim.core.records import FloorGrid, SpaceGrid, TriMesh
 from lyra_sim.surface.clean import face_vectors
 from lyra_sim.surface.decimate import simplify_triangles, with_attributes
 
-UNSEEN = 0
 THICKNESS_M = 0.1
+SEEN_FLOOR = 1
+OVER_FLOOR_M = 2.0
+"""Where the floor was seen, nothing is put this far above it, whether a ray passed there or not: robots go there."""
+ROUNDING_M = 0.02
 LEAST_VOXELS = 3.0
 """A back nearer than this to its front is left out: boards seen from both sides are solid already."""
 SAMPLE_M = 0.03
@@ -25,17 +28,17 @@ UP = 0.5
 """Sides whose normal has less than this upward are left out: what stands or rolls comes from above or in front."""
 
 
-def backed(mesh: TriMesh, space: SpaceGrid) -> TriMesh:
-    """The mesh with its faces repeated `THICKNESS_M` behind themselves, as far as no free voxel is met on the way,
-    and with sides that close each sheet from above.
+def backed(mesh: TriMesh, space: SpaceGrid, floor: FloorGrid) -> TriMesh:
+    """The mesh with its faces repeated `THICKNESS_M` behind themselves, as far as nothing free is met on the way, and
+    with sides that close each sheet from above.
 
-    Backs take colour, label and origin of the nearest face of the mesh. Nothing is added in free space: vertices go
-    back one voxel less than the first free voxel, and no triangle crosses free voxels.
+    Backs take colour, label and origin of the nearest face of the mesh. Nothing is added in free space (voxels that
+    rays passed, and over seen floor): vertices go back one voxel less than that, and no triangle crosses it.
     """
     if len(mesh.faces) == 0:
         return mesh
     inward = -_vertex_normals(mesh)
-    depth = _room_behind(mesh.vertices, inward, space)
+    depth = _room_behind(mesh.vertices, inward, space, floor)
     rear = mesh.faces[(depth[mesh.faces] > 0).any(axis=1)]
     there = len(mesh.vertices)
     vertices = np.concatenate([mesh.vertices, mesh.vertices + depth[:, None] * inward]).astype(np.float32)
@@ -43,9 +46,9 @@ def backed(mesh: TriMesh, space: SpaceGrid) -> TriMesh:
     cross = face_vectors(vertices, sides)
     sides = sides[cross[:, 2] > np.maximum(UP * np.linalg.norm(cross, axis=1), 1e-8)]
     faces = np.concatenate([rear[:, ::-1] + there, sides])
-    faces = faces[~_touches_free(vertices[faces], space)]
+    faces = faces[~_touches_free(vertices[faces], space, floor)]
     vertices, faces = simplify_triangles(vertices, faces, int(np.ceil(KEEP * len(faces))))
-    faces = faces[~_touches_free(vertices[faces], space)]
+    faces = faces[~_touches_free(vertices[faces], space, floor)]
     behind = with_attributes(vertices, faces, mesh)
     return TriMesh(
         vertices=np.concatenate([mesh.vertices, behind.vertices]),
@@ -65,27 +68,38 @@ def _vertex_normals(mesh: TriMesh) -> Float[np.ndarray, "N 3"]:
     return total / np.maximum(np.linalg.norm(total, axis=1), 1e-20)[:, None]
 
 
-def _room_behind(points: np.ndarray, inward: np.ndarray, space: SpaceGrid) -> Float[np.ndarray, "N"]:
-    """How far each point may go back: to one voxel before the first free one, at most `THICKNESS_M`; 0 where that is
+def _room_behind(points: np.ndarray, inward: np.ndarray, space: SpaceGrid, floor: FloorGrid) -> Float[np.ndarray, "N"]:
+    """How far each point may go back: to one voxel before what is free, at most `THICKNESS_M`; 0 where that is
     less than `LEAST_VOXELS`. The front stands in the first 1.5 voxels."""
     voxel = space.voxel_m
     ways = np.arange(1.5 * voxel, THICKNESS_M + voxel, 0.5 * voxel)
-    free = np.stack([_state(points + way * inward, space) == FREE for way in ways])
+    free = np.stack([_free(points + way * inward, space, floor) for way in ways])
     first = np.where(free.any(axis=0), ways[free.argmax(axis=0)], np.inf)
     depth = np.minimum(first - voxel, THICKNESS_M)
     return np.where(depth >= LEAST_VOXELS * voxel, depth, 0.0)
 
 
-def _state(points: Float[np.ndarray, "N 3"], space: SpaceGrid) -> UInt8[np.ndarray, "N"]:
-    """State of the voxel around each point, unseen outside the grid."""
-    cell = np.floor((points - space.origin_m) / space.voxel_m).astype(np.int64)
-    inside = ((cell >= 0) & (cell < space.state.shape)).all(axis=1)
-    out = np.full(len(points), UNSEEN, np.uint8)
-    out[inside] = space.state[tuple(cell[inside].T)]
-    return out
+def _free(points: Float[np.ndarray, "N 3"], space: SpaceGrid, floor: FloorGrid) -> Bool[np.ndarray, "N"]:
+    """Points in voxels that rays passed, or over floor that was seen, up to `OVER_FLOOR_M`; none outside both grids."""
+    found, cell = _cells(points, space.origin_m, space.voxel_m, space.state.shape)
+    free = np.zeros(len(points), bool)
+    free[found] = space.state[tuple(cell)] == FREE
+    found, cell = _cells(points[:, :2], floor.origin_m, floor.cell_m, floor.state.shape)
+    above = points[found, 2] - floor.height_m[tuple(cell)]
+    free[found] |= (floor.state[tuple(cell)] == SEEN_FLOOR) & (above > -ROUNDING_M) & (above < OVER_FLOOR_M)
+    return free
 
 
-def _touches_free(corners: Float[np.ndarray, "M 3 3"], space: SpaceGrid) -> Bool[np.ndarray, "M"]:
+def _cells(
+    points: np.ndarray, origin: np.ndarray, size: float, shape: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which points lie in a grid, and the cells (D, K) of those."""
+    cell = np.floor((points - origin) / size).astype(np.int64)
+    found = np.flatnonzero(((cell >= 0) & (cell < shape)).all(axis=1))
+    return found, cell[found].T
+
+
+def _touches_free(corners: Float[np.ndarray, "M 3 3"], space: SpaceGrid, floor: FloorGrid) -> Bool[np.ndarray, "M"]:
     """Triangles one of whose equal parts, of `SAMPLE_M` at most, has its centre in free space."""
     longest = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(axis=1)
     cuts = np.maximum(np.ceil(longest / SAMPLE_M), 1).astype(np.int64)
@@ -96,7 +110,7 @@ def _touches_free(corners: Float[np.ndarray, "M 3 3"], space: SpaceGrid) -> Bool
         some = np.flatnonzero(cuts == n)
         for part in np.array_split(some, len(some) * len(weight) // 2_000_000 + 1):
             points = np.einsum("wk,mkc->mwc", weight, corners[part])
-            out[part] = (_state(points.reshape(-1, 3), space) == FREE).reshape(len(part), -1).any(axis=1)
+            out[part] = _free(points.reshape(-1, 3), space, floor).reshape(len(part), -1).any(axis=1)
     return out
 
 

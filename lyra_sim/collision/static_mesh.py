@@ -25,7 +25,7 @@ def static_mesh_parts(surface: Surface, space: SpaceGrid, config: StaticMeshConf
     """The floor and, per label, the decimated rest of the near field with backs (`backs.py`), as triangle meshes."""
     vertices, faces, _ = floor_triangles(solid_floor(surface.floor))
     parts = [trimesh_part("floor", Label.FLOOR, vertices, faces)]
-    rest = backed(decimated(rest_of(surface), config.max_error_m), space)
+    rest = backed(decimated(rest_of(surface), config.max_error_m), space, surface.floor)
     for label in (Label.WALL, Label.CEILING, Label.OBSTACLE, Label.OBJECT):
         piece = select_faces(rest, rest.face_label == label)
         parts.append(trimesh_part(label.name.lower(), label, piece.vertices, piece.faces))

@@ -5,7 +5,7 @@ import pytest
 import trimesh
 
 from lyra_sim.collision.backs import THICKNESS_M, backed
-from lyra_sim.core.records import SpaceGrid, TriMesh
+from lyra_sim.core.records import FloorGrid, SpaceGrid, TriMesh
 
 VOXEL = 0.02
 SIDE = 60
@@ -41,6 +41,16 @@ def space(*free: tuple[float, float]) -> SpaceGrid:
     return SpaceGrid(origin_m=np.zeros(3), voxel_m=VOXEL, state=state)
 
 
+def floor_of(state: int, low: float = 0.0, high: float = 1.2) -> FloorGrid:
+    """A level floor at z = 0 between two values of x."""
+    cells = np.zeros((24, 24), np.uint8)
+    cells[round(low / 0.05) : round(high / 0.05)] = state
+    return FloorGrid(origin_m=np.zeros(2), cell_m=0.05, state=cells, height_m=np.zeros((24, 24), np.float32))
+
+
+NO_FLOOR = floor_of(0)
+
+
 def solid_of(mesh: TriMesh) -> trimesh.Trimesh:
     return trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
 
@@ -54,7 +64,7 @@ def heights_above(made: trimesh.Trimesh, x: float) -> np.ndarray:
 
 def test_a_sheet_seen_from_one_side_becomes_a_body():
     front = sheet(0.5)
-    body = backed(mesh_of(front), space((0.52, 1.2)))
+    body = backed(mesh_of(front), space((0.52, 1.2)), NO_FLOOR)
     made = solid_of(body)
     assert not heights_above(front, 0.45).any(), "a sheet shows nothing to rays along it"
     assert heights_above(made, 0.45).all() and not heights_above(made, 0.55).any()
@@ -70,7 +80,7 @@ def test_a_sheet_seen_from_one_side_becomes_a_body():
 
 
 def test_only_the_top_is_closed():
-    made = solid_of(backed(mesh_of(sheet(0.5)), space((0.52, 1.2))))
+    made = solid_of(backed(mesh_of(sheet(0.5)), space((0.52, 1.2)), NO_FLOOR))
     along = np.linspace(0.28, 0.92, 30)
     for axis, first in ((2, 1.0), (1, None)):
         origins, ways = np.full((30, 3), 0.45), np.zeros((30, 3))
@@ -84,7 +94,7 @@ def test_backs_keep_out_of_what_was_seen_to_be_free(gap_m: float, depth_m: float
     """Free space in front, and behind from `gap_m` on."""
     front = sheet(0.5)
     grid = space((0.52, 1.2), (0.0, 0.5 - gap_m))
-    made = solid_of(backed(mesh_of(front), grid))
+    made = solid_of(backed(mesh_of(front), grid, NO_FLOOR))
     assert 0.5 - made.bounds[0, 0] == pytest.approx(depth_m, abs=0.0151)
     points, _ = trimesh.sample.sample_surface(made, 20_000, seed=0)
     cell = np.floor(points / VOXEL).astype(int)
@@ -93,7 +103,7 @@ def test_backs_keep_out_of_what_was_seen_to_be_free(gap_m: float, depth_m: float
 
 def test_a_board_seen_from_both_sides_stays_as_it_is():
     both = mesh_of(trimesh.util.concatenate([sheet(0.5), sheet(0.46, -1.0)]))
-    same = backed(both, space((0.52, 1.2), (0.0, 0.44)))
+    same = backed(both, space((0.52, 1.2), (0.0, 0.44)), NO_FLOOR)
     assert np.array_equal(same.faces, both.faces) and np.array_equal(same.vertices, both.vertices)
 
 
@@ -106,10 +116,16 @@ def test_a_hole_behind_a_large_triangle_is_found():
         state = space((0.52, 1.2)).state.copy()
         state[15:22, 20:40, 20:40] = free
         grid = SpaceGrid(origin_m=np.zeros(3), voxel_m=VOXEL, state=state)
-        hits, _, _ = solid_of(backed(quad, grid)).ray.intersects_location(**ray, multiple_hits=False)
+        hits, _, _ = solid_of(backed(quad, grid, NO_FLOOR)).ray.intersects_location(**ray, multiple_hits=False)
         assert hits[0, 0] == pytest.approx(0.5 - thick, abs=2e-3)
+
+
+@pytest.mark.parametrize(("state", "depth_m"), [(1, 0.0), (2, THICKNESS_M)], ids=["seen", "filled"])
+def test_floor_that_was_seen_stays_free(state: int, depth_m: float):
+    made = solid_of(backed(mesh_of(sheet(0.5)), space((0.52, 1.2)), floor_of(state, 0.0, 0.45)))
+    assert 0.5 - made.bounds[0, 0] == pytest.approx(depth_m, abs=1e-3)
 
 
 def test_nothing_in_nothing_out():
     none = mesh_of(trimesh.Trimesh(np.zeros((0, 3)), np.zeros((0, 3), int), process=False))
-    assert len(backed(none, space()).faces) == 0
+    assert len(backed(none, space(), NO_FLOOR).faces) == 0
