@@ -1,20 +1,24 @@
-"""Thickness for what was seen from one side: a sheet of triangles gets a back where nobody looked.
+"""Thickness for low things that were seen from one side: a sheet of triangles gets a back where nobody looked.
 
 A depth camera sees fronts. As colliders they are sheets without volume: what is set down beside one may overlap it
 without any engine noticing at the start, and is flung away in the first step; what is fast passes through. Behind a
 front lies space that no ray crossed, so a back there contradicts no measurement. Hulls are thickened the same way
-(`pieces.py`).
+(`pieces.py`). Only what wheels and feet meet is backed: things other than walls, near the floor. What is higher stays
+exactly where it was measured, on all its sides.
 """
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Float32, Int
+from scipy import ndimage
 
 from lyra_sim.collision.freespace import FREE
-from lyra_sim.core.records import FloorGrid, SpaceGrid, TriMesh
+from lyra_sim.core.records import FloorGrid, Label, SpaceGrid, TriMesh
 from lyra_sim.surface.clean import face_vectors
 from lyra_sim.surface.decimate import simplify_triangles, with_attributes
 
-THICKNESS_M = 0.1
+THICKNESS_M = 0.08
+LOW_M = 0.3
+"""Faces that reach higher than this above the nearest floor get no back."""
 SEEN_FLOOR = 1
 OVER_FLOOR_M = 2.0
 """Where the floor was seen, nothing is put this far above it, whether a ray passed there or not: robots go there."""
@@ -29,8 +33,8 @@ UP = 0.5
 
 
 def backed(mesh: TriMesh, space: SpaceGrid, floor: FloorGrid) -> TriMesh:
-    """The mesh with its faces repeated `THICKNESS_M` behind themselves, as far as nothing free is met on the way, and
-    with sides that close each sheet from above.
+    """The mesh with the low faces of obstacles and objects repeated `THICKNESS_M` behind themselves, as far as nothing
+    free is met on the way, and with sides that close each sheet from above.
 
     Backs take colour, label and origin of the nearest face of the mesh. Nothing is added in free space (voxels that
     rays passed, and over seen floor): vertices go back one voxel less than that, and no triangle crosses it.
@@ -39,13 +43,15 @@ def backed(mesh: TriMesh, space: SpaceGrid, floor: FloorGrid) -> TriMesh:
         return mesh
     inward = -_vertex_normals(mesh)
     depth = _room_behind(mesh.vertices, inward, space, floor)
-    rear = mesh.faces[(depth[mesh.faces] > 0).any(axis=1)]
+    low = (height_above(mesh.vertices, floor) < LOW_M)[mesh.faces].all(axis=1)
+    low &= np.isin(mesh.face_label, (Label.OBSTACLE, Label.OBJECT))
+    low &= (depth[mesh.faces] > 0).any(axis=1)
     there = len(mesh.vertices)
     vertices = np.concatenate([mesh.vertices, mesh.vertices + depth[:, None] * inward]).astype(np.float32)
-    sides = _sides(rear, there)
+    sides = _sides(mesh.faces, low, there)
     cross = face_vectors(vertices, sides)
     sides = sides[cross[:, 2] > np.maximum(UP * np.linalg.norm(cross, axis=1), 1e-8)]
-    faces = np.concatenate([rear[:, ::-1] + there, sides])
+    faces = np.concatenate([mesh.faces[low][:, ::-1] + there, sides])
     faces = faces[~_touches_free(vertices[faces], space, floor)]
     vertices, faces = simplify_triangles(vertices, faces, int(np.ceil(KEEP * len(faces))))
     faces = faces[~_touches_free(vertices[faces], space, floor)]
@@ -57,6 +63,17 @@ def backed(mesh: TriMesh, space: SpaceGrid, floor: FloorGrid) -> TriMesh:
         face_label=np.concatenate([mesh.face_label, behind.face_label]),
         face_origin=np.concatenate([mesh.face_origin, behind.face_origin]),
     )
+
+
+def height_above(points: Float32[np.ndarray, "N 3"], floor: FloorGrid) -> Float[np.ndarray, "N"]:
+    """Height above the nearest cell with floor; infinite where there is no floor at all."""
+    there = floor.state > 0
+    if not there.any():
+        return np.full(len(points), np.inf)
+    nearest: np.ndarray = ndimage.distance_transform_edt(~there, return_distances=False, return_indices=True)  # pyright: ignore[reportAssignmentType]
+    cell = np.floor((points[:, :2] - floor.origin_m) / floor.cell_m).astype(np.int64)
+    i, j = np.clip(cell, 0, np.array(floor.state.shape) - 1).T
+    return points[:, 2].astype(np.float64) - floor.height_m[nearest[0][i, j], nearest[1][i, j]]
 
 
 def _vertex_normals(mesh: TriMesh) -> Float[np.ndarray, "N 3"]:
@@ -114,12 +131,12 @@ def _touches_free(corners: Float[np.ndarray, "M 3 3"], space: SpaceGrid, floor: 
     return out
 
 
-def _sides(faces: Int[np.ndarray, "M 3"], offset: int) -> Int[np.ndarray, "S 3"]:
-    """Two triangles for each edge that has a face on one side only, from it to its copy (vertex numbers plus
-    `offset`)."""
+def _sides(faces: Int[np.ndarray, "M 3"], some: Bool[np.ndarray, "M"], offset: int) -> Int[np.ndarray, "S 3"]:
+    """Two triangles for each border edge of some of the faces (there is no other face at it), from it to its copy
+    (vertex numbers plus `offset`)."""
     start, end = faces.ravel(), faces[:, [1, 2, 0]].ravel()
     key = np.minimum(start, end).astype(np.int64) * offset + np.maximum(start, end)
     _, where, count = np.unique(key, return_inverse=True, return_counts=True)
-    border = np.flatnonzero(count[where.ravel()] == 1)
+    border = np.flatnonzero((count[where.ravel()] == 1) & np.repeat(some, 3))
     a, b = start[border], end[border]
     return np.concatenate([np.stack([b, a, a + offset], 1), np.stack([b, a + offset, b + offset], 1)])
