@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import ndimage
 
-from lyra_sim.collision.measure import measured_views
+from lyra_sim.collision.measure import floor_views, measured_views
 from lyra_sim.config.geometry3d import SurfaceConfig
 from lyra_sim.core.errors import SceneError
 from lyra_sim.core.records import FaceOrigin, FloorGrid, Fused, Label, Surface, TriMesh, World
@@ -15,6 +15,7 @@ from lyra_sim.surface.clean import clean, select_faces
 from lyra_sim.surface.decimate import decimate
 from lyra_sim.surface.floor import Floor, find_floor
 from lyra_sim.surface.floor_mesh import floor_triangles
+from lyra_sim.surface.floor_noise import floor_noise
 from lyra_sim.surface.label import floor_faces, label_faces
 from lyra_sim.surface.linear import moved
 from lyra_sim.surface.observed import foot_triangles, observe_faces
@@ -49,7 +50,7 @@ def build_surface(world: World, fused: Fused, config: SurfaceConfig) -> Surface:
     observed = observe_faces(mesh, world)
     may_be_floor = (observed == Label.UNKNOWN) | (observed == Label.FLOOR)
     floor = find_floor(mesh, may_be_floor, fused.space, world.start.environment, config, foot_triangles(world))
-    on_floor = floor_faces(mesh, floor, config.snap_m)
+    on_floor = floor_faces(mesh, floor, config.snap_m, floor_noise(floor_views(world), floor.grid))
     mesh = relabelled(mesh, label_faces(mesh, on_floor, observed))
     painted_floor = _floor_mesh(mesh, _with_relief(floor), VISUAL_FLOOR_CELLS)
     rest = select_faces(mesh, mesh.face_label != Label.FLOOR)

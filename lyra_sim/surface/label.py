@@ -18,6 +18,10 @@ OBJECT_SIDE_M = 2.5
 """A loose thing no longer than this is an object; longer ones are obstacles (a kitchen row, a hedge)."""
 FLUSH_M = 0.0105
 BURIED_M = 0.1
+NOISES = 2.5
+"""What is nearer to the floor than so many standard deviations of its measured heights is floor, ..."""
+MOST_NOISE_M = 0.05
+"""... up to this far from it."""
 
 
 @dataclass(frozen=True)
@@ -29,25 +33,29 @@ class WallPlane:
     faces: Int[np.ndarray, "K"]
 
 
-def floor_faces(mesh: TriMesh, floor: Floor, snap_m: float) -> Bool[np.ndarray, "M"]:
+def floor_faces(
+    mesh: TriMesh, floor: Floor, snap_m: float, noise_m: Float[np.ndarray, "X Y"]
+) -> Bool[np.ndarray, "M"]:
     """Faces that the floor grid replaces: up-facing within `snap_m` of the measured floor around them, and what is
     buried in the repaired floor or stands out of it by less than the smallest robot's step (crumbs of noise that
-    would push a wheel or a ball aside). At the edge of a door sill the higher floor counts: the grid has its side."""
+    would push a wheel or a ball aside). Where measured heights scatter more (`noise_m`, one standard deviation on the
+    floor's cells), both reach further. At the edge of a door sill the higher floor counts: the grid has its side."""
     normal, _ = face_normals_areas(mesh.vertices, mesh.faces)
     corner = mesh.vertices[mesh.faces].astype(np.float64)
     centre = corner.mean(axis=1)
     patch, cell = floor.sample(centre[:, :2])
     known = floor.grid.state > 0
     beside = ndimage.maximum_filter(np.where(known, floor.grid.height_m, -np.inf), 3, mode="nearest")
+    unsure = np.minimum(NOISES * noise_m, MOST_NOISE_M)
     out = np.zeros(len(mesh.faces), bool)
     for number, piece in enumerate(floor.patches):
         here = np.nonzero(patch == number)[0]
         at = cell[here, 0], cell[here, 1]
         local, target, higher = piece.local[at], piece.height[at], beside[at]
-        near = np.abs(corner[here, :, 2] - local[:, None]).max(axis=1) <= snap_m * 1.25
+        near = np.abs(corner[here, :, 2] - local[:, None]).max(axis=1) <= np.maximum(snap_m * 1.25, unsure[at])
         top, bottom = corner[here, :, 2].max(axis=1), corner[here, :, 2].min(axis=1)
         over = np.where(higher - target <= SIDE_M, np.maximum(higher, target), target)
-        buried = (top <= over + FLUSH_M) & (bottom >= target - BURIED_M)
+        buried = (top <= over + np.maximum(FLUSH_M, unsure[at])) & (bottom >= target - BURIED_M)
         out[here] = ((normal[here, 2] >= 0.5) & near) | buried
     return out
 

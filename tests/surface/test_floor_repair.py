@@ -82,7 +82,7 @@ def test_a_cable_duct_of_three_centimetres_stays():
 
     mesh = height_field(duct)
     floor = find(mesh)
-    on = floor_faces(mesh, floor, 0.015)
+    on = floor_faces(mesh, floor, 0.015, np.zeros(floor.grid.state.shape))
     centre = mesh.vertices[mesh.faces].mean(axis=1)
     top = (np.abs(centre[:, 0] - 0.3) < 0.025) & (centre[:, 2] > 0.025)
     assert top.sum() > 100
@@ -137,7 +137,7 @@ def test_a_kerb_stays_and_both_levels_are_floor():
     state, height = at(floor, 1.0, 0.0)
     assert state == 1
     assert height == pytest.approx(0.12, abs=0.003)
-    riser = floor_faces(mesh, floor, 0.015)
+    riser = floor_faces(mesh, floor, 0.015, np.zeros(floor.grid.state.shape))
     normal_free = np.ptp(mesh.vertices[mesh.faces][:, :, 2], axis=1) > 0.05
     assert not riser[normal_free].any()
 
