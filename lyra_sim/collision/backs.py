@@ -12,7 +12,9 @@ from jaxtyping import Bool, Float, Float32, Int
 from scipy import ndimage
 
 from lyra_sim.collision.freespace import FREE
+from lyra_sim.collision.measure import in_state
 from lyra_sim.core.records import FloorGrid, Label, SpaceGrid, TriMesh
+from lyra_sim.geometry.cells import cells_of
 from lyra_sim.surface.clean import face_vectors
 from lyra_sim.surface.decimate import simplify_triangles, with_attributes
 
@@ -43,7 +45,7 @@ def backed(mesh: TriMesh, space: SpaceGrid, floor: FloorGrid) -> TriMesh:
         return mesh
     inward = -_vertex_normals(mesh)
     depth = _room_behind(mesh.vertices, inward, space, floor)
-    low = (height_above(mesh.vertices, floor) < LOW_M)[mesh.faces].all(axis=1)
+    low = (height_above(mesh.vertices, floor, beyond=True) < LOW_M)[mesh.faces].all(axis=1)
     low &= np.isin(mesh.face_label, (Label.OBSTACLE, Label.OBJECT))
     low &= (depth[mesh.faces] > 0).any(axis=1)
     there = len(mesh.vertices)
@@ -65,15 +67,19 @@ def backed(mesh: TriMesh, space: SpaceGrid, floor: FloorGrid) -> TriMesh:
     )
 
 
-def height_above(points: Float32[np.ndarray, "N 3"], floor: FloorGrid) -> Float[np.ndarray, "N"]:
-    """Height above the nearest cell with floor; infinite where there is no floor at all."""
+def height_above(points: Float32[np.ndarray, "N 3"], floor: FloorGrid, *, beyond: bool) -> Float[np.ndarray, "N"]:
+    """Height above the floor of the cell; off the floor above the nearest cell with floor where `beyond`, else
+    infinite."""
     there = floor.state > 0
     if not there.any():
         return np.full(len(points), np.inf)
-    nearest: np.ndarray = ndimage.distance_transform_edt(~there, return_distances=False, return_indices=True)  # pyright: ignore[reportAssignmentType]
     cell = np.floor((points[:, :2] - floor.origin_m) / floor.cell_m).astype(np.int64)
-    i, j = np.clip(cell, 0, np.array(floor.state.shape) - 1).T
-    return points[:, 2].astype(np.float64) - floor.height_m[nearest[0][i, j], nearest[1][i, j]]
+    inside = np.clip(cell, 0, np.array(there.shape) - 1)
+    i, j = inside.T
+    nearest = np.asarray(ndimage.distance_transform_edt(~there, return_distances=False, return_indices=True))
+    above = points[:, 2].astype(np.float64) - floor.height_m[tuple(nearest[:, i, j])]
+    on_floor = there[i, j] & (inside == cell).all(axis=1)
+    return above if beyond else np.where(on_floor, above, np.inf)
 
 
 def _vertex_normals(mesh: TriMesh) -> Float[np.ndarray, "N 3"]:
@@ -98,22 +104,11 @@ def _room_behind(points: np.ndarray, inward: np.ndarray, space: SpaceGrid, floor
 
 def _free(points: Float[np.ndarray, "N 3"], space: SpaceGrid, floor: FloorGrid) -> Bool[np.ndarray, "N"]:
     """Points in voxels that rays passed, or over floor that was seen, up to `OVER_FLOOR_M`; none outside both grids."""
-    found, cell = _cells(points, space.origin_m, space.voxel_m, space.state.shape)
-    free = np.zeros(len(points), bool)
-    free[found] = space.state[tuple(cell)] == FREE
-    found, cell = _cells(points[:, :2], floor.origin_m, floor.cell_m, floor.state.shape)
+    free = in_state(space, FREE)(points)
+    found, cell = cells_of(points[:, :2], floor.origin_m, floor.cell_m, floor.state.shape)
     above = points[found, 2] - floor.height_m[tuple(cell)]
     free[found] |= (floor.state[tuple(cell)] == SEEN_FLOOR) & (above > -ROUNDING_M) & (above < OVER_FLOOR_M)
     return free
-
-
-def _cells(
-    points: np.ndarray, origin: np.ndarray, size: float, shape: tuple[int, ...]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Which points lie in a grid, and the cells (D, K) of those."""
-    cell = np.floor((points - origin) / size).astype(np.int64)
-    found = np.flatnonzero(((cell >= 0) & (cell < shape)).all(axis=1))
-    return found, cell[found].T
 
 
 def _touches_free(corners: Float[np.ndarray, "M 3 3"], space: SpaceGrid, floor: FloorGrid) -> Bool[np.ndarray, "M"]:

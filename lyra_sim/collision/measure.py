@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Float32, Float64, Int
 from numba import njit
 
 from lyra_sim.core.records import Intrinsics, Label, PixelOrigin, SpaceGrid, World
+from lyra_sim.geometry.cells import cells_of
 from lyra_sim.geometry.rays import RayScene
 
 SAMPLES = 100_000
@@ -92,10 +93,10 @@ def in_state(space: SpaceGrid, *states: int) -> Callable[[np.ndarray], Bool[np.n
     """A test whether points lie in voxels of these states (1 free, 2 at a surface); outside the grid none do."""
 
     def test(points: np.ndarray) -> Bool[np.ndarray, "N"]:
-        cell = np.floor((points - space.origin_m) / space.voxel_m).astype(np.int64)
-        inside = ((cell >= 0) & (cell < space.state.shape)).all(axis=1)
-        cell[~inside] = 0
-        return inside & np.isin(space.state[tuple(cell.T)], states)
+        found, cell = cells_of(points, space.origin_m, space.voxel_m, space.state.shape)
+        out = np.zeros(len(points), bool)
+        out[found] = np.isin(space.state[tuple(cell)], states)
+        return out
 
     return test
 

@@ -1,12 +1,11 @@
 """The surface itself as static triangles: the repaired floor as rectangles, everything else decimated and backed."""
 
 import numpy as np
-from jaxtyping import Float, Float32
 
-from lyra_sim.collision.backs import backed
+from lyra_sim.collision.backs import backed, height_above
 from lyra_sim.collision.measure import area_samples
 from lyra_sim.config.geometry3d import StaticMeshConfig
-from lyra_sim.core.records import ColliderPart, FaceOrigin, FloorGrid, Label, SpaceGrid, Surface, TriMesh
+from lyra_sim.core.records import ColliderPart, FaceOrigin, Label, SpaceGrid, Surface, TriMesh
 from lyra_sim.geometry.rays import RayScene
 from lyra_sim.surface.clean import face_components, select_faces
 from lyra_sim.surface.decimate import simplify, with_attributes
@@ -17,7 +16,7 @@ KEEP_LADDER = (0.08, 0.15, 0.25, 0.4, 0.6)
 TRIAL_SAMPLES = 10_000
 SPECK_M = 0.04
 """Loose pieces no longer than this in any direction are noise: mostly what is left where the floor was cut out."""
-LOW_M = 0.01
+BUMP_M = 0.01
 """Loose pieces that rise no higher than this above the floor are bumps of the floor, which the floor grid smoothed."""
 
 
@@ -41,21 +40,13 @@ def rest_of(surface: Surface) -> TriMesh:
     piece = face_components(rest.faces, len(rest.vertices))
     low, high = np.full((piece.max() + 1, 3), np.inf), np.full((piece.max() + 1, 3), -np.inf)
     rises = np.full(len(low), -np.inf)
-    above = _above_floor(rest.vertices, surface.floor)
+    above = height_above(rest.vertices, surface.floor, beyond=False)
     for corner in rest.faces.T:
         np.minimum.at(low, piece, rest.vertices[corner])
         np.maximum.at(high, piece, rest.vertices[corner])
         np.maximum.at(rises, piece, above[corner])
-    noise = ((high - low).max(axis=1) <= SPECK_M) | (rises <= LOW_M)
+    noise = ((high - low).max(axis=1) <= SPECK_M) | (rises <= BUMP_M)
     return select_faces(rest, ~noise[piece])
-
-
-def _above_floor(points: Float32[np.ndarray, "N 3"], floor: FloorGrid) -> Float[np.ndarray, "N"]:
-    """Height above the floor of the cell, infinite where there is none."""
-    cell = np.floor((points[:, :2] - floor.origin_m) / floor.cell_m).astype(np.int64)
-    inside = ((cell >= 0) & (cell < floor.state.shape)).all(axis=1)
-    i, j = np.where(inside, cell.T, 0)
-    return np.where(inside & (floor.state[i, j] > 0), points[:, 2] - floor.height_m[i, j], np.inf)
 
 
 def decimated(mesh: TriMesh, max_error_m: float) -> TriMesh:

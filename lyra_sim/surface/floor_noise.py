@@ -1,4 +1,4 @@
-"""How far measured heights of a floor scatter, place by place: what stands out of it by less is no evidence of a thing."""
+"""How far the measured heights of a floor scatter, place by place: what stands out by less is no evidence of a thing."""
 
 from collections.abc import Sequence
 
@@ -8,6 +8,7 @@ from scipy import ndimage
 
 from lyra_sim.collision.measure import View
 from lyra_sim.core.records import FloorGrid
+from lyra_sim.geometry.cells import cells_of
 from lyra_sim.surface.heightmap import window_medians
 
 REACH_M = 0.08
@@ -39,9 +40,8 @@ def floor_noise(views: Sequence[View], grid: FloorGrid) -> Float[np.ndarray, "X 
 
 def _over_floor(points: Float[np.ndarray, "N 3"], grid: FloorGrid) -> tuple[Int[np.ndarray, "K"], np.ndarray]:
     """Flat index of the cell of each point near the floor, and its height above it."""
-    cell = np.floor((points[:, :2] - grid.origin_m) / grid.cell_m).astype(np.int64)
-    inside = ((cell >= 0) & (cell < grid.state.shape)).all(axis=1)
-    at = np.ravel_multi_index(tuple(cell[inside].T), grid.state.shape)
-    above = points[inside, 2] - grid.height_m.ravel()[at]
+    found, cell = cells_of(points[:, :2], grid.origin_m, grid.cell_m, grid.state.shape)
+    at = np.ravel_multi_index(tuple(cell), grid.state.shape)
+    above = points[found, 2] - grid.height_m.ravel()[at]
     near = (grid.state.ravel()[at] > 0) & (np.abs(above) <= REACH_M)
     return at[near], above[near]

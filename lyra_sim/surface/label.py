@@ -33,9 +33,7 @@ class WallPlane:
     faces: Int[np.ndarray, "K"]
 
 
-def floor_faces(
-    mesh: TriMesh, floor: Floor, snap_m: float, noise_m: Float[np.ndarray, "X Y"]
-) -> Bool[np.ndarray, "M"]:
+def floor_faces(mesh: TriMesh, floor: Floor, snap_m: float, noise_m: Float[np.ndarray, "X Y"]) -> Bool[np.ndarray, "M"]:
     """Faces that the floor grid replaces: up-facing within `snap_m` of the measured floor around them, and what is
     buried in the repaired floor or stands out of it by less than the smallest robot's step (crumbs of noise that
     would push a wheel or a ball aside). Where measured heights scatter more (`noise_m`, one standard deviation on the

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from tests.surface.test_floor_repair import find, height_field
 
 from lyra_sim.collision.measure import View
 from lyra_sim.core.records import Intrinsics
 from lyra_sim.surface.floor_noise import floor_noise
 from lyra_sim.surface.label import floor_faces
+from tests.surface.test_floor_repair import find, height_field
 
 HIGH_M = 2.0
 CAMERA = Intrinsics(fx=160.0, fy=160.0, cx=160.0, cy=120.0, width=320, height=240)
@@ -25,7 +25,9 @@ def views(noise_m: float, frames: int = 4) -> tuple[View, ...]:
     v, u = np.mgrid[:240, :320] + 0.5
     above = layer((u - 160) / 160 * HIGH_M, -(v - 120) / 160 * HIGH_M)
     return tuple(
-        View((HIGH_M - above + rng.normal(0, noise_m, u.shape)).astype(np.float32), np.ones(u.shape, bool), CAMERA, DOWN)
+        View(
+            (HIGH_M - above + rng.normal(0, noise_m, u.shape)).astype(np.float32), np.ones(u.shape, bool), CAMERA, DOWN
+        )
         for _ in range(frames)
     )
 
