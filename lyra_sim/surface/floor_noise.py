@@ -1,4 +1,4 @@
-"""How far the measured heights of a floor scatter, place by place: what stands out by less is no evidence of a thing."""
+"""How far the measured heights of a floor scatter, place by place: what stands out by less is no evidence."""
 
 from collections.abc import Sequence
 
