@@ -5,7 +5,7 @@ import numpy as np
 
 from lyra_sim.collision.freespace import FreeSpace
 from lyra_sim.collision.hulls import hull_of
-from lyra_sim.collision.pieces import Patch, Piece, cut, make_piece, merge, touching_pairs, trimmed
+from lyra_sim.collision.pieces import Patch, Piece, cut, make_piece, merge_all, trimmed
 from lyra_sim.collision.regions import plane_regions
 from lyra_sim.collision.static_mesh import rest_of
 from lyra_sim.config.geometry3d import ConvexConfig
@@ -32,7 +32,7 @@ def convex_parts(surface: Surface, space: SpaceGrid, config: ConvexConfig) -> tu
         pieces += cut(patch, free)
     if not pieces:
         return ()
-    pieces = merge(pieces, touching_pairs(pieces), free, config.most_parts)
+    pieces = merge_all(pieces, free, config.most_parts)
     pieces = [piece if piece.label == Label.FLOOR else trimmed(piece, free) for piece in pieces]
     count = dict.fromkeys(Label, 0)
     parts = []

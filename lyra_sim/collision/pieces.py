@@ -11,6 +11,7 @@ from numba import njit
 from scipy.spatial import HalfspaceIntersection, cKDTree
 
 from lyra_sim.collision.freespace import FreeSpace
+from lyra_sim.core.records import Label
 from lyra_sim.geometry.hulls import convex_hull
 
 THICKNESSES_M = (0.1, 0.06, 0.04, 0.025)
@@ -190,20 +191,32 @@ def box_of(points: Float[np.ndarray, "N 3"], axes: Float[np.ndarray, "3 3"]) -> 
     return grid @ axes
 
 
-def merge(pieces: list[Piece], touching: Int[np.ndarray, "E 2"], space: FreeSpace, most: int) -> list[Piece]:
-    """Neighbours merged, always the pair that adds least harm: while that is next to none, and on while there are more
-    than `most` pieces."""
+def merge_all(pieces: list[Piece], space: FreeSpace, most: int) -> list[Piece]:
+    """Neighbours of one label merged; where that leaves more than `most` pieces, neighbours of different labels too
+    (what stands on the floor, not the floor itself): the merged piece has the label of the larger one."""
+    pieces = merge(pieces, touching_pairs(pieces), space, most, mixed=False)
+    if len(pieces) > most:
+        pieces = merge(pieces, touching_pairs(pieces), space, most, mixed=True)
+    return pieces
+
+
+def merge(
+    pieces: list[Piece], touching: Int[np.ndarray, "E 2"], space: FreeSpace, most: int, *, mixed: bool
+) -> list[Piece]:
+    """Neighbours merged, always the pair that adds least harm: while that is next to none and their labels agree, and
+    on while there are more than `most` pieces, then with `mixed` whatever their labels."""
     left: dict[int, Piece] = dict(enumerate(pieces))
     near: dict[int, set[int]] = {n: set() for n in left}
     queue: list[tuple[float, float, int, int, Piece]] = []
 
     def offer(a: int, b: int) -> None:
-        piece = _merged(left[a], left[b], space)
+        alike = left[a].label == left[b].label
+        piece = _merged(left[a], left[b], space) if alike or mixed else None
         if piece is not None:
             harm = piece.harm_m3 - left[a].harm_m3 - left[b].harm_m3
-            small = harm <= HARMLESS_M * piece.area_m2
+            harmless = alike and harm <= HARMLESS_M * piece.area_m2
             growth = piece.volume_m3 - left[a].volume_m3 - left[b].volume_m3
-            heapq.heappush(queue, (0.0 if small else harm, growth, a, b, piece))
+            heapq.heappush(queue, (0.0 if harmless else max(harm, 1e-12), growth, a, b, piece))
 
     for a, b in touching.tolist():
         near[a].add(b)
@@ -228,12 +241,13 @@ def merge(pieces: list[Piece], touching: Int[np.ndarray, "E 2"], space: FreeSpac
 
 
 def _merged(a: Piece, b: Piece, space: FreeSpace) -> Piece | None:
-    """The hull of two pieces, None where it is out of the question."""
-    if a.label != b.label:
+    """The hull of two pieces with the label of the larger, None where it is out of the question."""
+    if a.label != b.label and Label.FLOOR in (a.label, b.label):
         return None
+    label = a.label if a.area_m2 >= b.area_m2 else b.label
     samples = np.concatenate([a.samples, b.samples])
     samples = samples[:: len(samples) // SAMPLES + 1]
-    piece = make_piece(a.label, np.concatenate([a.corners, b.corners]), samples, a.area_m2 + b.area_m2, space)
+    piece = make_piece(label, np.concatenate([a.corners, b.corners]), samples, a.area_m2 + b.area_m2, space)
     if not piece.fit or piece.harm_m3 > MOST_HARM_M * piece.area_m2 or piece.takes_open:
         return None
     return piece

@@ -18,7 +18,7 @@ OBJECT_SIDE_M = 2.5
 """A loose thing no longer than this is an object; longer ones are obstacles (a kitchen row, a hedge)."""
 FLUSH_M = 0.0105
 BURIED_M = 0.1
-NOISES = 2.5
+NOISES = 3.0
 """What is nearer to the floor than so many standard deviations of its measured heights is floor, ..."""
 MOST_NOISE_M = 0.05
 """... up to this far from it."""

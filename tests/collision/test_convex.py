@@ -8,7 +8,7 @@ from skimage.measure import marching_cubes
 
 from lyra_sim.collision.convex import floor_slabs, patches
 from lyra_sim.collision.freespace import FreeSpace
-from lyra_sim.collision.pieces import LEAST_WIDTH_M, Piece, cut, make_piece, merge, touching_pairs, trimmed
+from lyra_sim.collision.pieces import LEAST_WIDTH_M, Piece, cut, make_piece, merge_all, trimmed
 from lyra_sim.collision.regions import plane_regions
 from lyra_sim.core.records import FloorGrid, Label, SpaceGrid, TriMesh
 
@@ -59,7 +59,7 @@ def pieces_of(mesh: TriMesh, space: FreeSpace) -> list[Piece]:
 
 
 def merged(pieces: list[Piece], space: FreeSpace, most: int = 1000) -> list[Piece]:
-    return merge(pieces, touching_pairs(pieces), space, most)
+    return merge_all(pieces, space, most)
 
 
 TABLE = [
@@ -106,6 +106,28 @@ def test_a_table_is_a_few_hulls_that_leave_the_space_below_it_free():
     surface = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False).sample(2000, seed=1)
     apart = np.max([piece.depth(surface) for piece in got], axis=0)
     assert np.percentile(apart, 2) > -0.005  # all of the surface is covered
+
+
+def row_of_cubes(labels: list[Label]) -> tuple[list[Piece], FreeSpace]:
+    """Cubes of 10 cm side by side, each larger than the one before by a hair, nothing free around."""
+    space = FreeSpace(SpaceGrid(origin_m=ORIGIN, voxel_m=VOXEL, state=np.zeros((100, 100, 100), np.uint8)))
+    pieces = []
+    for n, label in enumerate(labels):
+        box = trimesh.creation.box(bounds=[[0.1 * n, 0, 0], [0.1 * (n + 1), 0.1, 0.1]])
+        samples = np.array(box.sample(100, seed=n))
+        pieces.append(make_piece(int(label), np.array(box.vertices), samples, 0.06 + 0.001 * n, space))
+    return pieces, space
+
+
+def test_labels_are_mixed_only_where_there_would_be_too_many_pieces():
+    pieces, space = row_of_cubes([Label.WALL, Label.OBJECT] * 5)
+    assert len(merged(pieces, space, most=10)) == 10
+    few = merged(pieces, space, most=4)
+    assert len(few) == 4
+    assert sum(piece.volume_m3 for piece in few) == pytest.approx(0.01, rel=1e-6)
+    with_floor, space = row_of_cubes([Label.FLOOR, Label.WALL, Label.OBJECT])
+    got = merged(with_floor, space, most=1)
+    assert sorted(piece.label for piece in got) == sorted([int(Label.FLOOR), int(Label.OBJECT)])
 
 
 def test_fewer_pieces_where_fewer_are_asked_for_at_the_least_harm():
