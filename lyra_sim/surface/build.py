@@ -20,6 +20,7 @@ from lyra_sim.surface.label import floor_faces, label_faces
 from lyra_sim.surface.linear import moved
 from lyra_sim.surface.observed import foot_triangles, observe_faces
 from lyra_sim.surface.splats import surfels
+from lyra_sim.surface.support import without_unsupported
 from lyra_sim.surface.texture import paint
 from lyra_sim.surface.views import candidate_views
 
@@ -32,8 +33,9 @@ BACKDROP_SHARE = 0.4
 def build_surface(world: World, fused: Fused, config: SurfaceConfig) -> Surface:
     """Carve, clean, label, repair the floor, paint; surfels where the fused volume brings no splats.
 
-    `near` keeps the measured triangles where they were fused, floor included, plus filled floor; the repaired floor is
-    the `FloorGrid`. The visual mesh shows the repaired floor, with the low things on it that wheels roll over.
+    `near` keeps the measured triangles where they were fused, floor included, plus filled floor, and of walks only what
+    a measurement bears out; the repaired floor is the `FloorGrid`. The visual mesh shows the repaired floor, with the
+    low things on it that wheels roll over.
 
     Raises:
         SceneError: nothing was fused, or there is no floor.
@@ -67,8 +69,9 @@ def build_surface(world: World, fused: Fused, config: SurfaceConfig) -> Surface:
     if splats is None:
         splats = surfels(_splat_source(visual, rest, far_faces), fused.space.voxel_m)
     filled = select_faces(painted_floor, painted_floor.face_origin == FaceOrigin.FILLED)
+    near = mesh if is_photo else without_unsupported(mesh, views)
     return Surface(
-        near=joined([mesh, filled]),
+        near=joined([near, filled]),
         visual=paint(visual, candidate_views(world), config.texture_px, far_faces),
         floor=floor.grid,
         splats=splats,
