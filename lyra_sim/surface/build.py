@@ -19,6 +19,7 @@ from lyra_sim.surface.floor_noise import floor_noise
 from lyra_sim.surface.label import floor_faces, label_faces
 from lyra_sim.surface.linear import moved
 from lyra_sim.surface.observed import foot_triangles, observe_faces
+from lyra_sim.surface.rims import rims
 from lyra_sim.surface.splats import surfels
 from lyra_sim.surface.support import without_unsupported
 from lyra_sim.surface.texture import paint
@@ -28,6 +29,8 @@ VISUAL_FLOOR_CELLS = 4
 """Painted floor squares are at most 10 cm wide: one view each, and straight texture lines within a pixel."""
 BACKDROP_SHARE = 0.4
 """Share of the visual triangles that a photo's backdrop may take."""
+RIMS_SHARE = 0.15
+"""Share of them that thin things and rims may take where depth was measured."""
 
 
 def build_surface(world: World, fused: Fused, config: SurfaceConfig) -> Surface:
@@ -58,21 +61,24 @@ def build_surface(world: World, fused: Fused, config: SurfaceConfig) -> Surface:
     rest = select_faces(mesh, mesh.face_label != Label.FLOOR)
     is_photo = not world.start.frame.measured
     budget = config.visual_faces - len(painted_floor.faces)
-    far_budget = int(config.visual_faces * BACKDROP_SHARE) if is_photo else 0
-    visual = joined([painted_floor, decimate(rest, max(budget - far_budget, 1000))])
+    extra = int(config.visual_faces * (BACKDROP_SHARE if is_photo else RIMS_SHARE))
+    visual = joined([painted_floor, decimate(rest, max(budget - extra, 1000))])
     far_faces = None
     if is_photo:
-        far = backdrop(world.start.frames, visual, _near_range(world, mesh), far_budget)
+        far = backdrop(world.start.frames, visual, _near_range(world, mesh), extra)
         far_faces = len(visual.faces) + np.arange(len(far.faces))
         visual = joined([visual, far])
     splats = fused.splats
     if splats is None:
         splats = surfels(_splat_source(visual, rest, far_faces), fused.space.voxel_m)
+    candidates = candidate_views(world)
+    if not is_photo:
+        visual = joined([visual, rims(visual, candidates, fused.space.voxel_m, extra)])
     filled = select_faces(painted_floor, painted_floor.face_origin == FaceOrigin.FILLED)
     near = mesh if is_photo else without_unsupported(mesh, views)
     return Surface(
         near=joined([near, filled]),
-        visual=paint(visual, candidate_views(world), config.texture_px, far_faces),
+        visual=paint(visual, candidates, config.texture_px, far_faces),
         floor=floor.grid,
         splats=splats,
     )
