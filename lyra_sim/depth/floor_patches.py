@@ -19,6 +19,9 @@ class Patches:
     size: Float[np.ndarray, "N"]
     lab: Float[np.ndarray, "N 3"]
     rough: Float[np.ndarray, "N"]
+    """Mean texture, edges of its border included."""
+    grain: Float[np.ndarray, "N"]
+    """Standard deviation of lightness inside it, so that an edge along its border says nothing."""
     upright: Float[np.ndarray, "N"]
     below: Float[np.ndarray, "N"]
     pairs: Int[np.ndarray, "M 2"]
@@ -67,12 +70,14 @@ def cut_patches(
     def mean(values: np.ndarray) -> np.ndarray:
         return np.bincount(index.ravel(), values.ravel().astype(float), minlength=count) / np.maximum(size, 1)
 
+    lightness = mean(lab[..., 0])
     pairs, border, barrier, length = _borders(index, gradient(lab, 1.2), lines, count)
     return Patches(
         index=index,
         size=size,
         lab=np.stack([mean(lab[..., c]) for c in range(3)], 1),
         rough=mean(texture(lab[..., 0])),
+        grain=np.sqrt(mean((lab[..., 0] - lightness[index]) ** 2)),
         upright=mean(upright),
         below=mean(below),
         pairs=pairs,

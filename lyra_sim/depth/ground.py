@@ -80,8 +80,8 @@ def look(image: np.ndarray, image_valid: np.ndarray, camera: Intrinsics) -> Sigh
 
 def _in_front(region: FloorRegion, cylinder: Cylinder) -> FloorRegion:
     """The region, at every chance, without what is seen past an obstacle."""
-    mask = cut_behind(cylinder, region.mask, region.core, gap_px=_GAP_PX)
-    chance = cut_behind(cylinder, region.chance, region.core, gap_px=_GAP_PX)
+    mask = cut_behind(cylinder, region.mask, region.sure, gap_px=_GAP_PX)
+    chance = cut_behind(cylinder, region.chance, region.sure, gap_px=_GAP_PX)
     return dataclasses.replace(region, mask=mask, chance=chance)
 
 
@@ -154,7 +154,7 @@ def _posed(capture: Capture, sight: Sight, layout: Layout, height: CameraHeight)
             T_world_source=T_world_cam,
         ),
         environment="outdoor" if _outdoor(sight) else "indoor",
-        provenance=dataclasses.replace(capture.provenance, backend="ground", version="4"),
+        provenance=dataclasses.replace(capture.provenance, backend="ground", version="5"),
     )
 
 

@@ -12,9 +12,9 @@ from lyra_sim.config.observe import GroundConfig
 from lyra_sim.core.errors import InputError, SceneError
 from lyra_sim.core.records import Capture, Intrinsics, Label, Provenance
 from lyra_sim.depth.build import build
-from lyra_sim.depth.floor import grow
+from lyra_sim.depth.floor import BIAS, SURE, WEIGHTS, Growth, decide, grow, things
 from lyra_sim.depth.floor_cues import CUES
-from lyra_sim.depth.floor_patches import cut_patches
+from lyra_sim.depth.floor_patches import Patches, cut_patches, patch_mean
 from lyra_sim.depth.ground import look, observe_photo
 from lyra_sim.depth.layout import cut_behind, make_cylinder, stand_up
 from lyra_sim.depth.lines import camera_down, vote_gravity
@@ -226,6 +226,61 @@ def test_a_smoother_thing_of_the_colour_of_the_floor_is_no_floor(noise: float, j
     assert core[170:, 10:180].mean() > 0.95 and able[170:, 10:180].mean() > 0.95
     assert core[170:, 200:310].mean() == pytest.approx(float(joins), abs=0.05)
     assert able[140:, 200:310].mean() == pytest.approx(float(joins), abs=0.05), "not even where growth would pass"
+
+
+def made_patches(blocks: list[tuple[tuple[int, int, int], float]]) -> tuple[Patches, np.ndarray]:
+    """A grey road with blocks of other Lab colours and noises: patches, and the share (B, N) of each in each block."""
+    lab, grain = np.zeros((216, 320, 3), np.float32), np.full((216, 320), 2.0)
+    lab[...] = (40, 0, -4)
+    inside = np.zeros((len(blocks), 216, 320), bool)
+    for k, (colour, noise) in enumerate(blocks):
+        inside[k, 40:100, 20 + 75 * k : 75 + 75 * k] = True
+        lab[inside[k]], grain[inside[k]] = colour, noise
+    lab[..., 0] += np.random.default_rng(7).normal(0, 1, grain.shape) * grain
+    none = np.zeros(grain.shape, np.float32)
+    patches = cut_patches(lab, none == 0, none, none, spacing_px=9)
+    return patches, np.stack([patch_mean(patches, mask) for mask in inside])
+
+
+def test_a_thing_on_the_floor_is_of_a_foreign_colour_and_rough():
+    patches, share = made_patches([((80, 0, 0), 2.0), ((42, 0, -4), 6.0), ((65, 2, -8), 9.0), ((52, 20, 10), 9.0)])
+    marking, rim, wheel, rug = share == 1
+    core = np.arange(len(patches.size)) > 0.6 * len(patches.size)
+    found = things(patches, core, rug)
+    assert not found[core | rug | rim].any(), "what is known to be floor, and what is only rough"
+    assert found[marking].mean() < 0.05, "only foreign"
+    assert found[wheel].mean() > 0.9
+    assert things(patches, core & False, rug)[~rug].all(), "nothing to compare with: nothing more is floor"
+
+
+def test_core_that_does_not_look_like_floor_has_to_prove_itself():
+    """Growth leaked onto a bumper and a puddle: both score below `SURE`, and the bumper looks like a thing."""
+    patches, share = made_patches([((65, 2, -8), 9.0), ((36, 0, -6), 2.0)])
+    bumper, puddle = share == 1
+    road = (share == 0).all(0)
+    score = np.where(road, SURE + 2.0, SURE - 2.0)
+    cues = np.zeros((len(score), len(WEIGHTS)))
+    cues[:, 1] = (score - BIAS) / WEIGHTS[1]
+    every = np.ones(len(score), bool)
+    growth = Growth(core=every, cost=0.0 * score, rival=score, able=every, plausible=9.0, even=every)
+    region = decide(patches, growth, cues, every[patches.index])
+    assert patch_mean(patches, region.sure)[road].all()
+    assert not patch_mean(patches, region.sure)[~road].any()
+    assert patch_mean(patches, region.mask)[bumper].mean() < 0.1
+    assert patch_mean(patches, region.mask)[puddle].mean() > 0.9, "floor, if not beyond doubt"
+
+
+def test_a_car_beside_the_road_is_no_floor():
+    """`dav2_demo01`: a silver car in the shade, of the road's chroma, and its bumper in reach of the road's growth."""
+    image = cv2.imread(str(shared_data("single_street", "dav2_demo01.jpg")))
+    assert image is not None
+    image = cv2.resize(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), (960, 638), interpolation=cv2.INTER_AREA)
+    camera = Intrinsics(fx=753.4, fy=752.9, cx=480.0, cy=319.0, width=960, height=638)
+    floor = look(image, np.ones(image.shape[:2], bool), camera).region.mask
+    height, width = floor.shape
+    car = floor[int(0.77 * height) : int(0.92 * height), int(0.715 * width) : int(0.82 * width)]
+    assert car.mean() < 0.15
+    assert floor[int(0.92 * height) :, int(0.5 * width) : int(0.7 * width)].mean() > 0.9
 
 
 def test_a_leather_sofa_in_the_foreground_is_no_floor():
