@@ -89,3 +89,11 @@ def test_an_observed_walk_leaves_movers_out_and_says_so():
     assert (seen.frames.origin[ball] == PixelOrigin.NONE).mean() > 0.99
     assert seen.notes["moving_share"] == pytest.approx(ball.mean(), rel=0.5)
     assert seen.frames.valid.mean() > 0.8 * (1 - ball.mean())
+
+
+def test_depth_too_far_for_geometry_still_shows_that_something_moved():
+    depth, ball, poses = walk_with_ball()
+    made: Capture = dataclasses.replace(capture(ROOM, poses), depth_m=depth.astype(np.float32))
+    seen = build(SensorConfig(max_depth_m=1.7))(made)
+    assert (seen.frames.valid & ball).sum() < 0.01 * ball.sum()
+    assert seen.frames.depth_m[seen.frames.valid].max() <= 1.7
