@@ -120,10 +120,16 @@ def bake_all(folder: Path, mesh: TriMesh, views: list[View], python: Path, repea
         if done.returncode == 0:
             ended.append(way)
         else:
-            out_of_time = done.returncode == -signal.SIGXCPU
-            why = f"not done in {patience} CPU s a bake" if out_of_time else done.stderr.strip().splitlines()[-1][:110]
-            print(f"{way}: {why}")
+            print(f"{way}: {why_not(done, patience)}")
     return ended
+
+
+def why_not(done: subprocess.CompletedProcess[str], patience: int) -> str:
+    """Why a way came to no end; Open3D can end without a word."""
+    if done.returncode == -signal.SIGXCPU:
+        return f"not done in {patience} CPU s a bake"
+    words = done.stderr.strip().splitlines()
+    return words[-1][:110] if words else f"ended with status {done.returncode}"
 
 
 def judge(found: dict[str, np.ndarray], mesh: TriMesh, held: Frames) -> dict[str, float]:
