@@ -1,12 +1,13 @@
 """Open3D's texture baking on a mesh and images in an .npz, run by a Python that has Open3D and nothing of ours.
 
-    python _open3d_texture.py given|atlas INPUT.npz OUTPUT.npz REPEATS
+    python _open3d_texture.py given|atlas INPUT.npz OUTPUT.npz REPEATS PATIENCE
 
 `given` keeps the texture coordinates of the input, `atlas` makes its own. Writes uv (M, 3, 2), the texture, what
 becomes of white images in its place (not timed), seconds of each repeat, seconds of CPU time, and the peak of the
-process's memory in MB.
+process's memory in MB. Ends with SIGXCPU where its bakes take more than PATIENCE CPU seconds each.
 """
 
+import resource
 import sys
 import time
 from typing import Any
@@ -43,7 +44,9 @@ def baked(mesh: Any, given: dict[str, np.ndarray], images: np.ndarray) -> np.nda
 
 
 if __name__ == "__main__":
-    method, source, target, repeats = sys.argv[1:]
+    method, source, target, repeats, patience = sys.argv[1:]
+    most = int(patience) * (int(repeats) + 1)
+    resource.setrlimit(resource.RLIMIT_CPU, (most, resource.RLIM_INFINITY))
     data = dict(np.load(source))
     times, cpu = [], []
     for _ in range(int(repeats)):

@@ -3,7 +3,7 @@
     python _open3d_tsdf.py legacy|tensor FRAMES.npz MESH.npz REPEATS
 
 Writes vertices, faces, seconds of each repeat, seconds of CPU time, and the peak of the process's memory in MB above
-what it was before the first repeat.
+what it holds before the first repeat.
 """
 
 import sys
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import open3d
-from _peak import peak_mb
+from _peak import peak_mb, restarted_peak_mb
 
 o3d: Any = open3d  # its stubs know no arrays
 BLOCK = 16
@@ -63,7 +63,7 @@ def _integer_centres(lens: np.ndarray) -> tuple[float, float, float, float]:
 if __name__ == "__main__":
     method, source, target, repeats = sys.argv[1:]
     given = dict(np.load(source))
-    before, times, cpu = peak_mb(), [], []
+    before, times, cpu = restarted_peak_mb(), [], []
     for _ in range(int(repeats)):
         wall, used = time.perf_counter(), time.process_time()
         vertices, faces = {"legacy": legacy, "tensor": tensor}[method](given)

@@ -1,13 +1,14 @@
 """Texture baking beside Open3D's, on the same mesh and images, judged by images that neither was given.
 
-    python benchmarks/texture.py [WALK...] [--open3d PYTHON] [--triangles 30000] [--repeats 3]
+    OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 python benchmarks/texture.py [WALK...] [--open3d PYTHON]
+        [--triangles 30000] [--repeats 3]
 
 A noisy walk of 60 frames through a procedural flat, and each RGB-D walk given. Every fourth frame is held out. The mesh
 is our fused surface of the others, decimated. Open3D (`project_images_to_albedo`, in an environment of its own as for
 `tsdf.py`) gets the images that our baking chooses from, once with our texture coordinates and once with an atlas of its
 own (`compute_uvatlas`, included in its time; it refuses meshes that are not manifold). Every way runs in a process of
-its own; seconds and CPU seconds are the median of the repeats after one that compiles. Memory is the most
-that the process held, libraries included.
+its own, Open3D's ended after `--patience` CPU seconds a bake; seconds and CPU seconds are the median of the repeats
+after one that compiles. Memory is the most that the process held, libraries included.
 
 PSNR: held-out images at the pixels of the mesh that have colour, after one gain and offset per channel and image, and
 without; evened: divided by what Open3D makes of white images, as its blend leaves texels dark that the images show
@@ -18,6 +19,7 @@ step of colour (of 255) across edges of the mesh where the texture is cut. Used:
 import argparse
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -96,7 +98,7 @@ def views_of(given: dict[str, np.ndarray]) -> list[View]:
     return [View(image=i, origin=o, camera=camera, cam_to_world=T, depth_m=d) for i, o, T, d in rows]
 
 
-def bake_all(folder: Path, mesh: TriMesh, views: list[View], python: Path, repeats: int) -> list[str]:
+def bake_all(folder: Path, mesh: TriMesh, views: list[View], python: Path, repeats: int, patience: int) -> list[str]:
     """Leave one .npz per way in the folder; says which ways came to an end."""
     camera = views[0].camera
     given = {
@@ -113,13 +115,21 @@ def bake_all(folder: Path, mesh: TriMesh, views: list[View], python: Path, repea
     script, ended = Path(__file__).with_name("_open3d_texture.py"), ["ours"]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     for way in WAYS[1:]:
-        command = [python, script, way, folder / "input.npz", folder / f"{way}.npz", str(repeats)]
+        command = [python, script, way, folder / "input.npz", folder / f"{way}.npz", str(repeats), str(patience)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode == 0:
             ended.append(way)
         else:
-            print(f"{way}: {done.stderr.strip().splitlines()[-1][:110]}")
+            print(f"{way}: {why_not(done, patience)}")
     return ended
+
+
+def why_not(done: subprocess.CompletedProcess[str], patience: int) -> str:
+    """Why a way came to no end; Open3D can end without a word."""
+    if done.returncode == -signal.SIGXCPU:
+        return f"not done in {patience} CPU s a bake"
+    words = done.stderr.strip().splitlines()
+    return words[-1][:110] if words else f"ended with status {done.returncode}"
 
 
 def judge(found: dict[str, np.ndarray], mesh: TriMesh, held: Frames) -> dict[str, float]:
@@ -195,14 +205,14 @@ def seams(mesh: TriMesh, uv: np.ndarray, texture: np.ndarray, bare: np.ndarray) 
     return float(np.abs(across[0] - across[1]).mean()), 100 * float(cut.sum() / max(both.sum(), 1))
 
 
-def compare(walk: Path, python: Path, triangles: int, repeats: int, folder: Path) -> None:
+def compare(walk: Path, folder: Path, python: Path, args: argparse.Namespace) -> None:
     """Print the table of one walk."""
     frames = frames_of(Walk.read(walk))
     held = np.arange(len(frames)) % HELD_OUT == HELD_OUT // 2
     world = world_of(picked(frames, ~held))
-    mesh, views = surface_of(world, triangles), candidate_views(world)
+    mesh, views = surface_of(world, args.triangles), candidate_views(world)
     print(f"\n{walk.resolve().name}: {len(views)} images, {held.sum()} held out, {len(mesh.faces)} triangles")
-    ended = bake_all(folder, mesh, views, python, repeats)
+    ended = bake_all(folder, mesh, views, python, args.repeats, args.patience)
     kept = picked(frames, held)
     rows = {way: judge(dict(np.load(folder / f"{way}.npz")), mesh, kept) for way in ended}
     print(f"{'':8s} " + " ".join(f"{c:>12s}" for c in COLUMNS))
@@ -220,6 +230,7 @@ def main() -> None:
     parser.add_argument("--open3d", type=Path, help=f"a Python with {OPEN3D}")
     parser.add_argument("--triangles", type=int, default=30_000)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--patience", type=int, default=300, help="CPU seconds for one bake of Open3D's")
     parser.add_argument("--keep", type=Path, help="leave meshes and textures in this folder")
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -235,7 +246,7 @@ def main() -> None:
         for number, walk in enumerate([flat, *args.walks]):
             folder = place / str(number)
             folder.mkdir(parents=True)
-            compare(walk, python, args.triangles, args.repeats, folder)
+            compare(walk, folder, python, args)
 
 
 if __name__ == "__main__":

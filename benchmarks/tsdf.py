@@ -1,11 +1,13 @@
 """Signed distance fusion beside Open3D's two implementations, on the same frames, voxels and truncation.
 
-    python benchmarks/tsdf.py [WALK...] [--open3d PYTHON] [--voxel 0.02] [--repeats 3]
+    OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 python benchmarks/tsdf.py [WALK...] [--open3d PYTHON] [--voxel 0.02]
+        [--repeats 3]
 
 Fuses a noisy walk of 60 frames through a procedural flat, and each RGB-D walk given. Open3D runs in an environment of
 its own (PYTHON, or one made with `pip install open3d-cpu==0.19.0`: the legacy volume of 0.20.0 integrates nothing).
 Every way runs in a process of its own, depth cleaned as the observe stage does; seconds and CPU seconds are the median
-of the repeats after one that compiles. Memory is what the process grew by, at its peak.
+of the repeats after one that compiles. Take them with one thread: idle threads of Open3D spin. Memory is what the
+process grew by, at its peak, after all that was only needed to read the frames has been given back.
 
 Against the exact flat: even samples of the mesh to the true surfaces (median, p95, and the share further off than
 3 cm: smears and shells), and true points that were seen to the mesh (p95). Against measured depth: every 10th measured
@@ -23,7 +25,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from _peak import peak_mb
+from _peak import peak_mb, restarted_peak_mb
 from rerender import Walk
 from truth_flat import write_flat_walk
 
@@ -82,7 +84,7 @@ def child(folder: Path, source: Path, voxel: float, repeats: int) -> None:
     frames, config = frames_of(Walk.read(source)), FusionConfig(voxel_m=voxel)
     few = Frames(**{name: getattr(frames, name)[:2] for name in FRAME_ARRAYS}, intrinsics=frames.intrinsics)
     ours(few, config)
-    before, times, cpu = peak_mb(), [], []
+    before, times, cpu = restarted_peak_mb(), [], []
     for _ in range(repeats):
         wall, used = time.perf_counter(), time.process_time()
         vertices, faces = ours(frames, config)

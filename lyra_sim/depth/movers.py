@@ -2,9 +2,9 @@
 
 A surface in one frame is tested against the rays of the others, not against the fused surface, of which it would be a
 part: a ray that ends well behind it found its place empty, one that ends at it supports it. What moved stands where
-more rays pass than end. The idea is that of visibility conflicts (Pomerleau et al. 2014, "Long-term 3D map maintenance
-in dynamic environments"; Kim and Kim 2020, "Remove, then Revert"). Thin static things are missed by rays that are a
-pixel off; so only bodies count.
+more rays pass than end, or where nearer frames measured nothing, as before the sky, and no other frame saw it. The idea
+is that of visibility conflicts (Pomerleau et al. 2014, "Long-term 3D map maintenance in dynamic environments"; Kim and
+Kim 2020, "Remove, then Revert"). Thin static things are missed by rays that are a pixel off; so only bodies count.
 """
 
 import numpy as np
@@ -20,6 +20,9 @@ SLACK_M, SLACK_SHARE = 0.05, 0.02
 """Depths that differ by less, and by less than this share of themselves, agree."""
 LEAST_RADIUS_M = 0.04
 """Inscribed radius of what counts as a body in the image: half a forearm."""
+BLANK_FRAMES = 2
+"""So many frames that measured nothing in the place of a thing nor beside it, from at most and at least half the
+distance of the frame that saw it, show that it moved, where no other frame saw it."""
 ROUNDS = 2
 """The second takes no support from what the first found."""
 _MARGIN_CELLS = 2
@@ -69,7 +72,8 @@ def _bodies(
 
 @njit(cache=True, parallel=True)
 def _witness(depth, near, far, moving, T_world_cam, T_cam_world, partners, rays, lens):
-    """For each cell how many other frames look through its place, and how many see a surface there."""
+    """For each cell how many other frames look through its place, and how many see a surface there. A cell that none of
+    them sees counts as looked through once where enough of them measured nothing (`BLANK_FRAMES`)."""
     frames, height, width = depth.shape
     free = np.zeros(depth.shape, np.uint8)
     support = np.zeros(depth.shape, np.uint8)
@@ -84,6 +88,7 @@ def _witness(depth, near, far, moving, T_world_cam, T_cam_world, partners, rays,
             px = pose[0, 0] * x + pose[0, 1] * y + pose[0, 2] * d + pose[0, 3]
             py = pose[1, 0] * x + pose[1, 1] * y + pose[1, 2] * d + pose[1, 3]
             pz = pose[2, 0] * x + pose[2, 1] * y + pose[2, 2] * d + pose[2, 3]
+            blank = 0
             for o in partners[t]:
                 if o < 0:
                     break
@@ -93,13 +98,18 @@ def _witness(depth, near, far, moving, T_world_cam, T_cam_world, partners, rays,
                     continue
                 i = (T[0, 0] * px + T[0, 1] * py + T[0, 2] * pz + T[0, 3]) / z * lens[0] + lens[2]
                 j = (T[1, 0] * px + T[1, 1] * py + T[1, 2] * pz + T[1, 3]) / z * lens[1] + lens[3]
-                if i < 0 or j < 0 or i >= width or j >= height or near[o, int(j), int(i)] == 0.0:
+                if i < 0 or j < 0 or i >= width or j >= height:
+                    continue
+                if near[o, int(j), int(i)] == 0.0:
+                    blank += 0.5 * d < z < d and far[o, int(j), int(i)] == 0.0
                     continue
                 slack = SLACK_M + SLACK_SHARE * z
                 if near[o, int(j), int(i)] > z + slack:
                     free[t, v, u] += 1
                 elif far[o, int(j), int(i)] > z - slack and not moving[o, int(j), int(i)]:
                     support[t, v, u] += 1
+            if blank >= BLANK_FRAMES and free[t, v, u] == 0 and support[t, v, u] == 0:
+                free[t, v, u] = 1
     return free, support
 
 

@@ -27,7 +27,7 @@ class CoarseWalk:
     near_m: Float32[np.ndarray, "T h w"]
     """Least depth of the 3 x 3 cells around; 0 where the cell has none."""
     far_m: Float32[np.ndarray, "T h w"]
-    """Greatest depth of them."""
+    """Greatest depth of them; 0 where none of the 3 x 3 has any."""
     camera: Intrinsics
     T_world_cam: Float64[np.ndarray, "T 4 4"]
     T_cam_world: Float64[np.ndarray, "T 4 4"]
@@ -56,7 +56,7 @@ def coarse_walk(
         least = np.where(cells > 0, cells, np.inf).min((1, 3))
         has = np.isfinite(least)
         near[t] = np.where(has, ndimage.minimum_filter(least, 3), 0)
-        far[t] = np.where(has, ndimage.maximum_filter(cells.max((1, 3)), 3), 0)
+        far[t] = ndimage.maximum_filter(cells.max((1, 3)), 3)
     small = _coarse(camera, step)
     T_world_cam = np.ascontiguousarray(T_world_cam, np.float64)
     T_cam_world = invert(T_world_cam)

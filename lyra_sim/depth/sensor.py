@@ -41,9 +41,10 @@ def observe_sensor(capture: Capture, config: SensorConfig) -> PosedFrames:
         )
     capture, cues = in_metres(capture)
     assert capture.depth_m is not None and capture.depth_valid is not None and capture.cam_to_world is not None
-    valid = _believed(capture, config)
+    measured = _believed(capture, config)
+    valid = measured & (capture.depth_m <= config.max_depth_m)
     poses = capture.cam_to_world
-    images, moving, notes = _settled(capture.images, capture.depth_m, valid, poses, capture.intrinsics)
+    images, moving, notes = _settled(capture.images, capture.depth_m, measured, valid, poses, capture.intrinsics)
     valid &= ~moving
     depth = np.where(valid, capture.depth_m, np.float32(0))
     points, normals = sample_surface(depth, valid, poses, capture.intrinsics, capture.name)
@@ -73,39 +74,42 @@ def observe_sensor(capture: Capture, config: SensorConfig) -> PosedFrames:
             T_world_source=T_world_source,
         ),
         environment=_environment(ground, capture.depth_m[capture.depth_valid]),
-        provenance=dataclasses.replace(capture.provenance, backend="sensor", version="3"),
+        provenance=dataclasses.replace(capture.provenance, backend="sensor", version="4"),
         notes=notes,
     )
 
 
 def _believed(capture: Capture, config: SensorConfig) -> Bool[np.ndarray, "T H W"]:
-    """Pixels with depth that is neither flying nor too far. Raises SceneError where hardly any are left."""
+    """Pixels with depth that is not flying, however far. Raises SceneError where hardly any are near enough."""
     assert capture.depth_m is not None and capture.depth_valid is not None
-    valid = np.stack(
+    measured = np.stack(
         [
-            clean_depth(depth, known & shown, config.edge_ratio) & (depth <= config.max_depth_m)
+            clean_depth(depth, known & shown, config.edge_ratio)
             for depth, known, shown in zip(capture.depth_m, capture.depth_valid, capture.image_valid, strict=True)
         ]
     )
-    if valid.sum() < _MIN_VALID_PIXELS:
+    near = int((measured & (capture.depth_m <= config.max_depth_m)).sum())
+    if near < _MIN_VALID_PIXELS:
         raise SceneError(
             capture.name,
             expected=f"at least {_MIN_VALID_PIXELS} pixels with depth up to {config.max_depth_m} m",
-            got=f"{int(valid.sum())}",
+            got=str(near),
             todo="Check depth_scale in camera.json, and raise observe.rgbd.max_depth_m for far scenes.",
         )
-    return valid
+    return measured
 
 
 def _settled(
     images: UInt8[np.ndarray, "T H W 3"],
     depth_m: Float32[np.ndarray, "T H W"],
+    measured: Bool[np.ndarray, "T H W"],
     valid: Bool[np.ndarray, "T H W"],
     poses: Float64[np.ndarray, "T 4 4"],
     camera: Intrinsics,
 ) -> tuple[UInt8[np.ndarray, "T H W 3"], Bool[np.ndarray, "T H W"], dict[str, Any]]:
-    """Images in common colours, pixels of things that moved, and notes on both."""
-    moving = find_movers(coarse_walk(depth_m, valid, poses, camera), valid.shape)
+    """Images in common colours, pixels of things that moved, and notes on both. What was `measured` beyond the depth
+    that is `valid` as geometry still shows that nothing stood before it."""
+    moving = find_movers(coarse_walk(depth_m, measured, poses, camera), valid.shape)
     gains = find_gains(images, coarse_walk(depth_m, valid & ~moving, poses, camera))
     notes = {
         "moving_share": float((moving & valid).sum() / valid.sum()),

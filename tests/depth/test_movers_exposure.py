@@ -89,3 +89,21 @@ def test_an_observed_walk_leaves_movers_out_and_says_so():
     assert (seen.frames.origin[ball] == PixelOrigin.NONE).mean() > 0.99
     assert seen.notes["moving_share"] == pytest.approx(ball.mean(), rel=0.5)
     assert seen.frames.valid.mean() > 0.8 * (1 - ball.mean())
+
+
+def test_depth_too_far_for_geometry_still_shows_that_something_moved():
+    depth, ball, poses = walk_with_ball()
+    made: Capture = dataclasses.replace(capture(ROOM, poses), depth_m=depth.astype(np.float32))
+    seen = build(SensorConfig(max_depth_m=1.7))(made)
+    assert (seen.frames.valid & ball).sum() < 0.01 * ball.sum()
+    assert seen.frames.depth_m[seen.frames.valid].max() <= 1.7
+
+
+@pytest.mark.parametrize("reach_m", [1.1, 1.7])
+def test_what_moved_before_a_background_without_depth_is_found(reach_m: float):
+    depth, ball, poses = walk_with_ball()
+    measured = depth <= reach_m
+    found = find_movers(coarse_walk(depth.astype(np.float32), measured, poses, CAMERA), depth.shape)
+    assert (found & ball).sum() > 0.99 * ball.sum()
+    still = np.stack([ROOM.depth(T) for T in poses]).astype(np.float32)
+    assert not find_movers(coarse_walk(still, still <= reach_m, poses, CAMERA), depth.shape).any()
