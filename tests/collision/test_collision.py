@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -47,11 +48,11 @@ def flat_with_door() -> trimesh.Trimesh:
 
 
 def poses() -> np.ndarray:
-    """Cameras 1.2 m high on both sides of the partition, looking around and down."""
+    """Cameras 1.2 m high on both sides of the partition, looking around, down and up: all of it is seen."""
     out = []
     for x, y in ((0.0, -1.2), (0.0, 1.2), (-1.2, -0.8), (-1.0, 0.9)):
-        for yaw in np.arange(0, 2 * np.pi, np.pi / 3):
-            forward = np.array([np.cos(yaw), np.sin(yaw), -0.35])
+        for yaw, tilt in product(np.arange(0, 2 * np.pi, np.pi / 3), (-0.35, 0.35)):
+            forward = np.array([np.cos(yaw), np.sin(yaw), tilt])
             forward /= np.linalg.norm(forward)
             right = np.cross(forward, [0, 0, 1.0])
             right /= np.linalg.norm(right)
@@ -71,7 +72,7 @@ def rays_of(pose):
 @pytest.fixture(scope="module")
 def flat():
     mesh = flat_with_door()
-    depth = np.zeros((24, 90, 120), np.float32)
+    depth = np.zeros((len(poses()), 90, 120), np.float32)
     for t, pose in enumerate(poses()):
         along = rays_of(pose)
         hit, ray, _ = mesh.ray.intersects_location(np.tile(pose[:3, 3], (len(along), 1)), along, multiple_hits=False)
