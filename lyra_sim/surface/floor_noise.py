@@ -41,7 +41,7 @@ def floor_noise(views: Sequence[View], grid: FloorGrid) -> Float[np.ndarray, "X 
 def _over_floor(points: Float[np.ndarray, "N 3"], grid: FloorGrid) -> tuple[Int[np.ndarray, "K"], np.ndarray]:
     """Flat index of the cell of each point near the floor, and its height above it."""
     found, cell = cells_of(points[:, :2], grid.origin_m, grid.cell_m, grid.state.shape)
-    at = np.ravel_multi_index(tuple(cell), grid.state.shape)
+    at = np.asarray(np.ravel_multi_index(tuple(cell), grid.state.shape))
     above = points[found, 2] - grid.height_m.ravel()[at]
     near = (grid.state.ravel()[at] > 0) & (np.abs(above) <= REACH_M)
     return at[near], above[near]
