@@ -7,10 +7,10 @@ from pipelines.stage import Stage
 
 STAGES: tuple[Stage, ...] = (
     Stage("capture", 2, ("capture",), (), "pipelines.stages:capture", deadline_s=300),
-    Stage("observe", 7, ("observe",), ("capture",), "pipelines.stages:observe", deadline_s=300),
+    Stage("observe", 8, ("observe",), ("capture",), "pipelines.stages:observe", deadline_s=300),
     Stage("explore", 2, ("explore",), ("observe",), "pipelines.stages:explore", deadline_s=1800),
     Stage("reconstruct", 4, ("reconstruct",), ("observe", "explore"), "pipelines.stages:reconstruct"),
-    Stage("surface", 7, ("surface",), ("observe", "explore", "reconstruct"), "pipelines.stages:surface"),
+    Stage("surface", 8, ("surface",), ("observe", "explore", "reconstruct"), "pipelines.stages:surface"),
     Stage("collide", 15, ("collide",), ("observe", "explore", "reconstruct", "surface"), "pipelines.stages:collide"),
     Stage("usd", 3, (), ("observe", "explore", "reconstruct", "surface", "collide"), "pipelines.stages:usd"),
     Stage("tasks", 5, ("tasks",), ("surface", "usd"), "pipelines.stages:tasks"),

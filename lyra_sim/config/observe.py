@@ -17,6 +17,9 @@ class SensorConfig(Config):
     slanted plane: flying pixels."""
     max_depth_m: float = Field(default=8.0, gt=0.5)
     """Depth beyond this is not used as geometry."""
+    refine_poses: bool = True
+    """Correct the given poses until depth and colours of the frames agree, where that makes them agree better; false
+    takes them as they are."""
 
 
 class GroundConfig(Config):

@@ -1,5 +1,5 @@
-"""Observe for RGB-D walks: clean the measured depth, leave out what moved, even out exposure, find gravity and the
-floor, place the world frame."""
+"""Observe for RGB-D walks: clean the measured depth, leave out what moved, even out exposure, refine the poses, find
+gravity and the floor, place the world frame."""
 
 import dataclasses
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from lyra_sim.depth.frame import place_origin
 from lyra_sim.depth.gravity import Ground, find_ground
 from lyra_sim.depth.movers import find_movers
 from lyra_sim.depth.overlap import coarse_walk
+from lyra_sim.depth.refine import refine_poses
 from lyra_sim.depth.walk_scale import decide_scale, in_metres, rescaled, storey_note, unit_source
 from lyra_sim.geometry.camera import pixel_rays, transform
 from lyra_sim.geometry.slopes import pixel_normals
@@ -43,8 +44,7 @@ def observe_sensor(capture: Capture, config: SensorConfig) -> PosedFrames:
     assert capture.depth_m is not None and capture.depth_valid is not None and capture.cam_to_world is not None
     measured = _believed(capture, config)
     valid = measured & (capture.depth_m <= config.max_depth_m)
-    poses = capture.cam_to_world
-    images, moving, notes = _settled(capture.images, capture.depth_m, measured, valid, poses, capture.intrinsics)
+    images, moving, poses, notes = _settled(capture, measured, valid, refine=config.refine_poses)
     valid &= ~moving
     depth = np.where(valid, capture.depth_m, np.float32(0))
     points, normals = sample_surface(depth, valid, poses, capture.intrinsics, capture.name)
@@ -74,7 +74,7 @@ def observe_sensor(capture: Capture, config: SensorConfig) -> PosedFrames:
             T_world_source=T_world_source,
         ),
         environment=_environment(ground, capture.depth_m[capture.depth_valid]),
-        provenance=dataclasses.replace(capture.provenance, backend="sensor", version="4"),
+        provenance=dataclasses.replace(capture.provenance, backend="sensor", version="5"),
         notes=notes,
     )
 
@@ -100,23 +100,26 @@ def _believed(capture: Capture, config: SensorConfig) -> Bool[np.ndarray, "T H W
 
 
 def _settled(
-    images: UInt8[np.ndarray, "T H W 3"],
-    depth_m: Float32[np.ndarray, "T H W"],
-    measured: Bool[np.ndarray, "T H W"],
-    valid: Bool[np.ndarray, "T H W"],
-    poses: Float64[np.ndarray, "T 4 4"],
-    camera: Intrinsics,
-) -> tuple[UInt8[np.ndarray, "T H W 3"], Bool[np.ndarray, "T H W"], dict[str, Any]]:
-    """Images in common colours, pixels of things that moved, and notes on both. What was `measured` beyond the depth
-    that is `valid` as geometry still shows that nothing stood before it."""
+    capture: Capture, measured: Bool[np.ndarray, "T H W"], valid: Bool[np.ndarray, "T H W"], *, refine: bool
+) -> tuple[UInt8[np.ndarray, "T H W 3"], Bool[np.ndarray, "T H W"], Float64[np.ndarray, "T 4 4"], dict[str, Any]]:
+    """Images in common colours, pixels of things that moved, poses (refined where asked and where that makes frames
+    agree better), and notes on all. What was `measured` beyond the depth that is `valid` as geometry still shows that
+    nothing stood before it."""
+    assert capture.depth_m is not None and capture.cam_to_world is not None
+    depth_m, poses, camera = capture.depth_m, capture.cam_to_world, capture.intrinsics
     moving = find_movers(coarse_walk(depth_m, measured, poses, camera), valid.shape)
-    gains = find_gains(images, coarse_walk(depth_m, valid & ~moving, poses, camera))
-    notes = {
+    walk = coarse_walk(depth_m, valid & ~moving, poses, camera)
+    gains = find_gains(capture.images, walk)
+    images = evened(capture.images, gains)
+    notes: dict[str, Any] = {
         "moving_share": float((moving & valid).sum() / valid.sum()),
         "frames_with_movers": int(moving.any((1, 2)).sum()),
         "exposure_gain_range": [float(gains.min()), float(gains.max())],
     }
-    return evened(images, gains), moving, notes
+    if refine:
+        refined = refine_poses(images, np.where(valid & ~moving, depth_m, np.float32(0)), camera, walk)
+        poses, notes["poses"] = refined.T_world_cam, refined.notes()
+    return images, moving, poses, notes
 
 
 def clean_depth(

@@ -1,7 +1,7 @@
 """The surface stage: fused triangles in, clean labelled surfaces, repaired floor, painted mesh and splats out."""
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy import ndimage
 
 from lyra_sim.collision.measure import floor_views, measured_views
@@ -9,6 +9,7 @@ from lyra_sim.config.geometry3d import SurfaceConfig
 from lyra_sim.core.errors import SceneError
 from lyra_sim.core.records import FaceOrigin, FloorGrid, Fused, Label, Surface, TriMesh, World
 from lyra_sim.geometry.camera import invert
+from lyra_sim.geometry.cells import cells_of
 from lyra_sim.surface.backdrop import backdrop
 from lyra_sim.surface.carve import carve, without_floaters
 from lyra_sim.surface.clean import clean, select_faces
@@ -58,7 +59,7 @@ def build_surface(world: World, fused: Fused, config: SurfaceConfig) -> Surface:
     on_floor = floor_faces(mesh, floor, config.snap_m, floor_noise(floor_views(world), floor.grid))
     mesh = relabelled(mesh, label_faces(mesh, on_floor, observed))
     painted_floor = _floor_mesh(mesh, _with_relief(floor), VISUAL_FLOOR_CELLS)
-    rest = select_faces(mesh, mesh.face_label != Label.FLOOR)
+    rest = select_faces(mesh, (mesh.face_label != Label.FLOOR) | _beyond(mesh, floor.grid))
     is_photo = not world.start.frame.measured
     budget = config.visual_faces - len(painted_floor.faces)
     extra = int(config.visual_faces * (BACKDROP_SHARE if is_photo else RIMS_SHARE))
@@ -90,6 +91,14 @@ def _splat_source(visual: TriMesh, rest: TriMesh, far_faces: np.ndarray | None) 
     if far_faces is not None:
         keep[far_faces] = True
     return joined([select_faces(visual, keep), rest])
+
+
+def _beyond(mesh: TriMesh, grid: FloorGrid) -> Bool[np.ndarray, "M"]:
+    """Faces that reach beyond the cells of the floor: at the foot of a wall they close the gap."""
+    inside, cell = cells_of(mesh.vertices[:, :2].astype(np.float64), grid.origin_m, grid.cell_m, grid.state.shape)
+    within = np.zeros(len(mesh.vertices), bool)
+    within[inside] = grid.state[tuple(cell)] > 0
+    return np.asarray(~within[mesh.faces].all(axis=1))
 
 
 def relabelled(mesh: TriMesh, label: np.ndarray) -> TriMesh:

@@ -20,6 +20,8 @@ from lyra_sim.surface.views import View, choose_keyframes, look
 SWATCH_PX = 4
 PALETTE_LEVELS = 32
 """Plain colours are rounded to this many levels per channel."""
+FINEST_PERCENT = 150
+"""Largest size of a tile beside its image, where several are blended: sampled twice, they blur less when finer."""
 PADDING_PX = 3
 """So far beyond its faces a tile goes on in their colours, so that sampling at their rims meets nothing else."""
 
@@ -85,7 +87,8 @@ def _tile(
     """The picture of a keyframe at the size of `view.camera`: where it shows faces of its own, their blended colour,
     which goes on a few pixels beyond them."""
     camera = view.camera
-    image = cv2.resize(view.image, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
+    way = cv2.INTER_AREA if camera.width <= view.image.shape[1] else cv2.INTER_LINEAR
+    image = cv2.resize(view.image, (camera.width, camera.height), interpolation=way)
     directions = turned(pixel_rays(camera).reshape(-1, 3), view.cam_to_world[:3, :3])
     t, face, _ = scene.cast(np.broadcast_to(view.cam_to_world[:3, 3], directions.shape), directions)
     used = np.flatnonzero((face >= 0) & mine[face])
@@ -151,12 +154,13 @@ def _palette_height(swatches: int, width: int) -> int:
 
 
 def fit_layout(keyframes: list[View], swatches: int, texture_px: int) -> Layout:
-    """The largest tiles, up to the images' own size, that fit with the swatches into a square of `texture_px`."""
+    """The largest tiles, up to `FINEST_PERCENT` of the images' size, that fit with the swatches into a square of
+    `texture_px`."""
     if not keyframes:
         return Layout(columns=1, rows=0, tile_w=64, tile_h=0, swatches=swatches)
     w = max(view.camera.width for view in keyframes)
     h = max(view.camera.height for view in keyframes)
-    for percent in range(100, 0, -2):
+    for percent in range(FINEST_PERCENT if len(keyframes) > 1 else 100, 0, -2):
         tile_w, tile_h = max(1, w * percent // 100), max(1, h * percent // 100)
         most = texture_px // tile_w
         if most == 0:
