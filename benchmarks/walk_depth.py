@@ -3,7 +3,8 @@
     python benchmarks/walk_depth.py OUT WALK...
 
 For each finished world of OUT that was made from one of the folders WALK: every 10th pixel of every depth image with a
-measurement within 8 m is projected with the poses as given, and its distance to the colliders of scene.usda is taken.
+measurement within 8 m is projected from its camera as the world has it (its pose refined, where that made the frames
+agree better), and its distance to the colliders of scene.usda is taken.
 Nothing is filtered, so pixels that fly at depth edges count too. Prints median and 95th percentile; exits 1 where the
 median exceeds 1.5 cm or the 95th percentile 5 cm.
 """
@@ -24,10 +25,9 @@ MEDIAN_M, P95_M = 0.015, 0.05
 REACH_M, STEP = 8.0, 10
 
 
-def measured_points(walk: Path) -> np.ndarray:
-    """(N, 3) points in the walk's own frame."""
+def measured_points(walk: Path, poses: np.ndarray) -> np.ndarray:
+    """(N, 3) points in the frame that the poses (T, 4, 4) lead to."""
     facts = json.loads((walk / "camera.json").read_text())
-    poses = np.loadtxt(walk / "poses.txt").reshape(-1, 4, 4)
     found = []
     for pose, path in zip(poses, sorted((walk / "depth").iterdir()), strict=True):
         image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
@@ -56,9 +56,8 @@ def main() -> int:
             continue
         report = json.loads((args.out / row["path"] / "report.json").read_text())
         key = next(stage["key"] for stage in report["stages"] if stage["name"] == "observe")
-        frame = load_record(PosedFrames, args.out / ".lyra" / "store" / "observe" / key[:32]).frame
-        points = measured_points(walks[name])
-        points = points @ frame.T_world_source[:3, :3].T + frame.T_world_source[:3, 3]
+        seen = load_record(PosedFrames, args.out / ".lyra" / "store" / "observe" / key[:32])
+        points = measured_points(walks[name], seen.frames.cam_to_world)
         apart = rays_of(soup_of_scene(args.out / row["path"] / "scene.usda")).distance(points)
         median, p95 = float(np.median(apart)), float(np.percentile(apart, 95))
         ok = median <= MEDIAN_M and p95 <= P95_M

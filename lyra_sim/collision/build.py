@@ -1,7 +1,5 @@
 """The collide stage: every configured backend is built and measured, and the numbers choose."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 
 from lyra_sim.collision.hulls import spans_volume
@@ -24,15 +22,8 @@ def collide(surface: Surface, world: World, fused: Fused, config: CollideConfig)
         SceneError: no backend made any collider.
     """
     views = measured_views(world)
-
-    def one(backend: ColliderConfig) -> tuple[tuple[ColliderPart, ...], dict[str, float]]:
-        parts = build(backend, surface, fused)
-        return parts, measure(parts, surface, fused, views) if parts else {}
-
-    with ThreadPoolExecutor(max(len(config.backends), 1)) as pool:  # Qhull and the ray casters work without Python
-        done = dict(zip((b.backend for b in config.backends), pool.map(one, config.backends), strict=True))
-    made = {name: parts for name, (parts, _) in done.items() if parts}
-    measured = {name: done[name][1] for name in made}
+    made = {backend.backend: parts for backend in config.backends if (parts := build(backend, surface, fused))}
+    measured = {name: measure(parts, surface, fused, views) for name, parts in made.items()}
     if not made:
         raise SceneError(
             "collide",
