@@ -12,7 +12,7 @@ STAGES: tuple[Stage, ...] = (
     Stage("reconstruct", 4, ("reconstruct",), ("observe", "explore"), "pipelines.stages:reconstruct"),
     Stage("surface", 8, ("surface",), ("observe", "explore", "reconstruct"), "pipelines.stages:surface"),
     Stage("collide", 16, ("collide",), ("observe", "explore", "reconstruct", "surface"), "pipelines.stages:collide"),
-    Stage("usd", 3, (), ("observe", "explore", "reconstruct", "surface", "collide"), "pipelines.stages:usd"),
+    Stage("usd", 4, (), ("observe", "explore", "reconstruct", "surface", "collide"), "pipelines.stages:usd"),
     Stage("tasks", 5, ("tasks",), ("surface", "usd"), "pipelines.stages:tasks"),
     Stage(
         "validate",

@@ -102,6 +102,10 @@ def test_what_physics_sees_can_be_switched(room_folder: Path, file: str):
         shapes = [prim for prim in stage.Traverse() if prim.HasAPI(UsdPhysics.CollisionAPI)]
         labels = [UsdSemantics.LabelsAPI(prim, "class").GetLabelsAttr().Get()[0] for prim in shapes]
         kinds = [UsdPhysics.MeshCollisionAPI(prim).GetApproximationAttr().Get() for prim in shapes]
+        for prim in shapes:  # PhysX chooses its own where these are not stated
+            assert "PhysxCollisionAPI" in prim.GetPrimTypeInfo().GetAppliedAPISchemas()
+            offsets = [prim.GetAttribute(f"physxCollision:{name}Offset").Get() for name in ("contact", "rest")]
+            assert offsets == [pytest.approx(0.02), 0.0]
         found[variant] = dict(zip((prim.GetName() for prim in shapes), zip(labels, kinds, strict=True), strict=True))
     mesh = {"shell": ("wall", "none"), "box_1": ("obstacle", "convexHull")}
     slabs = {f"slab_{n}": ("floor" if n == 0 else "wall", "convexHull") for n in range(6)}
