@@ -36,6 +36,8 @@ LEAST_GAIN, ROUNDING = 0.05, 0.01
 """The rows that judge have to agree better by this share, depth and grey each no worse by that, or the poses stay."""
 SLACK_M, SLACK_SHARE = 0.02, 0.02
 """Points farther from the other frame's plane than this, and this share of the distance, belong to something else."""
+MOST_SAMPLES = 5_000_000
+"""Of all pairs of frames together; of longer walks, pairs are compared in fewer columns."""
 LEAST_COS = 0.8
 """Normals of one surface, seen by two frames, are less than 37 degrees apart."""
 LEAST_M, LEAST_GREY, MOST_GREY = 1e-3, 0.1, 40.0
@@ -90,6 +92,21 @@ class _Grid:
     lens: Float64[np.ndarray, "4"]
     """fx, fy, cx, cy; grid point (v, u) has its centre at integer coordinates."""
     pairs: Int[np.ndarray, "K 2"]
+
+    @property
+    def columns(self) -> int:
+        """Every so manieth column of the grid is compared."""
+        _, h, w, _ = self.point.shape
+        return 2 * max(1, -(-len(self.pairs) * h * w // (4 * MOST_SAMPLES)))
+
+    def compare(
+        self, poses: Float64[np.ndarray, "T 4 4"], first: int, spread_m: float = 1.0, spread_grey: float = 1.0
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """`_compare` over every second row from `first` on."""
+        return _compare(
+            self.point, self.normal, self.grey, self.lens, self.pairs, poses, invert(poses), first, self.columns,
+            spread_m, spread_grey,
+        )  # fmt: skip
 
 
 def refine_poses(
@@ -167,8 +184,7 @@ def _moved(given: Float64[np.ndarray, "T 4 4"], twist: Float64[np.ndarray, "T 6"
 
 def _judge(grid: _Grid, poses: Float64[np.ndarray, "T 4 4"]) -> Residual:
     """Means over the rows that take no part in the alignment."""
-    sums = _compare(grid.point, grid.normal, grid.grey, grid.lens, grid.pairs, poses, invert(poses), 1, 1.0, 1.0)[2]
-    count, depth, grey = sums.sum(axis=0)
+    count, depth, grey = grid.compare(poses, 1)[2].sum(axis=0)
     return Residual(float(depth / max(count, 1)), float(grey / max(count, 1)))
 
 
@@ -176,10 +192,7 @@ def _step(
     grid: _Grid, poses: Float64[np.ndarray, "T 4 4"], scale: Residual, twist: Float64[np.ndarray, "T 6"]
 ) -> Float64[np.ndarray, "T 6"]:
     """One Gauss-Newton step of all cameras; residuals as large as the mean of the judging rows count half."""
-    blocks, right, _ = _compare(
-        grid.point, grid.normal, grid.grey, grid.lens, grid.pairs, poses, invert(poses), 0,
-        max(scale.depth_m, LEAST_M), max(scale.grey, LEAST_GREY),
-    )  # fmt: skip
+    blocks, right, _ = grid.compare(poses, 0, max(scale.depth_m, LEAST_M), max(scale.grey, LEAST_GREY))
     index = 6 * grid.pairs[:, :, None] + np.arange(6)
     index = index.reshape(len(grid.pairs), 12)
     rows, columns = np.broadcast_arrays(index[:, :, None], index[:, None, :])
@@ -192,9 +205,9 @@ def _step(
 
 
 @njit(cache=True, parallel=True)
-def _compare(point, normal, grey, lens, pairs, T_world_cam, T_cam_world, first, spread_m, spread_grey):
-    """Of each pair of frames over every second row from `first` on and every second column: the normal matrix (12, 12)
-    and gradient (12,) of the movements of both, and count, sum of depth and of grey residuals."""
+def _compare(point, normal, grey, lens, pairs, T_world_cam, T_cam_world, first, columns, spread_m, spread_grey):
+    """Of each pair of frames, over every second row from `first` on and every `columns`-th column: normal matrix
+    (12, 12) and gradient (12,) of the movements of both, and count, sum of depth and of grey residuals."""
     _, height, width, _ = point.shape
     blocks, right, sums = np.zeros((len(pairs), 12, 12)), np.zeros((len(pairs), 12)), np.zeros((len(pairs), 3))
     for k in prange(len(pairs)):
@@ -202,7 +215,7 @@ def _compare(point, normal, grey, lens, pairs, T_world_cam, T_cam_world, first, 
         P, Q, T = T_world_cam[t], T_world_cam[o], T_cam_world[o]
         x, q, row = np.empty(3), np.empty(3), np.empty(12)
         for v in range(first, height, 2):
-            for u in range(0, width, 2):
+            for u in range(0, width, columns):
                 p = point[t, v, u]
                 if p[2] == 0.0:
                     continue

@@ -7,6 +7,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from lyra_sim.config.observe import SensorConfig
+from lyra_sim.depth import refine
 from lyra_sim.depth.build import build
 from lyra_sim.depth.overlap import coarse_walk
 from lyra_sim.depth.refine import Refined, refine_poses
@@ -62,6 +63,13 @@ def test_wrong_poses_are_mended(noise: float):
     assert found.accepted and found.after.depth_m < found.before.depth_m and found.after.grey < found.before.grey
     (after_m, after_rad), (before_m, before_rad) = errors(found.T_world_cam), errors(given)
     assert after_m < 0.5 * before_m and after_rad < 0.2 * before_rad
+
+
+def test_long_walks_are_mended_from_fewer_pixels(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(refine, "MOST_SAMPLES", 20_000)
+    given = wrong(0.01, 0.006)
+    found = refined(given, 0.0)
+    assert found.accepted and errors(found.T_world_cam)[1] < 0.3 * errors(given)[1]
 
 
 def test_true_poses_stay_to_the_bit_whatever_noise_the_depth_has():
