@@ -153,6 +153,11 @@ def main() -> int:
         for walk, bar in zip(args.walks, least, strict=True):
             wall, cores, scene, seen = run(walk, (args.keep or Path(temporary)) / walk.resolve().name)
             given, look, T_world_source = Walk.read(walk), Appearance(read_scene(scene)), seen.frame.T_world_source
+            valid = seen.frames.valid
+            if valid.shape != given.depth_m.shape or not np.allclose(
+                seen.frames.depth_m[valid], given.depth_m[valid], rtol=1e-3
+            ):
+                raise RuntimeError(f"{walk.name}: only for walks of which all frames are used, at their own scale")
             refined = replace(given, poses=invert(T_world_source) @ seen.frames.cam_to_world)
             found = judge(refined, look, T_world_source)
             as_given = judge(given, look, T_world_source)

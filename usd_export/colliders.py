@@ -20,8 +20,8 @@ LAYER_OF = {"mesh": "colliders.usdc", "convex": "colliders_convex.usdc"}
 STATIC_FRICTION, DYNAMIC_FRICTION, RESTITUTION = 0.8, 0.7, 0.0
 """Rubber wheels on a dry hard floor. Stated, because an engine takes 0 where nothing is."""
 CONTACT_OFFSET_M, REST_OFFSET_M = 0.02, 0.0
-"""PhysX looks for contacts this far ahead, as in Isaac Lab's configurations. By its own, smaller choice a ball that
-falls on the floor was thrown aside by low things that it did not touch, 10 cm away."""
+"""PhysX looks for contacts this far ahead, beside what the other body states. By its own choice, balls that fell on the
+floor of two worlds were thrown aside by low things of another collider, 10 cm away, that they did not touch."""
 
 
 def colliders_stage(parts: Sequence[ColliderPart]) -> tuple[Usd.Stage, dict[str, str]]:

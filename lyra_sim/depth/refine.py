@@ -3,8 +3,9 @@
 Every frame is laid on the others that see the same places: its points against their planes (point-to-plane, Chen and
 Medioni 1992) and its grey values against theirs (Steinbruecker et al. 2011), all poses in one sparse Gauss-Newton
 system as in BundleFusion (Dai et al. 2017), reweighted after Cauchy. A weak pull to the given poses decides what the
-images cannot tell. Every second row of the grid takes no part and judges: the poses stay as given unless those rows
-agree better.
+images cannot tell. Points of every second row of the grid are laid on the others, those of the rows between judge: the
+poses stay as given unless they agree better. That finds out a solution that went astray, not what all depth images have
+wrong alike.
 """
 
 import math
@@ -13,10 +14,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import Float32, Float64, Int, UInt8
+from jaxtyping import Bool, Float32, Float64, Int, UInt8
 from numba import njit, prange
 from scipy import sparse
-from scipy.sparse.linalg import spsolve
+from scipy.sparse.linalg import cg
 from scipy.spatial.transform import Rotation
 
 from lyra_sim.core.records import Intrinsics
@@ -24,8 +25,8 @@ from lyra_sim.depth.overlap import CoarseWalk
 from lyra_sim.geometry.camera import invert, pixel_rays
 from lyra_sim.geometry.slopes import pixel_normals
 
-PARTNERS = 16
-"""Each frame is laid on at most so many others, beside its neighbours in time."""
+PARTNERS, LEAST_PARTNERS, MOST_PAIRS = 16, 4, 20_000
+"""Each frame is laid on at most so many others beside its neighbours in time, on fewer where that makes more pairs."""
 NEIGHBOURS = 2
 ROUNDS = 15
 DONE_M, DONE_RAD = 1e-4, 1e-4
@@ -36,14 +37,20 @@ LEAST_GAIN, ROUNDING = 0.05, 0.01
 """The rows that judge have to agree better by this share, depth and grey each no worse by that, or the poses stay."""
 SLACK_M, SLACK_SHARE = 0.02, 0.02
 """Points farther from the other frame's plane than this, and this share of the distance, belong to something else."""
-MOST_SAMPLES = 5_000_000
+MOST_SAMPLES, LEAST_COLUMNS = 5_000_000, 8
 """Of all pairs of frames together; of longer walks, pairs are compared in fewer columns."""
+LEAST_TOLD = 500
+"""Frames with fewer samples move as their neighbours in time do."""
+LEAST_KEPT = 0.98
+"""Share of the samples that still have to see the same surface after the poses are changed."""
 LEAST_COS = 0.8
 """Normals of one surface, seen by two frames, are less than 37 degrees apart."""
 LEAST_M, LEAST_GREY, MOST_GREY = 1e-3, 0.1, 40.0
 """Residuals below and above are not told apart."""
 _DIGITS = 6
-"""Movements are rounded to micrometres: linear algebra libraries differ beyond this."""
+"""Movements are rounded to micrometres and microradians: sums in another order differ beyond this."""
+_TOLERANCE, _MOST_STEPS = 1e-8, 2000
+"""Of the linear solver."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,8 @@ class Residual:
     """Point to plane."""
     grey: float
     """Grey values (0..255) against their surroundings."""
+    count: int
+    """Samples that see the same surface."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +106,7 @@ class _Grid:
     def columns(self) -> int:
         """Every so manieth column of the grid is compared."""
         _, h, w, _ = self.point.shape
-        return 2 * max(1, -(-len(self.pairs) * h * w // (4 * MOST_SAMPLES)))
+        return min(2 * max(1, -(-len(self.pairs) * h * w // (4 * MOST_SAMPLES))), max(2, w // LEAST_COLUMNS))
 
     def compare(
         self, poses: Float64[np.ndarray, "T 4 4"], first: int, spread_m: float = 1.0, spread_grey: float = 1.0
@@ -123,13 +132,14 @@ def refine_poses(
     grid = _grid(images, depth_m, camera, walk)
     twist = np.zeros((len(given), 6))
     before = scale = _judge(grid, given)
+    told = _told(grid, given)
     for _ in range(ROUNDS):
         step = _step(grid, _moved(given, twist), scale, twist)
         twist += step
         if np.abs(step[:, 3:]).max() < DONE_M and np.abs(step[:, :3]).max() < DONE_RAD:
             break
         scale = _judge(grid, _moved(given, twist))
-    twist = np.round(twist, _DIGITS)
+    twist = np.round(_filled(twist, told), _DIGITS)
     found = _moved(given, twist)
     after = _judge(grid, found)
     accepted = _better(after, before)
@@ -141,7 +151,9 @@ def refine_poses(
 
 
 def _better(after: Residual, before: Residual) -> bool:
-    """Their mean is better and neither is worse; what agreed before counts as good as it can be."""
+    """Their mean is better and neither is worse, of no fewer samples; what agreed before is as good as it can be."""
+    if after.count < LEAST_KEPT * before.count:
+        return False
     pairs = ((after.depth_m, before.depth_m, LEAST_M), (after.grey, before.grey, LEAST_GREY))
     shares = [(new + least) / (old + least) for new, old, least in pairs]
     return max(shares) <= 1.0 + ROUNDING and float(np.mean(shares)) <= 1.0 - LEAST_GAIN
@@ -164,11 +176,26 @@ def _grid(images: np.ndarray, depth_m: np.ndarray, camera: Intrinsics, walk: Coa
     return _Grid(point, normal, grey, lens, _pairs(walk.partners))
 
 
+def _told(grid: _Grid, poses: Float64[np.ndarray, "T 4 4"]) -> Bool[np.ndarray, "T"]:
+    """Frames that share enough with others."""
+    counts = grid.compare(poses, 0)[2][:, 0]
+    return np.bincount(grid.pairs.ravel(), counts.repeat(2), len(poses)) >= LEAST_TOLD
+
+
+def _filled(twist: Float64[np.ndarray, "T 6"], told: Bool[np.ndarray, "T"]) -> Float64[np.ndarray, "T 6"]:
+    """Movements, of frames that were told nothing between those of the frames before and after."""
+    if not told.any():
+        return np.zeros_like(twist)
+    time = np.arange(len(twist))
+    return np.stack([np.interp(time, time[told], column[told]) for column in twist.T], axis=1)
+
+
 def _pairs(partners: Int[np.ndarray, "T P"]) -> Int[np.ndarray, "K 2"]:
     count, out = len(partners), []
+    most = min(PARTNERS, max(LEAST_PARTNERS, MOST_PAIRS // count))
     for t, row in enumerate(partners):
         others = row[row >= 0]
-        far = others[np.linspace(0, len(others) - 1, min(len(others), PARTNERS)).round().astype(int)]
+        far = others[np.linspace(0, len(others) - 1, min(len(others), most)).round().astype(int)]
         near = [o for o in range(t - NEIGHBOURS, t + NEIGHBOURS + 1) if o != t and 0 <= o < count]
         out += [(t, o) for o in sorted({*far.tolist(), *near})]
     return np.array(out, np.int64).reshape(-1, 2)
@@ -185,7 +212,7 @@ def _moved(given: Float64[np.ndarray, "T 4 4"], twist: Float64[np.ndarray, "T 6"
 def _judge(grid: _Grid, poses: Float64[np.ndarray, "T 4 4"]) -> Residual:
     """Means over the rows that take no part in the alignment."""
     count, depth, grey = grid.compare(poses, 1)[2].sum(axis=0)
-    return Residual(float(depth / max(count, 1)), float(grey / max(count, 1)))
+    return Residual(float(depth / max(count, 1)), float(grey / max(count, 1)), int(count))
 
 
 def _step(
@@ -201,7 +228,12 @@ def _step(
     told = matrix.diagonal().reshape(-1, 2, 3).mean(axis=(0, 2))
     pull = np.tile(np.repeat(PULL * np.maximum(told, 1e-9), 3), len(twist))
     gradient = np.bincount(index.ravel(), right.ravel(), size) + pull * twist.ravel()
-    return -np.asarray(spsolve(matrix + sparse.diags(pull, format="csc"), gradient)).reshape(-1, 6)
+    matrix += sparse.diags(pull, format="csc")
+    own = matrix.tobsr((6, 6))
+    diagonal = own.data[own.indices == np.repeat(np.arange(len(twist)), np.diff(own.indptr))]
+    inverse = sparse.block_diag(list(np.linalg.inv(diagonal)), format="csr")
+    found, _ = cg(matrix, gradient, rtol=_TOLERANCE, maxiter=_MOST_STEPS, M=inverse)
+    return -np.asarray(found).reshape(-1, 6)
 
 
 @njit(cache=True, parallel=True)
@@ -215,7 +247,7 @@ def _compare(point, normal, grey, lens, pairs, T_world_cam, T_cam_world, first, 
         P, Q, T = T_world_cam[t], T_world_cam[o], T_cam_world[o]
         x, q, row = np.empty(3), np.empty(3), np.empty(12)
         for v in range(first, height, 2):
-            for u in range(0, width, columns):
+            for u in range(columns // 2 - 1, width, columns):
                 p = point[t, v, u]
                 if p[2] == 0.0:
                     continue

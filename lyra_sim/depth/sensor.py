@@ -45,6 +45,8 @@ def observe_sensor(capture: Capture, config: SensorConfig) -> PosedFrames:
     measured = _believed(capture, config)
     valid = measured & (capture.depth_m <= config.max_depth_m)
     images, moving, poses, notes = _settled(capture, measured, valid, refine=config.refine_poses)
+    capture = dataclasses.replace(capture, cam_to_world=poses)
+    assert capture.depth_m is not None and capture.depth_valid is not None
     valid &= ~moving
     depth = np.where(valid, capture.depth_m, np.float32(0))
     points, normals = sample_surface(depth, valid, poses, capture.intrinsics, capture.name)
@@ -103,22 +105,27 @@ def _settled(
     capture: Capture, measured: Bool[np.ndarray, "T H W"], valid: Bool[np.ndarray, "T H W"], *, refine: bool
 ) -> tuple[UInt8[np.ndarray, "T H W 3"], Bool[np.ndarray, "T H W"], Float64[np.ndarray, "T 4 4"], dict[str, Any]]:
     """Images in common colours, pixels of things that moved, poses (refined where asked and where that makes frames
-    agree better), and notes on all. What was `measured` beyond the depth that is `valid` as geometry still shows that
-    nothing stood before it."""
+    agree better; then the rest is found anew), and notes on all. What was `measured` beyond the depth that is `valid`
+    as geometry still shows that nothing stood before it."""
     assert capture.depth_m is not None and capture.cam_to_world is not None
     depth_m, poses, camera = capture.depth_m, capture.cam_to_world, capture.intrinsics
-    moving = find_movers(coarse_walk(depth_m, measured, poses, camera), valid.shape)
-    walk = coarse_walk(depth_m, valid & ~moving, poses, camera)
-    gains = find_gains(capture.images, walk)
-    images = evened(capture.images, gains)
-    notes: dict[str, Any] = {
+    notes: dict[str, Any] = {}
+    for again in (False, True):
+        moving = find_movers(coarse_walk(depth_m, measured, poses, camera), valid.shape)
+        walk = coarse_walk(depth_m, valid & ~moving, poses, camera)
+        gains = find_gains(capture.images, walk)
+        images = evened(capture.images, gains)
+        if again or not refine:
+            break
+        refined = refine_poses(images, np.where(valid & ~moving, depth_m, np.float32(0)), camera, walk)
+        poses, notes["poses"] = refined.T_world_cam, refined.notes()
+        if not refined.accepted:
+            break
+    notes |= {
         "moving_share": float((moving & valid).sum() / valid.sum()),
         "frames_with_movers": int(moving.any((1, 2)).sum()),
         "exposure_gain_range": [float(gains.min()), float(gains.max())],
     }
-    if refine:
-        refined = refine_poses(images, np.where(valid & ~moving, depth_m, np.float32(0)), camera, walk)
-        poses, notes["poses"] = refined.T_world_cam, refined.notes()
     return images, moving, poses, notes
 
 

@@ -71,7 +71,7 @@ def build_surface(world: World, fused: Fused, config: SurfaceConfig) -> Surface:
         visual = joined([visual, far])
     splats = fused.splats
     if splats is None:
-        splats = surfels(_splat_source(visual, rest, far_faces), fused.space.voxel_m)
+        splats = surfels(_splat_source(visual, rest, len(painted_floor.faces), far_faces), fused.space.voxel_m)
     candidates = candidate_views(world)
     if not is_photo:
         visual = joined([visual, rims(visual, candidates, fused.space.voxel_m, extra)])
@@ -85,9 +85,9 @@ def build_surface(world: World, fused: Fused, config: SurfaceConfig) -> Surface:
     )
 
 
-def _splat_source(visual: TriMesh, rest: TriMesh, far_faces: np.ndarray | None) -> TriMesh:
-    """Floor and backdrop as painted, everything else at full resolution."""
-    keep = visual.face_label == Label.FLOOR
+def _splat_source(visual: TriMesh, rest: TriMesh, floor_faces: int, far_faces: np.ndarray | None) -> TriMesh:
+    """Repaired floor (the first faces of the visual mesh) and backdrop as painted, all else at full resolution."""
+    keep = np.arange(len(visual.faces)) < floor_faces
     if far_faces is not None:
         keep[far_faces] = True
     return joined([select_faces(visual, keep), rest])

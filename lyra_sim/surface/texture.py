@@ -154,8 +154,8 @@ def _palette_height(swatches: int, width: int) -> int:
 
 
 def fit_layout(keyframes: list[View], swatches: int, texture_px: int) -> Layout:
-    """The largest tiles, up to `FINEST_PERCENT` of the images' size, that fit with the swatches into a square of
-    `texture_px`."""
+    """The largest tiles, up to `FINEST_PERCENT` of the images' size (of one image alone, its size), that fit with the
+    swatches into a square of `texture_px`."""
     if not keyframes:
         return Layout(columns=1, rows=0, tile_w=64, tile_h=0, swatches=swatches)
     w = max(view.camera.width for view in keyframes)

@@ -72,6 +72,25 @@ def test_long_walks_are_mended_from_fewer_pixels(monkeypatch: pytest.MonkeyPatch
     assert found.accepted and errors(found.T_world_cam)[1] < 0.3 * errors(given)[1]
 
 
+def test_poses_that_no_longer_see_the_same_are_no_better(monkeypatch: pytest.MonkeyPatch):
+    """Frames that lost each other have no residuals at all."""
+    away = np.zeros((COUNT, 6))
+    away[:, 3] = 100.0 * np.arange(COUNT)
+    monkeypatch.setattr(refine, "_filled", lambda twist, told: away)
+    found = refined(wrong(0.01, 0.006), 0.0)
+    assert found.after.count == 0 and not found.accepted
+
+
+def test_a_frame_without_depth_moves_with_its_neighbours():
+    given = wrong(0.01, 0.006)
+    images, depth = walk(0.0)
+    depth[9] = 0.0
+    found = refine_poses(images, depth, CAMERA, coarse_walk(depth, depth > 0, given, CAMERA))
+    assert found.accepted
+    moved = (found.T_world_cam - given)[:, :3, 3]
+    assert np.allclose(moved[9], (moved[8] + moved[10]) / 2, atol=2e-6) and np.abs(moved[9]).max() > 0.002
+
+
 def test_true_poses_stay_to_the_bit_whatever_noise_the_depth_has():
     found = refined(TRUE, 0.005)
     assert not found.accepted and np.array_equal(found.T_world_cam, TRUE)
