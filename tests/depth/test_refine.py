@@ -9,6 +9,7 @@ from scipy.spatial.transform import Rotation
 from lyra_sim.config.observe import SensorConfig
 from lyra_sim.depth import refine
 from lyra_sim.depth.build import build
+from lyra_sim.depth.camera_height import GIVEN_SIGMA
 from lyra_sim.depth.overlap import coarse_walk
 from lyra_sim.depth.refine import Refined, refine_poses
 from lyra_sim.geometry.camera import pixel_rays, transform
@@ -126,6 +127,20 @@ def test_an_observed_walk_has_the_better_poses_says_so_and_can_be_told_to_keep_t
     notes = seen.notes["poses"]
     assert notes["accepted"] and notes["depth_residual_mm"][1] < notes["depth_residual_mm"][0]
     assert "poses" not in kept.notes
+
+
+def test_a_stated_camera_height_is_that_of_the_refined_cameras():
+    """All cameras are truly equally high; what shakes them up and down in the given poses must not widen its sigma."""
+    given = TRUE.copy()
+    given[:, 2, 3] += 0.03 * np.random.default_rng(3).standard_normal(COUNT)
+    images, depth = walk(0.002)
+    made = dataclasses.replace(capture(ROOM, given), images=images, depth_m=depth, camera_height_m=1.4)
+    sigmas = []
+    for refine_poses_too in (True, False):
+        notes = build(SensorConfig(refine_poses=refine_poses_too))(made).notes
+        (cue,) = [cue for cue in notes["scale"]["cues"] if cue["source"] == "camera_height_given"]
+        sigmas.append(cue["sigma"])
+    assert sigmas[0] == pytest.approx(GIVEN_SIGMA, rel=0.02) and sigmas[1] > 1.1 * GIVEN_SIGMA
 
 
 def test_frames_that_share_nothing_stay():

@@ -8,14 +8,15 @@ import trimesh
 from scipy.spatial.transform import Rotation
 
 from lyra_sim.collision import measure
-from lyra_sim.core.records import FaceOrigin, Intrinsics, Label, TriMesh
+from lyra_sim.core.records import FaceOrigin, FloorGrid, Intrinsics, Label, TriMesh
+from lyra_sim.surface.build import _beyond
 from lyra_sim.surface.carve import carve, without_floaters
 from lyra_sim.surface.clean import clean
 from lyra_sim.surface.decimate import decimate
 from lyra_sim.surface.harmonize import exposures
 from lyra_sim.surface.label import label_faces
 from lyra_sim.surface.splats import SH_DC, facing, surfels
-from lyra_sim.surface.texture import paint
+from lyra_sim.surface.texture import fit_layout, paint
 from lyra_sim.surface.views import View
 
 
@@ -121,6 +122,36 @@ def texture_at(painted, face, weights):
     h, w = painted.texture.shape[:2]
     u, v = np.array(weights) @ painted.uv[face]
     return painted.texture[int((1 - v) * h), int(u * w)].astype(float)
+
+
+def test_measured_floor_that_reaches_beyond_its_cells_stays_visible():
+    """Else a gap opens between the last cell of the floor and the wall behind it."""
+    x = np.array([0.0, 0.04, 0.08, 0.12])
+    vertices = np.array([(a, b, 0.0) for a in x for b in (0.0, 0.04)], np.float32)
+    faces = np.array([(2 * k, 2 * k + 2, 2 * k + 1) for k in range(3)], np.int32)
+    mesh = TriMesh(
+        vertices=vertices,
+        faces=faces,
+        vertex_color=np.zeros((8, 3), np.uint8),
+        face_label=np.full(3, int(Label.FLOOR), np.uint8),
+        face_origin=np.full(3, int(FaceOrigin.SEEN), np.uint8),
+    )
+    state = np.zeros((6, 4), np.uint8)
+    state[:4] = 1  # floor up to x = 0.1
+    grid = FloorGrid(origin_m=np.zeros(2), cell_m=0.025, state=state, height_m=np.zeros(state.shape, np.float32))
+    assert _beyond(mesh, grid).tolist() == [False, False, True]
+
+
+def test_tiles_of_several_images_are_finer_than_the_images_and_of_one_are_not():
+    view = View(
+        image=np.zeros((48, 64, 3), np.uint8),
+        origin=np.zeros((48, 64), np.uint8),
+        camera=Intrinsics(fx=50.0, fy=50.0, cx=32.0, cy=24.0, width=64, height=48),
+        cam_to_world=np.eye(4),
+        depth_m=np.zeros((48, 64), np.float32),
+    )
+    assert [fit_layout([view] * n, 1, 4096).tile_w for n in (1, 2)] == [64, 96]
+    assert fit_layout([view] * 9, 1, 256).tile_w <= 256 // 3
 
 
 def test_uv_leads_to_the_pixel_that_saw_the_place():
