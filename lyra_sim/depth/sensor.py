@@ -11,13 +11,14 @@ from numba import njit
 from lyra_sim.config.observe import SensorConfig
 from lyra_sim.core.errors import InputError, SceneError
 from lyra_sim.core.records import Capture, Frames, Intrinsics, Label, PixelOrigin, PosedFrames, WorldFrame
+from lyra_sim.depth.doors import door_heights
 from lyra_sim.depth.exposure import evened, find_gains
 from lyra_sim.depth.frame import place_origin
 from lyra_sim.depth.gravity import Ground, find_ground
 from lyra_sim.depth.movers import find_movers
 from lyra_sim.depth.overlap import coarse_walk
 from lyra_sim.depth.refine import refine_poses
-from lyra_sim.depth.walk_scale import decide_scale, in_metres, rescaled, storey_note, unit_source
+from lyra_sim.depth.walk_scale import decide_scale, height_notes, in_metres, rescaled, unit_source
 from lyra_sim.geometry.camera import pixel_rays, transform
 from lyra_sim.geometry.slopes import pixel_normals
 
@@ -52,7 +53,8 @@ def observe_sensor(capture: Capture, config: SensorConfig) -> PosedFrames:
     points, normals = sample_surface(depth, valid, poses, capture.intrinsics, capture.name)
     ground = find_ground(points, normals, poses[:, :3, 3], -poses[:, :3, 1].mean(0))
     scale = decide_scale(capture, cues, ground)
-    notes |= {"scale": scale.notes} | storey_note(ground, scale)
+    doors_m = door_heights(points, normals, ground.up, ground.floor_height_m)
+    notes |= {"scale": scale.notes} | height_notes(ground, doors_m, scale)
     depth, poses = rescaled(depth, poses, scale.factor)
     height_m = ground.floor_height_m * scale.factor
     T_world_source = place_origin(points * scale.factor, ground.up, height_m, poses[0])
@@ -76,7 +78,7 @@ def observe_sensor(capture: Capture, config: SensorConfig) -> PosedFrames:
             T_world_source=T_world_source,
         ),
         environment=_environment(ground, capture.depth_m[capture.depth_valid]),
-        provenance=dataclasses.replace(capture.provenance, backend="sensor", version="5"),
+        provenance=dataclasses.replace(capture.provenance, backend="sensor", version="6"),
         notes=notes,
     )
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -9,6 +10,7 @@ from jaxtyping import Float32, Float64
 
 from lyra_sim.core.records import Capture
 from lyra_sim.depth.camera_height import GIVEN_SIGMA
+from lyra_sim.depth.doors import DOOR_SIGMA_M
 from lyra_sim.depth.gps_scale import gps_cue
 from lyra_sim.depth.gravity import Ground
 from lyra_sim.depth.scale_cues import Scale, ScaleCue, combine
@@ -19,6 +21,8 @@ range, and no pose or picture of the walk can tell."""
 
 USUAL_STOREY_M = (2.4, 3.0)
 """Floor to ceiling in most homes and offices."""
+USUAL_DOOR_M = (1.95, 2.15)
+"""Clear height of most inner doors: 1.98 to 2.11 m (DIN 18101), 6 ft 8 in (2.03 m) and 2.1 m elsewhere."""
 
 
 def in_metres(capture: Capture) -> tuple[Capture, list[ScaleCue]]:
@@ -69,16 +73,32 @@ def decide_scale(capture: Capture, cues: list[ScaleCue], ground: Ground) -> Scal
     return scale
 
 
-def storey_note(ground: Ground, scale: Scale) -> dict[str, Any]:
-    """Room height where a ceiling was seen, beside usual ones: for people to read, the scale does not follow it."""
-    if ground.ceiling_m is None:
-        return {}
-    height = ground.ceiling_m * scale.factor
-    sigma = math.hypot(height * scale.sigma, ground.ceiling_sigma_m)
-    low, high = USUAL_STOREY_M
-    off = max(low - height, height - high, 0.0)
-    note = {"height_m": round(height, 3), "sigma_m": round(sigma, 3), "usual_m": [low, high], "usual": off <= 2 * sigma}
-    return {"storey": note}
+def height_notes(ground: Ground, doors_m: Sequence[float], scale: Scale) -> dict[str, Any]:
+    """Heights of the room and of doors beside usual ones: for people to read, the scale does not follow them.
+
+    Args:
+        doors_m: heights of doorways before the scale was decided, see `door_heights`.
+    """
+    notes: dict[str, Any] = {}
+    if ground.ceiling_m is not None:
+        notes["storey"] = _beside(ground.ceiling_m, ground.ceiling_sigma_m, scale, USUAL_STOREY_M)
+    if doors_m:
+        notes["doors"] = _beside(float(np.median(doors_m)), DOOR_SIGMA_M, scale, USUAL_DOOR_M)
+        notes["doors"]["heights_m"] = [round(height * scale.factor, 3) for height in doors_m]
+    return notes
+
+
+def _beside(height: float, sigma: float, scale: Scale, usual_m: tuple[float, float]) -> dict[str, Any]:
+    """A height in metres, its sigma, and whether it is usual to within two of them."""
+    height *= scale.factor
+    sigma = math.hypot(height * scale.sigma, sigma * scale.factor)
+    off = max(usual_m[0] - height, height - usual_m[1], 0.0)
+    return {
+        "height_m": round(height, 3),
+        "sigma_m": round(sigma, 3),
+        "usual_m": list(usual_m),
+        "usual": off <= 2 * sigma,
+    }
 
 
 def unit_source(cues: list[ScaleCue]) -> Literal["sensor", "gps"]:
