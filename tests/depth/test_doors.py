@@ -77,3 +77,47 @@ def test_a_walk_through_a_door_notes_its_height_and_a_wrong_unit():
 def test_hatches_and_closed_walls_are_no_doors():
     assert "doors" not in notes(walk(split_room(2.02, sill_m=0.9)))
     assert "doors" not in notes(walk(split_room(0.0)))
+
+
+def sheet(low, high, normal) -> tuple[np.ndarray, np.ndarray]:
+    """400 points per square metre of an axis-aligned rectangle."""
+    low, high = np.array(low, float), np.array(high, float)
+    side = np.sort(high - low)[1:]
+    points = low + (high - low) * np.random.default_rng(2).random((int(400 * side.prod()), 3))
+    return points, np.tile(np.array(normal, float), (len(points), 1))
+
+
+def doors_of(*sheets) -> list[float]:
+    points, normals = (np.concatenate(arrays) for arrays in zip(*sheets, strict=True))
+    return door_heights(points, normals, UP, 0.0)
+
+
+def wall(at: float, lintel: float = 2.02) -> list:
+    """One face of a wall at x = `at` with an opening 0.9 m wide."""
+    parts = [(-2.0, -0.45, 0.0), (0.45, 2.0, 0.0), (-0.45, 0.45, lintel)]
+    return [sheet((at, y0, z), (at, y1, 2.5), (1, 0, 0)) for y0, y1, z in parts]
+
+
+def level(x0: float, x1: float, z: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    return sheet((x0, -2, z), (x1, 2, z), (0, 0, 1))
+
+
+FLOOR = level(-2, 2)
+
+
+def test_a_bare_opening_is_a_door_and_so_it_is_on_a_step_or_beside_a_stray_point():
+    assert doors_of(FLOOR, *wall(0)) == [pytest.approx(2.02, abs=0.01)]
+    assert doors_of(level(-2, 0), level(0, 2, 0.15), *wall(0)) == [pytest.approx(2.02, abs=0.01)]
+    stray = np.array([[900.0, 900.0, 1.0]]), np.array([[1.0, 0.0, 0.0]])
+    assert doors_of(FLOOR, *wall(0), stray) == [pytest.approx(2.02, abs=0.01)]
+    assert door_heights(np.zeros((0, 3)), np.zeros((0, 3)), UP, 0.0) == []
+
+
+def test_both_faces_of_a_thick_wall_are_one_door():
+    assert len(doors_of(level(-3, 3), *wall(-0.4), *wall(0.4))) == 1
+
+
+def test_niches_blocked_openings_and_low_boards_are_no_doors():
+    assert doors_of(level(-2, 0), *wall(0)) == [], "no floor behind"
+    assert doors_of(FLOOR, *wall(0), sheet((-0.3, -0.45, 0.8), (0.3, 0.45, 0.8), (0, 0, 1))) == [], "a counter"
+    assert doors_of(FLOOR, *wall(0, lintel=1.4)) == [], "too low for any unit that is nearly right"
