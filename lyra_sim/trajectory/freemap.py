@@ -14,7 +14,7 @@ from lyra_sim.geometry.camera import invert
 CELL_M = 0.05
 REACH_M = 12.0
 """The map covers a square this far around its centre."""
-_LOW_M = 0.08
+LOW_M = 0.08
 _THROUGH_M = 0.15
 _NO_SURFACE, _SURFACE, _FLOOR, _SKY = 0, 1, 2, 3
 
@@ -85,19 +85,9 @@ class Sight:
         origin = np.round((np.asarray(centre)[:2] - REACH_M) / CELL_M) * CELL_M
         floor, blocked = np.zeros((cells, cells), np.bool_), np.zeros((cells, cells), np.bool_)
         for depth, kind, lens, pose in self.views:
-            _see_floor(depth, kind, lens, pose, invert(pose), origin, floor)
-            _see_obstacles(depth, kind, lens, pose, origin, _LOW_M, robot_height_m + 0.3, blocked)
-        closed = np.asarray(ndimage.binary_closing(floor, np.ones((3, 3)), iterations=2), bool)
-        known = (floor | closed) & ~blocked
-        known[[0, -1]] = known[:, [0, -1]] = False
-        distance = np.asarray(ndimage.distance_transform_edt(known)) * CELL_M
-        return FreeMap(
-            origin_m=origin,
-            known=known,
-            frontier=_frontier(known, known | blocked),
-            distance_m=distance,
-            free=known & (distance >= clearance_m),
-        )
+            see_floor(depth, kind, lens, pose, invert(pose), origin, np.inf, floor)
+            see_obstacles(depth, kind, lens, pose, origin, LOW_M, robot_height_m + 0.3, blocked)
+        return map_of(origin, floor, blocked, clearance_m)
 
     def sees_through(self, a: np.ndarray, b: np.ndarray) -> bool:
         """Was the whole straight line from a to b (3-D) seen to be empty? A point counts as empty where a view saw
@@ -109,6 +99,26 @@ class Sight:
             empty |= np.linalg.norm(points - pose[:3, 3], axis=1) < 0.3
             _see_through(points, depth, kind, lens, invert(pose), empty)
         return bool(empty.all())
+
+
+def map_of(
+    origin_m: Float[np.ndarray, "2"],
+    floor: Bool[np.ndarray, "X Y"],
+    blocked: Bool[np.ndarray, "X Y"],
+    clearance_m: float,
+) -> FreeMap:
+    """The map of cells in which floor was seen, and of cells in which something stands."""
+    closed = np.asarray(ndimage.binary_closing(floor, np.ones((3, 3)), iterations=2), bool)
+    known = (floor | closed) & ~blocked
+    known[[0, -1]] = known[:, [0, -1]] = False
+    distance = np.asarray(ndimage.distance_transform_edt(known)) * CELL_M
+    return FreeMap(
+        origin_m=origin_m,
+        known=known,
+        frontier=_frontier(known, known | blocked),
+        distance_m=distance,
+        free=known & (distance >= clearance_m),
+    )
 
 
 def _frontier(known: np.ndarray, seen: np.ndarray) -> np.ndarray:
@@ -124,7 +134,7 @@ def _lens(camera: Intrinsics, step: int) -> np.ndarray:
 
 
 @njit(cache=True)
-def _see_floor(depth, kind, lens, pose, inverse, origin, floor):
+def see_floor(depth, kind, lens, pose, inverse, origin, reach, floor):
     """Mark cells whose centre, at floor height, is the very surface a view shows there."""
     height, width = depth.shape
     for i in range(floor.shape[0]):
@@ -134,7 +144,7 @@ def _see_floor(depth, kind, lens, pose, inverse, origin, floor):
                 continue
             y = origin[1] + (j + 0.5) * CELL_M
             z = inverse[2, 0] * x + inverse[2, 1] * y + inverse[2, 3]
-            if z < 0.1:
+            if not 0.1 <= z <= reach:
                 continue
             u = (inverse[0, 0] * x + inverse[0, 1] * y + inverse[0, 3]) / z * lens[0] + lens[2]
             v = (inverse[1, 0] * x + inverse[1, 1] * y + inverse[1, 3]) / z * lens[1] + lens[3]
@@ -147,7 +157,7 @@ def _see_floor(depth, kind, lens, pose, inverse, origin, floor):
 
 
 @njit(cache=True)
-def _see_obstacles(depth, kind, lens, pose, origin, low, high, blocked):
+def see_obstacles(depth, kind, lens, pose, origin, low, high, blocked):
     """Mark cells above which a surface was seen between two heights."""
     for v in range(depth.shape[0]):
         b = (v + 0.5 - lens[3]) / lens[1]

@@ -1,0 +1,152 @@
+"""Simple explorers, for comparison: they know the same map, and move within the same limits, as the planner."""
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+from scipy import ndimage
+
+from lyra_sim.trajectory.freemap import CELL_M
+from lyra_sim.trajectory.motion import WALK_PITCH_RAD, Leg, along, frames_for, heading_of, stand, steer
+from lyra_sim.trajectory.nextview import nearest_free, straightened, turned
+from lyra_sim.trajectory.planner import Pace
+from lyra_sim.trajectory.survey import Survey
+from lyra_sim.trajectory.ways import distances, way_back
+
+
+class Rival:
+    """Plans legs one after another until a piece of the walk is full; what does not fit is planned anew."""
+
+    def __init__(self, survey: Survey, pace: Pace, seed: int = 0) -> None:
+        self.survey, self.pace, self.rng = survey, pace, np.random.default_rng([seed, 8])
+        self.left_over: list[Leg] = []
+
+    def plan(self, pose: np.ndarray, frames: int) -> np.ndarray:
+        """Up to `frames` poses from `pose` on."""
+        self.map = self.survey.free_map(self.pace.clearance_m)
+        self.at, self.heading = pose[:3, 3], heading_of(pose)[0]
+        legs, left = [], frames
+        for leg in self.legs():
+            legs.append(Leg(position=leg.position[:left], heading=leg.heading[:left], pitch=leg.pitch[:left]))
+            self.at, self.heading = legs[-1].position[-1], float(legs[-1].heading[-1])
+            left -= len(legs[-1].position)
+            self.done(left, len(leg.position) - len(legs[-1].position))
+            if left <= 0:
+                break
+        return steer(pose, legs, self.pace.turn_rad)
+
+    def legs(self) -> Iterator[Leg]:
+        """The legs from here on."""
+        raise NotImplementedError
+
+    def done(self, left: int, cut: int) -> None:
+        """A leg was taken, `cut` of its frames did not fit."""
+
+    def turn(self, angle: float) -> Leg:
+        """Turn where it stands."""
+        count = max(int(np.ceil(abs(angle) / self.pace.turn_rad - 1e-9)), 1)
+        return stand(self.at, self.heading + angle * np.arange(1, count + 1) / count, WALK_PITCH_RAD)
+
+    def walk(self, away: np.ndarray, goal: tuple[int, int]) -> Iterator[Leg]:
+        """Turn to each straight part of the way, and walk it."""
+        cells = way_back(self.map.free, away, goal)
+        centres = self.map.centre(cells)
+        way = np.column_stack([centres, np.full(len(centres), self.survey.height_m)])
+        way = straightened(self.map, np.concatenate([self.at[None], way]))
+        for begin, end in itertools.pairwise(way):
+            if not (count := frames_for(np.stack([begin, end]), self.pace.step_m)):
+                continue
+            course = float(np.arctan2(*(end - begin)[1::-1]))
+            if abs(turned(self.heading, course)) > 1e-3:
+                yield self.turn(turned(self.heading, course))
+            heading = np.full(count, self.heading)
+            pitch = np.full(count, WALK_PITCH_RAD)
+            yield Leg(position=along(np.stack([begin, end]), count), heading=heading, pitch=pitch)
+
+
+class Spin(Rival):
+    """Turns in place."""
+
+    def legs(self) -> Iterator[Leg]:
+        while True:
+            yield self.turn(2 * np.pi)
+
+
+class RandomWalk(Rival):
+    """Walks to free places drawn at random."""
+
+    def legs(self) -> Iterator[Leg]:
+        while True:
+            here = nearest_free(self.map, self.at)
+            away = distances(self.map.free, here) if here else np.full(self.map.free.shape, np.inf)
+            cells = np.argwhere(np.isfinite(away) & (away > 0.3))
+            if not len(cells):
+                yield self.turn(float(self.rng.uniform(-np.pi, np.pi)))
+                continue
+            i, j = cells[int(self.rng.integers(len(cells)))]
+            yield from self.walk(away, (int(i), int(j)))
+
+
+class Zoom(Rival):
+    """Lyra's preset: straight ahead as far as the floor is free, and back, looking ahead all the time."""
+
+    def __init__(self, survey: Survey, pace: Pace, seed: int = 0) -> None:
+        super().__init__(survey, pace, seed)
+        self.sense, self.begin = 1, None
+
+    def legs(self) -> Iterator[Leg]:
+        self.begin = self.at if self.begin is None else self.begin
+        while True:
+            ahead = np.array([np.cos(self.heading), np.sin(self.heading), 0.0])
+            end = self.at + self.sense * ahead * self.pace.step_m
+            far = self.sense < 0 and (end - self.begin) @ ahead < 0
+            if far or not self.map.free[self.map.cell(end)]:
+                self.sense, end = -self.sense, self.at
+            yield Leg(position=end[None], heading=np.array([self.heading]), pitch=np.array([WALK_PITCH_RAD]))
+
+
+class Frontier(Rival):
+    """Goes to the nearest place from which seen floor goes on unseen (Yamauchi 1997), and looks all around there."""
+
+    def __init__(self, survey: Survey, pace: Pace, seed: int = 0) -> None:
+        super().__init__(survey, pace, seed)
+        self.been: list[np.ndarray] = []
+        self.owed = 2 * np.pi
+        """Of the look around, what is still to come."""
+
+    def legs(self) -> Iterator[Leg]:
+        while True:
+            if self.owed > 1e-6:
+                yield self.turn(self.owed)
+                continue
+            goal, away = self.nearest()
+            if goal is None:
+                yield self.turn(2 * np.pi)
+                continue
+            yield from self.walk(away, goal)
+            self.been.append(self.at[:2].copy())
+            self.owed = 2 * np.pi
+
+    def done(self, left: int, cut: int) -> None:
+        self.owed = cut * self.pace.turn_rad if self.owed > 1e-6 else 0.0
+
+    def nearest(self) -> tuple[tuple[int, int] | None, np.ndarray]:
+        """The goal, and the distances from here."""
+        here = nearest_free(self.map, self.at)
+        if here is None:
+            return None, np.zeros(0)
+        away = distances(self.map.free, here)
+        reach = round((self.pace.clearance_m + 0.3) / CELL_M)
+        spread = np.asarray(ndimage.distance_transform_edt(~self.map.frontier)) <= reach
+        cells = np.argwhere(spread & np.isfinite(away))
+        centres = self.map.centre(cells)
+        for place in self.been:
+            kept = np.linalg.norm(centres - place, axis=1) > 0.5
+            cells, centres = cells[kept], centres[kept]
+        if not len(cells):
+            return None, away
+        i, j = cells[int(np.argmin(away[tuple(cells.T)]))]
+        return (int(i), int(j)), away
+
+
+RIVALS = {"frontier": Frontier, "spin": Spin, "random": RandomWalk, "zoom": Zoom}

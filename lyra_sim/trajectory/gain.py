@@ -1,0 +1,141 @@
+"""What a camera on the floor would newly see of the floor, and how much of its picture is already known.
+
+Both are asked for all headings at once, in bins of azimuth: the value of a heading is the sum or mean over the bins
+that its picture spans. Floor counts where the line of sight to it meets no occupied voxel; unknown voxels may turn out
+to hide it, so each on the way makes it count less.
+"""
+
+import numpy as np
+from jaxtyping import Float, Float32
+from numba import njit
+
+from lyra_sim.trajectory.voxels import OCCUPIED, UNKNOWN, VOXEL_M, VoxelMap, state_at
+
+BINS = 120
+"""Of azimuth, 3 degrees each."""
+BIN_RAD = 2 * np.pi / BINS
+THROUGH = 0.95
+"""Chance that an unknown voxel is free."""
+FAR_M = 5.8
+"""Floor farther away is not seen well enough to count."""
+_ELEVATIONS = np.radians(np.array([-22.0, -14.0, -7.0, -1.0, 5.0, 12.0]))
+"""Rays of one azimuth that tell whether it is known: rows of a picture that looks slightly down."""
+
+
+def new_floor(
+    space: VoxelMap,
+    eye: Float[np.ndarray, "3"],
+    unseen: Float32[np.ndarray, "X Y"],
+    origin_m: Float[np.ndarray, "2"],
+    cell_m: float,
+    steepest_rad: float,
+) -> Float[np.ndarray, "120"]:
+    """Square metres of unseen floor by azimuth.
+
+    Args:
+        unseen: weight of each cell, 0 where the floor was seen or where there is none.
+        steepest_rad: how far below the horizon the lower edge of the picture lies.
+    """
+    nearest = eye[2] / np.tan(steepest_rad)
+    out = np.zeros(BINS)
+    _new_floor(np.asarray(eye, np.float64), *arrays(space), unseen, origin_m, cell_m, nearest, out, 0, BINS, 0.0)
+    return out
+
+
+def expect(
+    space: VoxelMap,
+    eye: Float[np.ndarray, "3"],
+    unseen: Float32[np.ndarray, "X Y"],
+    origin_m: Float[np.ndarray, "2"],
+    cell_m: float,
+    steepest_rad: float,
+    heading: float,
+    hfov_rad: float,
+    trust: float = 1.0,
+) -> None:
+    """Lower `unseen` in place where a view is expected to see: to nothing, or with less `trust` in part."""
+    nearest = eye[2] / np.tan(steepest_rad)
+    middle, half = bin_of(heading), round(hfov_rad / 2 / BIN_RAD)
+    bins = (middle - half + BINS, middle + half + 1 + BINS)
+    out = np.zeros(BINS)
+    _new_floor(np.asarray(eye, np.float64), *arrays(space), unseen, origin_m, cell_m, nearest, out, *bins, trust)
+
+
+def bin_of(heading: float) -> int:
+    """The bin of azimuth that a heading lies in."""
+    return int(np.floor((np.angle(np.exp(1j * heading)) + np.pi) / BIN_RAD)) % BINS
+
+
+def known_share(space: VoxelMap, eye: Float[np.ndarray, "3"]) -> Float[np.ndarray, "120"]:
+    """Share of the rays of each azimuth that reach a known surface before anything unknown."""
+    out = np.zeros(BINS)
+    _known_share(np.asarray(eye, np.float64), *arrays(space), _ELEVATIONS, 2 * space.reach_m, out)
+    return out
+
+
+def arrays(space: VoxelMap) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What `state_at` needs."""
+    return space.origin_m, space.index, space.passed, space.hits
+
+
+def over_pictures(values: Float[np.ndarray, "120"], hfov_rad: float) -> Float[np.ndarray, "120"]:
+    """Sum over the picture whose middle is each bin."""
+    half = round(hfov_rad / 2 / BIN_RAD)
+    around = np.concatenate([[0.0], np.cumsum(np.concatenate([values[-half:], values, values[:half]]))])
+    return around[2 * half + 1 :] - around[: -2 * half - 1]
+
+
+@njit(cache=True)
+def _new_floor(eye, origin, index, passed, hits, unseen, corner, cell, nearest, out, first, end, trust):
+    step = VOXEL_M
+    count = int(FAR_M / step)
+    solid = np.zeros((count + 1, 64), np.bool_)
+    levels = min(int(eye[2] / VOXEL_M) + 1, 64)
+    width = 2 * np.pi / len(out)
+    for b in range(first, end):
+        angle = ((b % len(out)) + 0.5) * width - np.pi
+        c, s = np.cos(angle), np.sin(angle)
+        clear = 1.0
+        for n in range(1, count + 1):
+            r = n * step
+            x, y = eye[0] + r * c, eye[1] + r * s
+            wall, unknown = True, False
+            for k in range(levels):  # layer k holds heights k * VOXEL_M about its middle
+                state = state_at(x, y, k * VOXEL_M, origin, index, passed, hits)
+                solid[n, k] = state == OCCUPIED and k > 0
+                wall &= state == OCCUPIED or k == 0
+                unknown |= state == UNKNOWN and k == levels // 2
+            if wall:
+                break
+            if unknown:
+                clear *= THROUGH
+            if r < nearest:
+                continue
+            i, j = int((x - corner[0]) / cell), int((y - corner[1]) / cell)
+            if not (0 <= i < unseen.shape[0] and 0 <= j < unseen.shape[1]) or unseen[i, j] <= 0:
+                continue
+            open_ = True
+            for m in range(1, n):
+                if solid[m, min(int(eye[2] * (1 - m / n) / VOXEL_M + 0.5), levels - 1)]:
+                    open_ = False
+                    break
+            if open_:
+                out[b % len(out)] += unseen[i, j] * clear * r * width * step
+                unseen[i, j] *= 1 - trust * clear
+
+
+@njit(cache=True)
+def _known_share(eye, origin, index, passed, hits, elevations, reach, out):
+    for b in range(len(out)):
+        angle = (b + 0.5) * 2 * np.pi / len(out) - np.pi
+        for elevation in elevations:
+            c, s = np.cos(angle) * np.cos(elevation), np.sin(angle) * np.cos(elevation)
+            up = np.sin(elevation)
+            for n in range(2, int(reach / VOXEL_M)):
+                r = n * VOXEL_M
+                state = state_at(eye[0] + r * c, eye[1] + r * s, eye[2] + r * up, origin, index, passed, hits)
+                if state == OCCUPIED:
+                    out[b] += 1.0 / len(elevations)
+                    break
+                if state == UNKNOWN and n > 3:
+                    break

@@ -1,0 +1,196 @@
+"""The next-best-view planner: walks known free floor so that every frame shows as much new floor as it can.
+
+Greedy in what a view is expected to newly show per frame that it takes to get there (Bircher et al. 2016 weigh gain by
+cost likewise), with the expectation lowered by every view that was chosen before. A view whose picture is mostly
+unknown gives a generator nothing to hold on to, so such views are left for later, when more is known around them.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Float64
+
+from lyra_sim.core.records import Intrinsics
+from lyra_sim.trajectory.freemap import CELL_M, FreeMap
+from lyra_sim.trajectory.gain import BIN_RAD, BINS, expect, known_share, new_floor, over_pictures
+from lyra_sim.trajectory.motion import WALK_PITCH_RAD, Leg, along, frames_for, heading_of, steer
+from lyra_sim.trajectory.planner import Pace
+from lyra_sim.trajectory.survey import Survey
+from lyra_sim.trajectory.ways import distances, way_back
+
+LEAST_KNOWN = 0.62
+"""Share of a picture that must be known before it is taken."""
+LEAST_M2 = 0.15
+"""A view that shows less new floor is not worth going to."""
+LEAST_FRAMES = 8
+WORTH = 0.5
+"""A piece of walk this long ends where the best view brings less than this share per frame of one whose picture is not
+known enough yet: after what was shown so far has been remembered, that one can be taken."""
+_LATTICE = 8
+"""Views are tried in every 8th free cell each way: 40 cm."""
+_SET_OFF = 12.0
+"""Frames added to the cost of every view, so that near ones with next to no gain do not win."""
+_GLANCE = 8
+"""Frames between two choices of where to look on the way."""
+
+_MIDDLE = (np.arange(BINS) + 0.5) * BIN_RAD - np.pi
+"""Heading in the middle of each bin."""
+
+
+@dataclass(frozen=True)
+class View:
+    """A place to stand and a bin of azimuth to look at."""
+
+    cell: tuple[int, int]
+    bin: int
+    gain_m2: float
+    rate: float
+    """Square metres per frame."""
+
+
+class NextView:
+    """Plans one piece of the walk at a time.
+
+    Args:
+        camera: of the frames to come.
+    """
+
+    def __init__(self, survey: Survey, pace: Pace, camera: Intrinsics) -> None:
+        self.survey, self.pace = survey, pace
+        self.hfov = 2 * float(np.arctan(camera.width / 2 / camera.fx))
+        self.steepest = WALK_PITCH_RAD + float(np.arctan(camera.height / 2 / camera.fy))
+
+    def plan(self, pose: Float64[np.ndarray, "4 4"], frames: int) -> Float64[np.ndarray, "N 4 4"]:
+        """Up to `frames` poses from `pose` on; none where nothing more can be gained."""
+        self.map = self.survey.free_map(self.pace.clearance_m)
+        self.unseen = self.survey.unseen()
+        self.known: dict[tuple[int, int], np.ndarray] = {}
+        self.at, self.heading = pose[:3, 3], heading_of(pose)[0]
+        legs: list[Leg] = []
+        left = frames
+        while left > 0:
+            view = self._best()
+            if view is None or (frames - left >= LEAST_FRAMES and view.rate < WORTH * self.wanted):
+                break
+            leg = self._go(view, left)
+            if not len(leg.position):
+                continue
+            left -= len(leg.position)
+            legs.append(leg)
+            self.at, self.heading = leg.position[-1], float(leg.heading[-1])
+        return steer(pose, legs, self.pace.turn_rad)
+
+    def _best(self) -> View | None:
+        """The view with the most new floor per frame."""
+        here = nearest_free(self.map, self.at)
+        if here is None:
+            return None
+        self.away = distances(self.map.free, here)
+        i, j = np.nonzero(np.isfinite(self.away))
+        chosen = ((i % _LATTICE == 0) & (j % _LATTICE == 0)) | ((i == here[0]) & (j == here[1]))
+        best: View | None = None
+        self.wanted = 0.0
+        for cell in zip(i[chosen].tolist(), j[chosen].tolist(), strict=True):
+            gain = over_pictures(self._new(self._eye(cell)), self.hfov)
+            walk = float(self.away[cell]) / self.pace.step_m
+            turn = np.abs(np.angle(np.exp(1j * (_MIDDLE - self.heading)))) / self.pace.turn_rad
+            rate = gain / (np.maximum(walk, turn) + _SET_OFF)
+            rate[gain < LEAST_M2] = 0.0
+            self.wanted = max(self.wanted, float(rate.max()))
+            rate[self._known(cell) < LEAST_KNOWN] = 0.0
+            k = int(np.argmax(rate))
+            if rate[k] > (best.rate if best else 0.0):
+                best = View(cell, k, float(gain[k]), float(rate[k]))
+        return best
+
+    def _eye(self, cell: tuple[int, int]) -> np.ndarray:
+        return np.append(self.map.centre(np.array(cell)), self.survey.height_m)
+
+    def _new(self, eye: np.ndarray) -> Float[np.ndarray, "120"]:
+        return new_floor(self.survey.space, eye, self.unseen, self.map.origin_m, CELL_M, self.steepest)
+
+    def _known(self, cell: tuple[int, int]) -> Float[np.ndarray, "120"]:
+        """How much of the picture is known, by heading."""
+        if cell not in self.known:
+            share = known_share(self.survey.space, self._eye(cell))
+            self.known[cell] = over_pictures(share, self.hfov) / over_pictures(np.ones(BINS), self.hfov)
+        return self.known[cell]
+
+    def _go(self, view: View, most: int) -> Leg:
+        """Walk to a view within `most` frames, looking on the way at what is new there, and turn to it in time."""
+        cells = way_back(self.map.free, self.away, view.cell)
+        way = np.concatenate([self.at[None], np.stack([self._eye((int(a), int(b))) for a, b in cells])])
+        way = straightened(self.map, way)
+        count, goal = frames_for(way, self.pace.step_m), float(_MIDDLE[view.bin])
+        position = along(way, count) if count else np.zeros((0, 3))
+        heading = self._headings(position, goal)
+        end = position[-1] if count else self.at
+        position = np.concatenate([position, np.repeat(end[None], len(heading) - count, 0)])[:most]
+        if len(heading) <= most:
+            self._expect(end, goal)
+        return Leg(position=position, heading=heading[:most], pitch=np.full(len(position), WALK_PITCH_RAD))
+
+    def _headings(self, position: Float[np.ndarray, "N 3"], goal: float) -> Float[np.ndarray, "M"]:
+        """Where to look at each place, and the rest of the turn to the goal at the last one."""
+        heading: list[float] = []
+        now, target = self.heading, goal
+        while len(heading) < len(position) or abs(turned(now, goal)) > 1e-6:
+            left = len(position) - len(heading)
+            if left <= 0:
+                target = goal
+            elif len(heading) % _GLANCE == 0:
+                place = position[min(len(heading) + _GLANCE, len(position)) - 1]
+                target = self._glance(place, now, goal, left)
+                self._expect(place, target)
+            now += float(np.clip(turned(now, target), -self.pace.turn_rad, self.pace.turn_rad))
+            heading.append(now)
+        return np.array(heading)
+
+    def _glance(self, place: np.ndarray, now: float, goal: float, left: int) -> float:
+        """Where to look at `place`, so that the turn to the goal still fits in the frames that are left."""
+        reach = _GLANCE * self.pace.turn_rad
+        able = np.abs(np.angle(np.exp(1j * (_MIDDLE - now)))) <= reach
+        later = max(left - _GLANCE, 0) * self.pace.turn_rad
+        able &= np.abs(np.angle(np.exp(1j * (_MIDDLE - goal)))) <= max(later, abs(turned(now, goal)) - reach) + BIN_RAD
+        cell = nearest_free(self.map, place)
+        known = self._known(cell) if cell else np.ones(BINS)
+        value = over_pictures(self._new(place), self.hfov) - 10.0 * np.maximum(LEAST_KNOWN - known, 0.0)
+        value -= 1e-3 * np.abs(np.angle(np.exp(1j * (_MIDDLE - now))))
+        if not able.any():
+            return goal
+        return float(_MIDDLE[int(np.argmax(np.where(able, value, -np.inf)))])
+
+    def _expect(self, place: np.ndarray, heading: float) -> None:
+        expect(self.survey.space, place, self.unseen, self.map.origin_m, CELL_M, self.steepest, heading, self.hfov)
+
+
+def turned(now: float, target: float) -> float:
+    """Smallest turn from one heading to another, radians."""
+    return float(np.angle(np.exp(1j * (target - now))))
+
+
+def nearest_free(free_map: FreeMap, point: np.ndarray, reach_m: float = 0.3) -> tuple[int, int] | None:
+    """The free cell nearest to a point, None where none is in reach."""
+    i, j = free_map.cell(point)
+    if free_map.free[i, j]:
+        return i, j
+    n = int(reach_m / CELL_M) + 1
+    low = np.maximum([i - n, j - n], 0)
+    cells = np.argwhere(free_map.free[low[0] : i + n + 1, low[1] : j + n + 1]) + low
+    if not len(cells):
+        return None
+    away = np.linalg.norm(free_map.centre(cells) - point[:2], axis=1)
+    k = int(np.argmin(away))
+    return None if away[k] > reach_m else (int(cells[k, 0]), int(cells[k, 1]))
+
+
+def straightened(free_map: FreeMap, points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "K 3"]:
+    """Fewer points, where the straight walk between them stays in free cells."""
+    kept, at = [0], 0
+    while at < len(points) - 1:
+        ahead = len(points) - 1
+        while ahead > at + 1 and not free_map.line_is_free(points[at], points[ahead]):
+            ahead -= 1 + (ahead - at) // 16
+        at = max(ahead, at + 1)
+        kept.append(at)
+    return points[kept]

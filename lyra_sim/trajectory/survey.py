@@ -1,0 +1,97 @@
+"""All that exploration knows of a place, kept up frame by frame: space in voxels, floor in cells."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32
+from scipy import ndimage
+
+from lyra_sim.core.records import Frames
+from lyra_sim.geometry.camera import invert
+from lyra_sim.trajectory.freemap import CELL_M, LOW_M, FreeMap, Sight, map_of, see_floor, see_obstacles
+from lyra_sim.trajectory.gain import FAR_M, expect
+from lyra_sim.trajectory.motion import heading_of
+from lyra_sim.trajectory.voxels import FREE, VoxelMap
+
+REACH_M = 16.0
+"""Floor is mapped in a square that reaches this far from the start."""
+
+
+_LOOK = 0.5
+"""What one look at a cell that shows no floor takes of the hope for it."""
+_GRID = np.hypot(*np.mgrid[-24:25, -24:25]) * CELL_M
+_DISC = _GRID < 1.2
+
+
+class Survey:
+    """Grows with what it is shown.
+
+    Args:
+        centre: (3,) where exploration begins.
+        height_m: of the camera when it moves over the floor.
+    """
+
+    def __init__(self, centre: Float[np.ndarray, "3"], height_m: float) -> None:
+        self.height_m = height_m
+        self.space = VoxelMap(centre)
+        self.origin_m = np.round((np.asarray(centre)[:2] - REACH_M) / CELL_M) * CELL_M
+        cells = round(2 * REACH_M / CELL_M)
+        self.floor = np.zeros((cells, cells), np.bool_)
+        """Cells in which floor was seen, ..."""
+        self.near: Bool[np.ndarray, "X Y"] = self.floor.copy()
+        """... from near enough to count, ..."""
+        self.blocked = self.floor.copy()
+        """... and over which something stands."""
+        self.hope = np.ones((cells, cells), np.float32)
+        """How likely it still is that floor is there: less with every look at a cell that showed none."""
+
+    def see(self, frames: Frames) -> None:
+        """Take in all frames."""
+        self.space.see(frames)
+        sight = Sight([frames], stride=1)
+        for pose in frames.cam_to_world:
+            self._stand(pose[:3, 3])
+        for depth, kind, lens, pose in sight.views:
+            inverse = invert(pose)
+            see_floor(depth, kind, lens, pose, inverse, self.origin_m, np.inf, self.floor)
+            see_floor(depth, kind, lens, pose, inverse, self.origin_m, FAR_M, self.near)
+            see_obstacles(depth, kind, lens, pose, self.origin_m, LOW_M, self.height_m + 0.35, self.blocked)
+        camera = frames.intrinsics
+        hfov, half = 2 * np.arctan(camera.width / 2 / camera.fx), np.arctan(camera.height / 2 / camera.fy)
+        for pose in frames.cam_to_world:
+            heading, pitch = heading_of(pose)
+            if pitch + half > 0.05:
+                expect(self.space, pose[:3, 3], self.hope, self.origin_m, CELL_M, pitch + half, heading, hfov, _LOOK)
+
+    def _stand(self, eye: Float[np.ndarray, "3"]) -> None:
+        """The camera stands here: what is at its foot it cannot see, nor the floor just ahead below its picture. Floor
+        is taken for granted within 40 cm, and within 1.2 m where the air at its height and a little below is free."""
+        middle = np.floor((eye[:2] - self.origin_m) / CELL_M).astype(int)
+        at = np.argwhere(_DISC) + middle - len(_DISC) // 2
+        at = at[((at >= 0) & (at < self.floor.shape)).all(1)]
+        centre = self.origin_m + (at + 0.5) * CELL_M
+        air = np.ones(len(at), np.bool_)
+        for below in (-0.1, 0.0, 0.1, 0.2):
+            points = np.column_stack([centre, np.full(len(at), eye[2] - below)])
+            air &= self.space.states(points) == FREE
+        taken = air | (np.linalg.norm(centre - eye[:2], axis=1) < 0.4)
+        self.floor[tuple(at[taken].T)] = True
+
+    def free_map(self, clearance_m: float) -> FreeMap:
+        """Where a camera may go."""
+        return map_of(self.origin_m, self.floor, self.blocked, clearance_m)
+
+    def unseen(self) -> Float32[np.ndarray, "X Y"]:
+        """How likely a cell holds floor that was not seen from near; cells in which something stands hold none, nor do
+        slots of a few cells beside them."""
+        known = self.near | self.blocked
+        closed = np.asarray(ndimage.binary_closing(known, np.ones((3, 3)), iterations=1), bool)
+        return np.where(known | closed, np.float32(0), self.hope)
+
+
+def survey_of(pieces: Sequence[Frames], centre: Float[np.ndarray, "3"], height_m: float) -> Survey:
+    """A survey of all frames so far."""
+    made = Survey(centre, height_m)
+    for piece in pieces:
+        made.see(piece)
+    return made

@@ -1,0 +1,92 @@
+"""Voxels against a room known on paper: no matter is free, no air is occupied, what is hidden is unknown."""
+
+import numpy as np
+import pytest
+
+from lyra_sim.core.records import PixelOrigin
+from lyra_sim.trajectory.voxels import BLOCK, FREE, OCCUPIED, UNKNOWN, VOXEL_M, VoxelMap
+from tests.trajectory.box_room import BOX_HIGH, BOX_LOW, HIGH, LOW, pose_at, room_frames
+
+HOME = pose_at(0.2, 0.1, 1.4)
+
+
+@pytest.fixture(scope="module")
+def seen() -> VoxelMap:
+    space = VoxelMap(HOME[:3, 3])
+    space.see(room_frames(HOME[None]))
+    return space
+
+
+def inside(points: np.ndarray, margin: float) -> np.ndarray:
+    """Points in the air, at least `margin` from walls and box."""
+    room = ((points > LOW + margin) & (points < HIGH - margin)).all(1)
+    return room & ~((points > BOX_LOW - margin) & (points < BOX_HIGH + margin)).all(1)
+
+
+def everywhere() -> np.ndarray:
+    axes = [np.arange(a - 0.5, b + 0.5, 0.07) for a, b in zip(LOW, HIGH, strict=True)]
+    return np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
+
+
+def test_free_is_air_and_occupied_is_surface(seen):
+    points = everywhere()
+    state = seen.states(points)
+    off = VOXEL_M * np.sqrt(3)
+    assert (state == FREE).sum() > 2000 and (state == OCCUPIED).sum() > 1000
+    assert inside(points[state == FREE], -off).all()
+    deep = inside(points, off)
+    assert not (state[deep] == OCCUPIED).any()
+    solid = ((points > BOX_LOW + off) & (points < BOX_HIGH - off)).all(1)
+    assert (state[solid] == UNKNOWN).all() and solid.sum() > 20
+
+
+def test_what_the_picture_does_not_show_is_unknown(seen):
+    behind_camera = np.array([[-0.4, 0.0, 1.4], [0.0, 0.0, 0.1], [0.0, -1.0, 2.0]])
+    behind_box = np.array([[3.5, -1.4, 0.3], [3.4, -1.2, 0.1]])
+    beyond = np.array([[5.4, 0.0, 1.0], [90.0, 0.0, 1.0], [0.0, 0.0, -9.0]])
+    for points in (behind_camera, behind_box, beyond):
+        assert (seen.states(points) == UNKNOWN).all()
+
+
+def test_filled_and_unknown_pixels_say_nothing():
+    frames = room_frames(HOME[None])
+    changed = {name: getattr(frames, name) for name in type(frames).__dataclass_fields__}
+    filled = type(frames)(**(changed | {"origin": np.full_like(frames.origin, int(PixelOrigin.FILLED))}))
+    nothing = type(frames)(**(changed | {"valid": np.zeros_like(frames.valid)}))
+    space = VoxelMap(HOME[:3, 3])
+    space.see(filled)
+    space.see(nothing)
+    assert space.count == 0
+
+
+def test_the_nearest_view_and_its_side_are_kept():
+    space = VoxelMap(HOME[:3, 3])
+    wall = np.array([[4.95, 0.05, 1.41], [5.05, 0.05, 1.41]])  # on the border of two voxels
+    places = np.floor((wall - space.origin_m) / VOXEL_M).astype(int)
+
+    def kept() -> tuple[int, int]:
+        at = [(space.index[tuple(place // BLOCK)], *(place % BLOCK)) for place in places]
+        return min(int(space.nearest_dm[a]) for a in at), int(space.sides[at[0]] | space.sides[at[1]])
+
+    space.see(room_frames(pose_at(1.0, 0.9, 1.4, -0.2, 0.0)[None]))
+    far = kept()
+    assert far[0] == pytest.approx(41, abs=1) and bin(far[1]).count("1") == 1
+    space.see(room_frames(pose_at(3.0, 0.9, 1.4, -0.3, 0.0)[None]))
+    assert kept()[0] == pytest.approx(22, abs=1)
+    space.see(room_frames(pose_at(4.0, -1.9, 1.4, np.pi / 3, 0.0)[None]))
+    assert bin(kept()[1]).count("1") == 2, "from another side too"
+
+
+def test_memory_follows_the_volume_that_was_seen(seen):
+    volume = float(np.prod(np.ceil((HIGH - LOW) / (BLOCK * VOXEL_M)) + 1))
+    assert 4 <= seen.count <= volume
+    before = seen.bytes
+    seen.see(room_frames(HOME[None]))
+    assert seen.bytes == before
+
+
+def test_same_frames_same_map(seen):
+    again = VoxelMap(HOME[:3, 3])
+    for _ in range(2):
+        again.see(room_frames(HOME[None]))
+    assert (again.index == seen.index).all() and (again.hits == seen.hits).all()
