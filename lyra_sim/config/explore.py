@@ -16,12 +16,33 @@ class ReprojectConfig(Config):
     """How many remembered views are warped into each new one."""
 
 
+class CorruptionConfig(Config):
+    """Faults like those of a video generator."""
+
+    depth_waves: float = Field(default=0.0, ge=0, le=0.5)
+    """One sigma of ln(depth) of errors that vary slowly over picture and time."""
+    depth_noise: float = Field(default=0.0, ge=0, le=0.5)
+    """One sigma of ln(depth) of errors of single pixels."""
+    gain_drift: float = Field(default=0.0, ge=0, le=0.5)
+    """Share by which colours get brighter or darker in 80 frames."""
+    jitter_m: float = Field(default=0.0, ge=0, le=0.5)
+    """Root mean square of the distance from the stated to the real camera."""
+    jitter_deg: float = Field(default=0.0, ge=0, le=10)
+    """Root mean square of the angle between them."""
+    blur_px: float = Field(default=0.0, ge=0, le=10)
+    """Sigma of a Gaussian blur."""
+    ghost_share: float = Field(default=0.0, ge=0, le=0.5)
+    """Share of the pixels that show things that are not there."""
+
+
 class TruthConfig(Config):
     """Renders a procedural world where a network would dream; the source must be a procedural example."""
 
     backend: Literal["truth"] = "truth"
     max_range_m: float = Field(default=10.0, gt=0.5)
     """Depth beyond this is not geometry."""
+    corruption: CorruptionConfig = CorruptionConfig()
+    """What is put on the exact frames; nothing by default."""
 
 
 GeneratorConfig = Annotated[ReprojectConfig | TruthConfig | Lyra2Config, Field(discriminator="backend")]

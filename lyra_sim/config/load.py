@@ -16,7 +16,11 @@ _MAX_BYTES = 1_000_000
 
 def packaged_names() -> list[str]:
     """Names of the configurations that come with the package."""
-    return sorted(p.name[:-5] for p in resources.files("configs").iterdir() if p.name.endswith(".yaml"))
+    root = resources.files("configs")
+    folders = {"": root, "corruption/": root / "corruption"}
+    return sorted(
+        f"{at}{p.name[:-5]}" for at, folder in folders.items() for p in folder.iterdir() if p.name.endswith(".yaml")
+    )
 
 
 def load_config(name_or_file: str = "default", overrides: list[str] | None = None) -> WorldConfig:
