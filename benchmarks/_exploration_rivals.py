@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import ndimage
 
-from lyra_sim.trajectory.freemap import CELL_M
+from lyra_sim.trajectory.freemap import CELL_M, map_of
 from lyra_sim.trajectory.motion import WALK_PITCH_RAD, Leg, along, frames_for, heading_of, stand, steer
 from lyra_sim.trajectory.nextview import nearest_free, straightened, turned
 from lyra_sim.trajectory.planner import Pace
@@ -19,7 +19,6 @@ class Rival:
 
     def __init__(self, survey: Survey, pace: Pace, seed: int = 0) -> None:
         self.survey, self.pace, self.rng = survey, pace, np.random.default_rng([seed, 8])
-        self.left_over: list[Leg] = []
 
     def plan(self, pose: np.ndarray, frames: int) -> np.ndarray:
         """Up to `frames` poses from `pose` on."""
@@ -48,7 +47,7 @@ class Rival:
         return stand(self.at, self.heading + angle * np.arange(1, count + 1) / count, WALK_PITCH_RAD)
 
     def walk(self, away: np.ndarray, goal: tuple[int, int]) -> Iterator[Leg]:
-        """Turn to each straight part of the way, and walk it."""
+        """Walk, turning to each straight part of the way as fast as may be while going on."""
         cells = way_back(self.map.free, away, goal)
         centres = self.map.centre(cells)
         way = np.column_stack([centres, np.full(len(centres), self.survey.height_m)])
@@ -57,9 +56,9 @@ class Rival:
             if not (count := frames_for(np.stack([begin, end]), self.pace.step_m)):
                 continue
             course = float(np.arctan2(*(end - begin)[1::-1]))
-            if abs(turned(self.heading, course)) > 1e-3:
-                yield self.turn(turned(self.heading, course))
-            heading = np.full(count, self.heading)
+            heading = self.heading + np.sign(turned(self.heading, course)) * np.minimum(
+                np.arange(1, count + 1) * self.pace.turn_rad, abs(turned(self.heading, course))
+            )
             pitch = np.full(count, WALK_PITCH_RAD)
             yield Leg(position=along(np.stack([begin, end]), count), heading=heading, pitch=pitch)
 
@@ -75,6 +74,10 @@ class Spin(Rival):
 class RandomWalk(Rival):
     """Walks to free places drawn at random."""
 
+    def __init__(self, survey: Survey, pace: Pace, seed: int = 0) -> None:
+        super().__init__(survey, pace, seed)
+        self.goal: tuple[int, int] | None = None
+
     def legs(self) -> Iterator[Leg]:
         while True:
             here = nearest_free(self.map, self.at)
@@ -83,8 +86,11 @@ class RandomWalk(Rival):
             if not len(cells):
                 yield self.turn(float(self.rng.uniform(-np.pi, np.pi)))
                 continue
-            i, j = cells[int(self.rng.integers(len(cells)))]
-            yield from self.walk(away, (int(i), int(j)))
+            if self.goal is None or not np.isfinite(away[self.goal]):
+                i, j = cells[int(self.rng.integers(len(cells)))]
+                self.goal = (int(i), int(j))
+            yield from self.walk(away, self.goal)
+            self.goal = None
 
 
 class Zoom(Rival):
@@ -137,7 +143,10 @@ class Frontier(Rival):
             return None, np.zeros(0)
         away = distances(self.map.free, here)
         reach = round((self.pace.clearance_m + 0.3) / CELL_M)
-        spread = np.asarray(ndimage.distance_transform_edt(~self.map.frontier)) <= reach
+        near = map_of(
+            self.survey.origin_m, self.survey.near | ~self.survey.unseen().astype(bool), self.survey.blocked, 0
+        )
+        spread = np.asarray(ndimage.distance_transform_edt(~near.frontier)) <= reach
         cells = np.argwhere(spread & np.isfinite(away))
         centres = self.map.centre(cells)
         for place in self.been:

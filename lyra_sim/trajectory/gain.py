@@ -18,6 +18,7 @@ THROUGH = 0.95
 """Chance that an unknown voxel is free."""
 FAR_M = 5.8
 """Floor farther away is not seen well enough to count."""
+OPEN_M = 5.0
 _ELEVATIONS = np.radians(np.array([-22.0, -14.0, -7.0, -1.0, 5.0, 12.0]))
 """Rays of one azimuth that tell whether it is known: rows of a picture that looks slightly down."""
 
@@ -36,9 +37,8 @@ def new_floor(
         unseen: weight of each cell, 0 where the floor was seen or where there is none.
         steepest_rad: how far below the horizon the lower edge of the picture lies.
     """
-    nearest = eye[2] / np.tan(steepest_rad)
-    out = np.zeros(BINS)
-    _new_floor(np.asarray(eye, np.float64), *arrays(space), unseen, origin_m, cell_m, nearest, out, 0, BINS, 0.0)
+    out, reach = np.zeros(BINS), np.array([eye[2] / np.tan(steepest_rad), FAR_M])
+    _new_floor(np.asarray(eye, np.float64), *arrays(space), unseen, origin_m, cell_m, reach, out, 0, BINS, 0.0)
     return out
 
 
@@ -52,13 +52,18 @@ def expect(
     heading: float,
     hfov_rad: float,
     trust: float = 1.0,
+    flattest_rad: float = 0.0,
 ) -> None:
-    """Lower `unseen` in place where a view is expected to see: to nothing, or with less `trust` in part."""
-    nearest = eye[2] / np.tan(steepest_rad)
+    """Lower `unseen` in place where a view is expected to see: to nothing, or with less `trust` in part.
+
+    Args:
+        flattest_rad: how far below the horizon the upper edge of the picture lies, where it does.
+    """
+    reach = np.array([eye[2] / np.tan(steepest_rad), min(eye[2] / np.tan(max(flattest_rad, 1e-3)), FAR_M)])
     middle, half = bin_of(heading), round(hfov_rad / 2 / BIN_RAD)
     bins = (middle - half + BINS, middle + half + 1 + BINS)
     out = np.zeros(BINS)
-    _new_floor(np.asarray(eye, np.float64), *arrays(space), unseen, origin_m, cell_m, nearest, out, *bins, trust)
+    _new_floor(np.asarray(eye, np.float64), *arrays(space), unseen, origin_m, cell_m, reach, out, *bins, trust)
 
 
 def bin_of(heading: float) -> int:
@@ -67,9 +72,9 @@ def bin_of(heading: float) -> int:
 
 
 def known_share(space: VoxelMap, eye: Float[np.ndarray, "3"]) -> Float[np.ndarray, "120"]:
-    """Share of the rays of each azimuth that reach a known surface before anything unknown."""
+    """Share of the rays of each azimuth that reach a known surface, or go on through known air for 5 m."""
     out = np.zeros(BINS)
-    _known_share(np.asarray(eye, np.float64), *arrays(space), _ELEVATIONS, 2 * space.reach_m, out)
+    _known_share(np.asarray(eye, np.float64), *arrays(space), _ELEVATIONS, OPEN_M, out)
     return out
 
 
@@ -86,12 +91,13 @@ def over_pictures(values: Float[np.ndarray, "120"], hfov_rad: float) -> Float[np
 
 
 @njit(cache=True)
-def _new_floor(eye, origin, index, passed, hits, unseen, corner, cell, nearest, out, first, end, trust):
+def _new_floor(eye, origin, index, passed, hits, unseen, corner, cell, reach, out, first, end, trust):
     step = VOXEL_M
-    count = int(FAR_M / step)
+    count = int(reach[1] / step)
     solid = np.zeros((count + 1, 64), np.bool_)
     levels = min(int(eye[2] / VOXEL_M) + 1, 64)
     width = 2 * np.pi / len(out)
+    touched = np.zeros(unseen.shape if trust > 0 else (1, 1), np.bool_)
     for b in range(first, end):
         angle = ((b % len(out)) + 0.5) * width - np.pi
         c, s = np.cos(angle), np.sin(angle)
@@ -109,7 +115,7 @@ def _new_floor(eye, origin, index, passed, hits, unseen, corner, cell, nearest, 
                 break
             if unknown:
                 clear *= THROUGH
-            if r < nearest:
+            if r < reach[0]:
                 continue
             i, j = int((x - corner[0]) / cell), int((y - corner[1]) / cell)
             if not (0 <= i < unseen.shape[0] and 0 <= j < unseen.shape[1]) or unseen[i, j] <= 0:
@@ -121,7 +127,24 @@ def _new_floor(eye, origin, index, passed, hits, unseen, corner, cell, nearest, 
                     break
             if open_:
                 out[b % len(out)] += unseen[i, j] * clear * r * width * step
-                unseen[i, j] *= 1 - trust * clear
+                if trust > 0:
+                    _lower(unseen, touched, eye, corner, cell, r, step, angle, width, trust * clear)
+
+
+@njit(cache=True)
+def _lower(unseen, touched, eye, corner, cell, r, step, angle, width, share):
+    """All cells of the patch around a sample, each once."""
+    rows, columns = int(2 * step / cell) + 1, int(2 * r * width / cell) + 1
+    for a in range(rows):
+        for b in range(columns):
+            d, turn = r + ((a + 0.5) / rows - 0.5) * step, angle + ((b + 0.5) / columns - 0.5) * width
+            i, j = (
+                int((eye[0] + d * np.cos(turn) - corner[0]) / cell),
+                int((eye[1] + d * np.sin(turn) - corner[1]) / cell),
+            )
+            if 0 <= i < unseen.shape[0] and 0 <= j < unseen.shape[1] and not touched[i, j]:
+                touched[i, j] = True
+                unseen[i, j] *= 1 - share
 
 
 @njit(cache=True)
@@ -131,11 +154,12 @@ def _known_share(eye, origin, index, passed, hits, elevations, reach, out):
         for elevation in elevations:
             c, s = np.cos(angle) * np.cos(elevation), np.sin(angle) * np.cos(elevation)
             up = np.sin(elevation)
+            known = True
             for n in range(2, int(reach / VOXEL_M)):
                 r = n * VOXEL_M
                 state = state_at(eye[0] + r * c, eye[1] + r * s, eye[2] + r * up, origin, index, passed, hits)
-                if state == OCCUPIED:
-                    out[b] += 1.0 / len(elevations)
+                known = state != UNKNOWN or n <= 3
+                if state == OCCUPIED or not known:
                     break
-                if state == UNKNOWN and n > 3:
-                    break
+            if known:
+                out[b] += 1.0 / len(elevations)

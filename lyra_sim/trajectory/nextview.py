@@ -27,7 +27,7 @@ WORTH = 0.5
 """A piece of walk this long ends where the best view brings less than this share per frame of one whose picture is not
 known enough yet: after what was shown so far has been remembered, that one can be taken."""
 _LATTICE = 8
-"""Views are tried in every 8th free cell each way: 40 cm."""
+"""Views are tried in one cell of every 40 x 40 cm."""
 _SET_OFF = 12.0
 """Frames added to the cost of every view, so that near ones with next to no gain do not win."""
 _GLANCE = 8
@@ -61,7 +61,8 @@ class NextView:
         self.steepest = WALK_PITCH_RAD + float(np.arctan(camera.height / 2 / camera.fy))
 
     def plan(self, pose: Float64[np.ndarray, "4 4"], frames: int) -> Float64[np.ndarray, "N 4 4"]:
-        """Up to `frames` poses from `pose` on; none where nothing more can be gained."""
+        """Up to `frames` poses from `pose`, which is at the survey's height, on; none where no view would show enough
+        that is new and enough that is known."""
         self.map = self.survey.free_map(self.pace.clearance_m)
         self.unseen = self.survey.unseen()
         self.known: dict[tuple[int, int], np.ndarray] = {}
@@ -86,11 +87,9 @@ class NextView:
         if here is None:
             return None
         self.away = distances(self.map.free, here)
-        i, j = np.nonzero(np.isfinite(self.away))
-        chosen = ((i % _LATTICE == 0) & (j % _LATTICE == 0)) | ((i == here[0]) & (j == here[1]))
         best: View | None = None
         self.wanted = 0.0
-        for cell in zip(i[chosen].tolist(), j[chosen].tolist(), strict=True):
+        for cell in [here, *self._places()]:
             gain = over_pictures(self._new(self._eye(cell)), self.hfov)
             walk = float(self.away[cell]) / self.pace.step_m
             turn = np.abs(np.angle(np.exp(1j * (_MIDDLE - self.heading)))) / self.pace.turn_rad
@@ -102,6 +101,14 @@ class NextView:
             if rate[k] > (best.rate if best else 0.0):
                 best = View(cell, k, float(gain[k]), float(rate[k]))
         return best
+
+    def _places(self) -> list[tuple[int, int]]:
+        """Of every 8 x 8 cells the reachable one that has most room around it."""
+        cells = np.argwhere(np.isfinite(self.away))
+        block = cells // _LATTICE @ np.array([self.away.shape[1], 1])
+        order = np.lexsort((-self.map.distance_m[tuple(cells.T)], block))
+        first = order[np.concatenate([[True], np.diff(block[order]) > 0])]
+        return [(int(a), int(b)) for a, b in cells[first]]
 
     def _eye(self, cell: tuple[int, int]) -> np.ndarray:
         return np.append(self.map.centre(np.array(cell)), self.survey.height_m)

@@ -32,7 +32,7 @@ class Survey:
     """
 
     def __init__(self, centre: Float[np.ndarray, "3"], height_m: float) -> None:
-        self.height_m = height_m
+        self.height_m, self.home = height_m, np.array(centre, np.float64)
         self.space = VoxelMap(centre)
         self.origin_m = np.round((np.asarray(centre)[:2] - REACH_M) / CELL_M) * CELL_M
         cells = round(2 * REACH_M / CELL_M)
@@ -50,7 +50,8 @@ class Survey:
         self.space.see(frames)
         sight = Sight([frames], stride=1)
         for pose in frames.cam_to_world:
-            self._stand(pose[:3, 3])
+            if np.linalg.norm(pose[:3, 3] - self.home) < 0.3 and abs(pose[2, 3] - self.height_m) < 0.05:
+                self._stand(pose[:3, 3])
         for depth, kind, lens, pose in sight.views:
             inverse = invert(pose)
             see_floor(depth, kind, lens, pose, inverse, self.origin_m, np.inf, self.floor)
@@ -61,11 +62,16 @@ class Survey:
         for pose in frames.cam_to_world:
             heading, pitch = heading_of(pose)
             if pitch + half > 0.05:
-                expect(self.space, pose[:3, 3], self.hope, self.origin_m, CELL_M, pitch + half, heading, hfov, _LOOK)
+                edges = {"steepest_rad": min(pitch + half, 1.5), "flattest_rad": pitch - half}
+                where = {"origin_m": self.origin_m, "cell_m": CELL_M}
+                expect(
+                    self.space, pose[:3, 3], self.hope, heading=heading, hfov_rad=hfov, trust=_LOOK, **edges, **where
+                )
 
     def _stand(self, eye: Float[np.ndarray, "3"]) -> None:
-        """The camera stands here: what is at its foot it cannot see, nor the floor just ahead below its picture. Floor
-        is taken for granted within 40 cm, and within 1.2 m where the air at its height and a little below is free."""
+        """Where the walk begins the camera sees neither what is at its foot nor the floor just ahead, below its
+        picture. Floor is taken for granted within 40 cm, and within 1.2 m where the air at its height and a little
+        below is free. Everywhere else floor has to be seen first."""
         middle = np.floor((eye[:2] - self.origin_m) / CELL_M).astype(int)
         at = np.argwhere(_DISC) + middle - len(_DISC) // 2
         at = at[((at >= 0) & (at < self.floor.shape)).all(1)]

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Float64, UInt8
 from numba import njit
 
-from lyra_sim.core.records import Frames, PixelOrigin
+from lyra_sim.core.records import Frames, Label, PixelOrigin
 from lyra_sim.geometry.camera import pixel_rays
 
 VOXEL_M = 0.1
@@ -51,13 +51,16 @@ class VoxelMap:
         return self.index.nbytes + 4 * self.passed.nbytes
 
     def see(self, frames: Frames) -> None:
-        """Take in the depth of all frames; FILLED pixels say nothing. About two rays meet each voxel at the reach."""
+        """Take in the depth of all frames. Sky is free, FILLED pixels say nothing. Two rays meet each voxel at the
+        reach."""
         camera = frames.intrinsics
         step = max(1, int(VOXEL_M / 2 / self.reach_m * camera.fx))
         rays = pixel_rays(camera)[step // 2 :: step, step // 2 :: step]
         for t in range(len(frames)):
             known = frames.valid[t] & (frames.origin[t] != PixelOrigin.FILLED)
-            depth = np.where(known, frames.depth_m[t], 0)[step // 2 :: step, step // 2 :: step]
+            depth = np.where(known, frames.depth_m[t], 0)
+            depth[~frames.valid[t] & (frames.label[t] == Label.SKY)] = 2 * self.reach_m
+            depth = depth[step // 2 :: step, step // 2 :: step]
             T = frames.cam_to_world[t]
             ends = (rays * depth[..., None]).reshape(-1, 3)[depth.ravel() > 0] @ T[:3, :3].T + T[:3, 3]
             self._room_for(T[:3, 3], ends)
@@ -131,25 +134,23 @@ def _touch(eye, ends, origin, touched, reach):
 
 @njit(cache=True)
 def _see(eye, ends, origin, index, passed, hits, nearest, sides, reach):
-    """One frame: each voxel counts one pass per ray of the frame at most once in a row, hits every time."""
+    """One frame: a voxel counts each ray that passes it or ends in it once."""
     for n in range(len(ends)):
         away = ends[n] - eye
         length = np.sqrt((away * away).sum())
         eighth = int((np.arctan2(-away[1], -away[0]) + np.pi) / (np.pi / 4)) % 8
         steps = int(min(length, reach) / (0.5 * VOXEL_M))
+        at, i, j, k = _place(ends[n], origin, index)
+        goal = ((at * BLOCK + i) * BLOCK + j) * BLOCK + k
         last = -1
         for s in range(steps + 1):
-            d = s * 0.5 * VOXEL_M
-            if d > length - 0.5 * VOXEL_M:
-                break
-            p = eye + away * (d / length)
-            last = _count(p, origin, index, passed, last)
-        if length <= reach:
-            at, i, j, k = _place(ends[n], origin, index)
-            if at >= 0:
-                hits[at, i, j, k] = min(hits[at, i, j, k] + 1, 250)
-                nearest[at, i, j, k] = min(nearest[at, i, j, k], int(length * 10))
-                sides[at, i, j, k] |= 1 << eighth
+            p = eye + away * (s * 0.5 * VOXEL_M / length)
+            last = _count(p, origin, index, passed, hits, last, goal)
+        if length <= reach and at >= 0:
+            hits[at, i, j, k] += 1
+            _aged(passed, hits, at, i, j, k)
+            nearest[at, i, j, k] = min(nearest[at, i, j, k], int(length * 10))
+            sides[at, i, j, k] |= 1 << eighth
 
 
 @njit(cache=True)
@@ -162,12 +163,21 @@ def _place(p, origin, index):
 
 
 @njit(cache=True)
-def _count(p, origin, index, passed, last):
-    """One ray passes a voxel; returns the voxel's number, so that it counts once per ray."""
+def _count(p, origin, index, passed, hits, last, goal):
+    """One ray passes a voxel that it does not end in; returns the voxel's number, so that it counts once per ray."""
     at, i, j, k = _place(p, origin, index)
     if at < 0:
         return -1
     number = ((at * BLOCK + i) * BLOCK + j) * BLOCK + k
-    if number != last:
-        passed[at, i, j, k] = min(passed[at, i, j, k] + 1, 250)
+    if number != last and number != goal:
+        passed[at, i, j, k] += 1
+        _aged(passed, hits, at, i, j, k)
     return number
+
+
+@njit(cache=True)
+def _aged(passed, hits, at, i, j, k):
+    """Both counts are halved before one overflows: their ratio counts."""
+    if max(passed[at, i, j, k], hits[at, i, j, k]) >= 250:
+        passed[at, i, j, k] //= 2
+        hits[at, i, j, k] //= 2

@@ -9,7 +9,7 @@ from lyra_sim.core.records import Frames, PixelOrigin
 from lyra_sim.procedural.cameras import look, pinhole
 from lyra_sim.procedural.flat import make_flat
 from lyra_sim.procedural.render import render
-from lyra_sim.procedural.truth import truth_distance
+from lyra_sim.procedural.truth import truth_distance, truth_free
 from lyra_sim.trajectory.freemap import CELL_M
 from lyra_sim.trajectory.gain import BIN_RAD, BINS, FAR_M, expect, known_share, new_floor, over_pictures
 from lyra_sim.trajectory.nextview import LEAST_KNOWN, NextView
@@ -75,6 +75,9 @@ def test_what_is_expected_is_not_new_again(known):
     after = over_pictures(new_floor(known.space, eye, unseen, known.origin_m, CELL_M, STEEPEST), hfov)
     ahead = BINS // 2
     assert after[ahead] < 0.1 * before[ahead]
+    moved = eye + np.array([0, 0.3, 0])
+    beside = over_pictures(new_floor(known.space, moved, unseen, known.origin_m, CELL_M, STEEPEST), hfov)
+    assert beside[ahead] < 0.35 * before[ahead], "from beside it is seen too"
     away = (ahead + 60) % BINS
     assert after[away] == before[away], "behind the camera nothing was expected"
 
@@ -159,17 +162,18 @@ def test_a_flat_is_explored_without_touching_anything():
             label=np.stack([view.label for view in made]), cam_to_world=poses, intrinsics=camera,
         )  # fmt: skip
 
-    x0, y0, x1, y1 = scene.doors_m[0]
-    home = look(np.array([(x0 + x1) / 2, (y0 + y1) / 2, HEIGHT]), 0.0 if x1 - x0 < y1 - y0 else np.pi / 2, 0.12)
+    grid = np.stack(np.meshgrid(*np.linspace(scene.rooms_m[0, :2], scene.rooms_m[0, 2:], 60).T), -1).reshape(-1, 2)
+    roomy = grid[truth_free(scene, grid, 0.5, slab_m=(0.01, 1.0))]
+    home = look(np.append(roomy[len(roomy) // 2], HEIGHT), 0.7, 0.12)
     walk, survey = explored(home, show, camera, 500, 24)
     step, turn = limits(walk)
     assert step <= PACE.step_m + 1e-9 and turn <= PACE.turn_rad + 1e-7
     away = truth_distance(scene, walk[:, :3, 3])
-    assert away[np.linalg.norm(walk[:, :2, 3] - home[:2, 3], axis=1) > 0.5].min() >= 0.30
+    assert away.min() >= 0.30 and truth_free(scene, walk[:, :2, 3], 0.25).all()
     visited = [((walk[:, :2, 3] > r[:2]) & (walk[:, :2, 3] < r[2:])).all(1).any() for r in scene.rooms_m]
     assert sum(visited) >= 2, "it goes through doors"
     rooms = sum((r[2] - r[0]) * (r[3] - r[1]) for r in scene.rooms_m)
-    assert survey.near.sum() * CELL_M**2 > 0.5 * rooms
+    assert survey.near.sum() * CELL_M**2 > 0.6 * rooms
 
 
 def test_views_that_would_show_mostly_unknown_are_left_for_later():
@@ -178,7 +182,31 @@ def test_views_that_would_show_mostly_unknown_are_left_for_later():
     survey.see(room_frames(home[None]))
     poses = NextView(survey, PACE, CAMERA).plan(home, 80)
     hfov = 2 * np.arctan(CAMERA.width / 2 / CAMERA.fx)
+    assert len(poses) >= 8
     for pose in poses:
         share = over_pictures(known_share(survey.space, pose[:3, 3]), hfov) / over_pictures(np.ones(BINS), hfov)
         heading = np.arctan2(pose[1, 2], pose[0, 2])
         assert share[int((heading + np.pi) / BIN_RAD) % BINS] > LEAST_KNOWN - 0.1
+
+
+def test_floor_is_taken_for_granted_at_the_start_only():
+    ledge = room_frames(pose_at(0.4, 0.6, HEIGHT, 0.3, 0.12)[None])
+    start = Survey(ledge.cam_to_world[0, :3, 3], HEIGHT)
+    start.see(ledge)
+    foot = tuple(np.floor((ledge.cam_to_world[0, :2, 3] - start.origin_m) / CELL_M).astype(int))
+    assert start.floor[foot] and not start.near[foot]
+    for centre, height in ((np.array([3.0, 0.6, HEIGHT]), HEIGHT), (ledge.cam_to_world[0, :3, 3], 0.3)):
+        other = Survey(centre, height)
+        other.see(ledge)
+        at = tuple(np.floor((ledge.cam_to_world[0, :2, 3] - other.origin_m) / CELL_M).astype(int))
+        assert not other.floor[at]
+
+
+def test_hope_goes_where_a_look_showed_no_floor_and_only_there():
+    pose = pose_at(0.4, 0.6, HEIGHT, 0.3, 0.9)
+    frames = room_frames(pose[None])
+    survey = Survey(pose[:3, 3], HEIGHT)
+    survey.see(frames)
+    far = np.argwhere(survey.hope < 1) * CELL_M + survey.origin_m
+    edge = HEIGHT / np.tan(0.9 - np.arctan(CAMERA.height / 2 / CAMERA.fy))
+    assert len(far) and np.linalg.norm(far - pose[:2, 3], axis=1).max() < edge + 0.3

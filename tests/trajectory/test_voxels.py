@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lyra_sim.core.records import PixelOrigin
+from lyra_sim.core.records import Label, PixelOrigin
 from lyra_sim.trajectory.voxels import BLOCK, FREE, OCCUPIED, UNKNOWN, VOXEL_M, VoxelMap
 from tests.trajectory.box_room import BOX_HIGH, BOX_LOW, HIGH, LOW, pose_at, room_frames
 
@@ -85,8 +85,31 @@ def test_memory_follows_the_volume_that_was_seen(seen):
     assert seen.bytes == before
 
 
-def test_same_frames_same_map(seen):
-    again = VoxelMap(HOME[:3, 3])
-    for _ in range(2):
-        again.see(room_frames(HOME[None]))
-    assert (again.index == seen.index).all() and (again.hits == seen.hits).all()
+def test_same_frames_same_map():
+    one, two = VoxelMap(HOME[:3, 3]), VoxelMap(HOME[:3, 3])
+    for space in (one, two):
+        space.see(room_frames(HOME[None]))
+    assert one.hits.any() and (one.index == two.index).all() and (one.hits == two.hits).all()
+
+
+def test_many_looks_keep_what_was_found():
+    """Counts are halved before they overflow."""
+    space, frames = VoxelMap(HOME[:3, 3]), room_frames(HOME[None])
+    space.see(frames)
+    points = everywhere()
+    before = space.states(points)
+    for _ in range(40):
+        space.see(frames)
+    assert (space.states(points) == before).mean() > 0.995
+
+
+def test_the_sky_is_free():
+    frames = room_frames(HOME[None])
+    changed = {name: getattr(frames, name) for name in type(frames).__dataclass_fields__}
+    upper = np.zeros_like(frames.valid)
+    upper[:, :60] = True
+    label = np.where(upper, int(Label.SKY), frames.label).astype(np.uint8)
+    space = VoxelMap(HOME[:3, 3])
+    space.see(type(frames)(**(changed | {"valid": frames.valid & ~upper, "label": label})))
+    ray = HOME[:3, 3] + np.arange(1.0, 6.0)[:, None] * (HOME[:3, :3] @ np.array([0.0, -0.4, 1.0]))
+    assert (space.states(ray) == FREE).all()
