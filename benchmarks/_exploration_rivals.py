@@ -72,7 +72,7 @@ class Spin(Rival):
 
 
 class RandomWalk(Rival):
-    """Walks to free places drawn at random."""
+    """Walks to free places drawn at random, and turns to a random side there."""
 
     def __init__(self, survey: Survey, pace: Pace, seed: int = 0) -> None:
         super().__init__(survey, pace, seed)
@@ -91,6 +91,7 @@ class RandomWalk(Rival):
                 self.goal = (int(i), int(j))
             yield from self.walk(away, self.goal)
             self.goal = None
+            yield self.turn(float(self.rng.uniform(-np.pi, np.pi)))
 
 
 class Zoom(Rival):
