@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from _exploration_rivals import RIVALS
-from _explored_place import CLEARANCE_M, DEPTH, Place, Score
+from _explored_place import CELL_M, CLEARANCE_M, DEPTH, Place, Score
 from scipy.stats import bootstrap
 
 from lyra_sim.procedural.flat import make_flat
@@ -26,7 +26,9 @@ from lyra_sim.trajectory.nextview import NextView
 from lyra_sim.trajectory.planner import Pace
 from lyra_sim.trajectory.survey import Survey
 
-PACE = Pace(robot_height_m=0.6, clearance_m=0.35, step_m=0.1, turn_rad=float(np.deg2rad(3)))
+KEPT_M = CLEARANCE_M + CELL_M / np.sqrt(2)
+"""The map measures from centres of cells of 5 cm: half a diagonal is added."""
+PACE = Pace(robot_height_m=0.6, clearance_m=float(KEPT_M), step_m=0.1, turn_rad=float(np.deg2rad(3)))
 STRIDE = 8
 MEDIAN, WORST = 0.92, 0.80
 HIGHEST_IN, NEVER_BELOW, AREA = 0.75, 0.95, 1.05
