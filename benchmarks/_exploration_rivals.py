@@ -1,6 +1,7 @@
 """Simple explorers, for comparison: they know the same map, and move within the same limits, as the planner."""
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
 import numpy as np
@@ -8,17 +9,20 @@ from scipy import ndimage
 
 from lyra_sim.trajectory.freemap import CELL_M, map_of
 from lyra_sim.trajectory.motion import WALK_PITCH_RAD, Leg, along, frames_for, heading_of, stand, steer
-from lyra_sim.trajectory.nextview import nearest_free, straightened, turned
+from lyra_sim.trajectory.nextview import nearest_free, turned
 from lyra_sim.trajectory.planner import Pace
+from lyra_sim.trajectory.route import straightened
 from lyra_sim.trajectory.survey import Survey
 from lyra_sim.trajectory.ways import distances, way_back
 
 
-class Rival:
+class Rival(ABC):
     """Plans legs one after another until a piece of the walk is full; what does not fit is planned anew."""
 
     def __init__(self, survey: Survey, pace: Pace, seed: int = 0) -> None:
         self.survey, self.pace, self.rng = survey, pace, np.random.default_rng([seed, 8])
+        self.owed = 0.0
+        """Of a look around that was begun, what is still to come; radians."""
 
     def plan(self, pose: np.ndarray, frames: int) -> np.ndarray:
         """Up to `frames` poses from `pose` on."""
@@ -29,17 +33,15 @@ class Rival:
             legs.append(Leg(position=leg.position[:left], heading=leg.heading[:left], pitch=leg.pitch[:left]))
             self.at, self.heading = legs[-1].position[-1], float(legs[-1].heading[-1])
             left -= len(legs[-1].position)
-            self.done(left, len(leg.position) - len(legs[-1].position))
+            cut = len(leg.position) - len(legs[-1].position)
+            self.owed = cut * self.pace.turn_rad if self.owed > 1e-6 else 0.0
             if left <= 0:
                 break
         return steer(pose, legs, self.pace.turn_rad)
 
+    @abstractmethod
     def legs(self) -> Iterator[Leg]:
         """The legs from here on."""
-        raise NotImplementedError
-
-    def done(self, left: int, cut: int) -> None:
-        """A leg was taken, `cut` of its frames did not fit."""
 
     def turn(self, angle: float) -> Leg:
         """Turn where it stands."""
@@ -119,7 +121,6 @@ class Frontier(Rival):
         super().__init__(survey, pace, seed)
         self.been: list[np.ndarray] = []
         self.owed = 2 * np.pi
-        """Of the look around, what is still to come."""
 
     def legs(self) -> Iterator[Leg]:
         while True:
@@ -133,9 +134,6 @@ class Frontier(Rival):
             yield from self.walk(away, goal)
             self.been.append(self.at[:2].copy())
             self.owed = 2 * np.pi
-
-    def done(self, left: int, cut: int) -> None:
-        self.owed = cut * self.pace.turn_rad if self.owed > 1e-6 else 0.0
 
     def nearest(self) -> tuple[tuple[int, int] | None, np.ndarray]:
         """The goal, and the distances from here."""

@@ -63,6 +63,9 @@ def interval(ratio: np.ndarray) -> tuple[float, float]:
 
 def verdict(scores: dict[str, list[Score]], longest: float, frames: int) -> bool:
     """Prints the bars; True when all are met."""
+    for name, found in scores.items():
+        middle, end, area = np.median([(s.at(frames // 2), s.at(frames + 1), s.area(frames)) for s in found], axis=0)
+        print(f"median {name:9s} {middle:.3f} after {frames // 2}, {end:.3f} after {frames}, area {area:.3f}")
     ours = scores["ours"]
     end = np.array([score.at(frames + 1) for score in ours])
     half = {name: np.array([score.at(frames // 2) for score in found]) for name, found in scores.items()}

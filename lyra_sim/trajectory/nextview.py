@@ -15,6 +15,7 @@ from lyra_sim.trajectory.freemap import CELL_M, FreeMap
 from lyra_sim.trajectory.gain import BIN_RAD, BINS, expect, known_share, new_floor, over_pictures
 from lyra_sim.trajectory.motion import WALK_PITCH_RAD, Leg, along, frames_for, heading_of, steer
 from lyra_sim.trajectory.planner import Pace
+from lyra_sim.trajectory.route import straightened
 from lyra_sim.trajectory.survey import Survey
 from lyra_sim.trajectory.ways import distances, way_back
 
@@ -189,15 +190,3 @@ def nearest_free(free_map: FreeMap, point: np.ndarray, reach_m: float = 0.3) -> 
     away = np.linalg.norm(free_map.centre(cells) - point[:2], axis=1)
     k = int(np.argmin(away))
     return None if away[k] > reach_m else (int(cells[k, 0]), int(cells[k, 1]))
-
-
-def straightened(free_map: FreeMap, points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "K 3"]:
-    """Fewer points, where the straight walk between them stays in free cells."""
-    kept, at = [0], 0
-    while at < len(points) - 1:
-        ahead = len(points) - 1
-        while ahead > at + 1 and not free_map.line_is_free(points[at], points[ahead]):
-            ahead -= 1 + (ahead - at) // 16
-        at = max(ahead, at + 1)
-        kept.append(at)
-    return points[kept]

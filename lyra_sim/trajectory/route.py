@@ -47,7 +47,11 @@ def route(free_map: FreeMap, parent: np.ndarray, goal: tuple[int, int]) -> Float
     while parent[cells[-1]] >= 0:
         i, j = divmod(int(parent[cells[-1]]), free_map.free.shape[1])
         cells.append((i, j))
-    points = free_map.centre(np.array(cells[::-1]))
+    return straightened(free_map, free_map.centre(np.array(cells[::-1])))
+
+
+def straightened(free_map: FreeMap, points: Float64[np.ndarray, "N D"]) -> Float64[np.ndarray, "K D"]:
+    """Fewer points of a way (x, y first), where the straight walk between them stays in free cells."""
     kept, at = [0], 0
     while at < len(points) - 1:
         ahead = len(points) - 1
