@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 from lyra_sim.config.depth_network import SCENES, Da3Config, DepthAnythingConfig, LearnedDepth, TinyDepthConfig
 from lyra_sim.config.geometry3d import FeedforwardConfig
 from lyra_sim.config.lyra2 import LICENCE, LICENCE_URL, Lyra2Config
+from lyra_sim.config.path import FilePath
 from lyra_sim.config.world import WorldConfig
 from lyra_sim.core.errors import ConfigError, ResourceError
 from lyra_sim.core.packages import require_networks
 from lyra_sim.memory.packing import Packing
 from lyra_sim.sources.digests import Digests
+from lyra_sim.trajectory.path_file import load_path
 from pipelines.stage import digest
 
 if TYPE_CHECKING:
@@ -47,9 +49,10 @@ def convert(source: Path, out: Path, config: WorldConfig) -> None:
 
 
 def weights_of(config: WorldConfig) -> dict[str, str]:
-    """Hash of what the networks of each stage are made of, by stage name; nothing for stages without networks.
+    """Hash of what each stage reads beside its configuration, by stage name: weights of networks, a camera path.
 
     Raises:
+        InputError: a camera path that is none.
         ConfigError: the licence of the weights is not accepted.
         ResourceError: weights, a package or a device that the configuration asks for are not there.
     """
@@ -57,6 +60,9 @@ def weights_of(config: WorldConfig) -> dict[str, str]:
     generator = config.explore.generator
     if isinstance(generator, Lyra2Config):
         found["explore"] = [_generator_weights(generator), depth_weights(generator.depth, "explore.generator.depth")]
+    if isinstance(config.explore.path, FilePath):
+        load_path(config.explore.path.path)
+        found.setdefault("explore", []).append({"path": Digests().of(config.explore.path.path)})
     for kind in ("rgbd", "photo"):
         backend = getattr(config.observe, kind)
         if isinstance(backend, LearnedDepth):

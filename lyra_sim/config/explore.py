@@ -1,4 +1,4 @@
-"""Settings of the explore stage: planner, memory and generator."""
+"""Settings of the explore stage: path, memory and generator."""
 
 from typing import Annotated, Literal
 
@@ -6,6 +6,7 @@ from pydantic import Field
 
 from lyra_sim.config.lyra2 import Lyra2Config
 from lyra_sim.config.model import Config
+from lyra_sim.config.path import PathConfig, PlannedPath
 
 
 class ReprojectConfig(Config):
@@ -57,6 +58,8 @@ class ExploreConfig(Config):
     """New frames for an RGB-D walk, beyond its own."""
     least_frames: int = Field(default=81, ge=1, le=2000)
     """A walk has this many new frames even where nothing can be gained, unless fewer were asked for."""
+    path: PathConfig = PlannedPath()
+    """How the camera moves."""
     segment_frames: int = Field(default=80, ge=8, le=80)
     """Frames of one committed segment."""
     height_px: int = Field(default=240, ge=64)

@@ -12,6 +12,8 @@ from lyra_sim.config.world import WorldConfig
 from lyra_sim.core.errors import ConfigError
 
 _MAX_BYTES = 1_000_000
+_TAGS = {"path": "kind"}
+"""The field that chooses between variants of a section, where that is not `backend`."""
 
 
 def packaged_names() -> list[str]:
@@ -41,10 +43,11 @@ def load_config(name_or_file: str = "default", overrides: list[str] | None = Non
             raise ConfigError(
                 f"{name_or_file}: base", expected="a base without a base", got=str(tree["base"]), todo="Flatten them."
             )
-    for override in overrides or []:
-        _apply(tree, override)
+    tree = _merged(WorldConfig().model_dump(mode="json"), tree)
+    for override in sorted(overrides or [], key=_turn):
+        tree = _apply(tree, override)
     try:
-        return WorldConfig.model_validate(_merged(WorldConfig().model_dump(mode="json"), tree))
+        return WorldConfig.model_validate(tree)
     except ValidationError as error:
         raise _explained(error, name_or_file) from error
 
@@ -82,18 +85,28 @@ def _read(name_or_file: str, relative_to: str | None = None) -> dict[str, Any]:
     return tree
 
 
-def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """`over` on top of `base`; a section that names another backend replaces the old one whole."""
-    if over.get("backend", base.get("backend")) != base.get("backend"):
+def _merged(base: dict[str, Any], over: dict[str, Any], tag: str = "backend") -> dict[str, Any]:
+    """`over` on top of `base`; a section whose `tag` names another variant replaces the old one whole."""
+    if over.get(tag, base.get(tag)) != base.get(tag):
         return over
     out = dict(base)
     for key, value in over.items():
         old = out.get(key)
-        out[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        if isinstance(old, dict) and isinstance(value, dict):
+            value = _merged(old, value, _TAGS.get(key, "backend"))
+        out[key] = value
     return out
 
 
-def _apply(tree: dict[str, Any], override: str) -> None:
+def _turn(override: str) -> tuple[bool, int]:
+    """Order of overrides: what chooses a variant comes before the settings of that variant, outer sections first."""
+    keys = override.partition("=")[0].strip().split(".")
+    chooses = len(keys) > 1 and keys[-1] == _TAGS.get(keys[-2], "backend")
+    return not chooses, len(keys) if chooses else 0
+
+
+def _apply(tree: dict[str, Any], override: str) -> dict[str, Any]:
+    """`tree` with one override on top of it."""
     path, sign, text = override.partition("=")
     keys = path.strip().split(".")
     if not sign or not all(keys):
@@ -102,11 +115,16 @@ def _apply(tree: dict[str, Any], override: str) -> None:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {path}", expected="a YAML value", got=repr(text), todo="Quote it.") from error
+    section: Any = tree
     for key in keys[:-1]:
-        tree = tree.setdefault(key, {})
-        if not isinstance(tree, dict):
+        section = section.get(key)
+        if section is None:
+            break
+        if not isinstance(section, dict):
             raise ConfigError(f"--set {path}", expected="a section", got=f"{key} is a value", todo="Check the path.")
-    tree[keys[-1]] = value
+    for key in reversed(keys):
+        value = {key: value}
+    return _merged(tree, value)
 
 
 def _explained(error: ValidationError, where: str) -> ConfigError:
@@ -117,7 +135,12 @@ def _explained(error: ValidationError, where: str) -> ConfigError:
         todo = _suggest(path[-1], known) or f"Known here: {', '.join(known)}."
         return ConfigError(f"{where}: {'.'.join(path)}", expected="a known field", got=repr(path[-1]), todo=todo)
     got = repr(first["input"])
-    return ConfigError(f"{where}: {'.'.join(path)}", expected=first["msg"], got=got[:200], todo="Correct the value.")
+    return ConfigError(
+        f"{where}: {'.'.join(path)}",
+        expected=first["msg"].removeprefix("Value error, "),
+        got=got[:200],
+        todo="Correct the value.",
+    )
 
 
 def _fields_at(path: list[str]) -> list[str]:
@@ -125,7 +148,7 @@ def _fields_at(path: list[str]) -> list[str]:
     for name in path:
         if isinstance(model, type) and issubclass(model, BaseModel) and name in model.model_fields:
             model = model.model_fields[name].annotation
-        else:  # a union member, named by its backend tag in the error path
+        else:  # a union member, named by its tag in the error path
             members = getattr(model, "__args__", ())
             model = next((m for m in members if _tag(m) == name), model)
     if isinstance(model, type) and issubclass(model, BaseModel):
@@ -134,8 +157,8 @@ def _fields_at(path: list[str]) -> list[str]:
 
 
 def _tag(model: Any) -> str | None:
-    field = model.model_fields.get("backend") if isinstance(model, type) and issubclass(model, BaseModel) else None
-    return field.default if field is not None else None
+    known = model.model_fields if isinstance(model, type) and issubclass(model, BaseModel) else {}
+    return next((known[tag].default for tag in ("backend", *_TAGS.values()) if tag in known), None)
 
 
 def _suggest(name: str, known: list[str]) -> str:

@@ -1,8 +1,12 @@
 """Configuration: packaged names, files, overrides, and errors that say what to do."""
 
+from pathlib import Path
+
 import pytest
 
+from lyra_sim.config.explore import ReprojectConfig, TruthConfig
 from lyra_sim.config.load import load_config, packaged_names
+from lyra_sim.config.path import FilePath, OrbitPath, PlannedPath, SpiralPath, ZoomPath
 from lyra_sim.core.errors import ConfigError
 
 
@@ -32,11 +36,37 @@ def test_file_with_base_and_overrides(tmp_path):
         ("seed.a=1", "a section"),
         ("explore=3", "valid dictionary"),
         ("observe.photo.backend=psychic", "'ground'"),
+        ("explore.path.kind=orbt", "'orbit'"),
+        ("explore.path.radius_m=2", r"path\.planned\.radius_m"),
+        ("explore.path={kind: orbit, radus_m: 2}", "Did you mean 'radius_m'"),
+        ("explore.path={kind: orbit, angle_deg: 0}", "other than 0"),
+        ("explore.path={kind: dolly, right_m: 0}", "other than 0"),
+        ("explore.path={kind: lawn_mower, length_m: 1}", "at least 1.2 spacing_m"),
+        ("explore.path.kind=file", r"path\.file.*required"),
     ],
 )
 def test_wrong_override_says_what_to_do(override, said):
     with pytest.raises(ConfigError, match=said):
         load_config("default", [override])
+
+
+def test_another_variant_brings_nothing_of_the_old_one(tmp_path):
+    """Whatever chose the old one, and in whatever order the new one and its settings are named."""
+    (tmp_path / "mine.yaml").write_text(
+        "explore:\n  path: {kind: orbit, radius_m: 5, angle_deg: 90}\n  generator: {views: 2}\n"
+    )
+    mine = str(tmp_path / "mine.yaml")
+    kept = load_config(mine, ["explore.path.angle_deg=45"]).explore
+    assert kept.path == OrbitPath(radius_m=5, angle_deg=45)
+    assert kept.generator == ReprojectConfig(views=2)
+    for overrides in (["path.end_radius_m=3", "path.kind=spiral"], ["path.kind=spiral", "path.end_radius_m=3"]):
+        made = load_config(mine, [f"explore.{o}" for o in [*overrides, "generator.backend=truth"]]).explore
+        assert made.path == SpiralPath(end_radius_m=3) and made.generator == TruthConfig()
+    assert load_config(mine, ["explore.path={kind: zoom}"]).explore.path == ZoomPath()
+    assert load_config().explore.path == PlannedPath()
+    assert load_config(mine, ["explore.path={kind: file, path: a/b.npz}"]).explore.path == FilePath(
+        path=Path("a/b.npz")
+    )
 
 
 def test_wrong_files_say_what_to_do(tmp_path):

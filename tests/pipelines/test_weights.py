@@ -1,5 +1,6 @@
 """What a run depends on beside its inputs: weights, hashed into keys, and refused early where they are not there."""
 
+import json
 import re
 import types
 
@@ -8,7 +9,7 @@ import torch
 
 from lyra_sim.config.load import load_config
 from lyra_sim.config.lyra2 import LICENCE
-from lyra_sim.core.errors import ConfigError, ResourceError
+from lyra_sim.core.errors import ConfigError, InputError, ResourceError
 from pipelines import weights
 from pipelines.graph import BY_NAME, stages_for
 from pipelines.stage import digest, key_fields
@@ -55,6 +56,18 @@ def test_depth_weights_are_hashed_by_content(tmp_path):
     (folder / "model.safetensors").write_bytes(b"another")
     second = weights_of(load_config("photo_net", sets))
     assert list(first) == ["observe"] and first != second
+
+
+def test_a_camera_path_is_hashed_by_content_and_refused_early(tmp_path):
+    sets = ["explore.path.kind=file", f"explore.path.path={tmp_path / 'keys.json'}"]
+    with pytest.raises(InputError, match=r"keys\.json"):
+        weights_of(load_config("default", sets))
+    found = []
+    for x in (1, 2):
+        keys = [{"frame": 0, "position": [0, 0, 1]}, {"frame": 9, "position": [x, 0, 1]}]
+        (tmp_path / "keys.json").write_text(json.dumps({"keyframes": keys}))
+        found.append(weights_of(load_config("default", sets)))
+    assert list(found[0]) == ["explore"] and found[0] != found[1]
 
 
 def test_weights_are_part_of_the_key():
