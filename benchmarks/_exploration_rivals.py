@@ -8,12 +8,10 @@ import numpy as np
 from scipy import ndimage
 
 from lyra_sim.trajectory.freemap import CELL_M, map_of
-from lyra_sim.trajectory.motion import WALK_PITCH_RAD, Leg, along, frames_for, heading_of, stand, steer
+from lyra_sim.trajectory.motion import WALK_PITCH_RAD, Leg, Pace, along, frames_for, heading_of, stand, steer
 from lyra_sim.trajectory.nextview import nearest_free, turned
-from lyra_sim.trajectory.planner import Pace
-from lyra_sim.trajectory.route import straightened
 from lyra_sim.trajectory.survey import Survey
-from lyra_sim.trajectory.ways import distances, way_back
+from lyra_sim.trajectory.ways import distances, straightened, way_back
 
 
 class Rival(ABC):
@@ -142,10 +140,7 @@ class Frontier(Rival):
             return None, np.zeros(0)
         away = distances(self.map.free, here)
         reach = round((self.pace.clearance_m + 0.3) / CELL_M)
-        near = map_of(
-            self.survey.origin_m, self.survey.near | ~self.survey.unseen().astype(bool), self.survey.blocked, 0
-        )
-        spread = np.asarray(ndimage.distance_transform_edt(~near.frontier)) <= reach
+        spread = np.asarray(ndimage.distance_transform_edt(~self.frontier())) <= reach
         cells = np.argwhere(spread & np.isfinite(away))
         centres = self.map.centre(cells)
         for place in self.been:
@@ -155,6 +150,14 @@ class Frontier(Rival):
             return None, away
         i, j = cells[int(np.argmin(away[tuple(cells.T)]))]
         return (int(i), int(j)), away
+
+    def frontier(self) -> np.ndarray:
+        """Cells not seen from near beside such that were; slots of a few cells (at the foot of walls) left out."""
+        survey = self.survey
+        known = map_of(survey.origin_m, survey.near | ~survey.unseen().astype(bool), survey.blocked, 0).known
+        seen = known | survey.blocked
+        closed = np.asarray(ndimage.binary_closing(seen, np.ones((3, 3)), iterations=2), bool)
+        return np.asarray(ndimage.binary_dilation(known, np.ones((3, 3))), bool) & ~closed & ~seen
 
 
 RIVALS = {"frontier": Frontier, "spin": Spin, "random": RandomWalk, "zoom": Zoom}

@@ -6,7 +6,7 @@
 Procedural flats of 3 to 6 rooms, exact depth of a picture 70 degrees wide, from a random free pose. Reachable floor is
 the island of the start for a disc of 0.25 m, in cells of 5 cm; a cell counts as seen when a frame has it in its
 picture, within 6 m, with nothing that is more than 3 cm high in between. Clearance is the distance of a camera to the
-nearest true surface. Pieces of the walk are planned from every 8th frame so far, as in a run. Exits 1
+nearest true surface. All explorers' plans are smoothed alike. Pieces of the walk are planned from every 8th frame so far, as in a run. Exits 1
 when a bar is missed.
 """
 
@@ -22,8 +22,8 @@ from _explored_place import CELL_M, CLEARANCE_M, DEPTH, Place, Score
 from scipy.stats import bootstrap
 
 from lyra_sim.procedural.flat import make_flat
+from lyra_sim.trajectory.motion import LAG, Pace, smoothed
 from lyra_sim.trajectory.nextview import NextView
-from lyra_sim.trajectory.planner import Pace
 from lyra_sim.trajectory.survey import Survey
 
 KEPT_M = CLEARANCE_M + CELL_M / np.sqrt(2)
@@ -40,10 +40,11 @@ def explore(place: Place, name: str, seed: int, frames: int, piece: int) -> tupl
     survey = Survey(place.home[:3, 3], PACE.robot_height_m)
     survey.see(place.frames(place.home[None]))
     planner = NextView(survey, PACE, DEPTH) if name == "ours" else RIVALS[name](survey, PACE, seed)
-    walk, longest = [place.home], 0.0
+    walk, longest, planned = [place.home], 0.0, np.repeat(place.home[None], LAG, 0)
     while len(walk) <= frames:
         started = time.process_time()
-        poses = planner.plan(walk[-1], min(piece, frames + 1 - len(walk)))
+        wanted = planner.plan(planned[-1], min(piece, frames + 1 - len(walk)))
+        poses, planned = smoothed(planned, wanted), np.concatenate([planned, wanted])[-LAG:]
         planning = time.process_time() - started
         if not len(poses):
             break

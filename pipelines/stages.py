@@ -64,6 +64,7 @@ def observe(job: Job) -> None:
 
 def explore(job: Job) -> None:
     """Plan and generate further segments; each is committed by itself, so that a killed run goes on where it was."""
+    from lyra_sim.explore import PLANNED
     from lyra_sim.explore import explore as run_loop
     from lyra_sim.sources.captions import captions_beside
 
@@ -78,7 +79,7 @@ def explore(job: Job) -> None:
         beside.rename(final)
         job.piece_done(segment.index)
 
-    licences, weights = run_loop(
+    made = run_loop(
         start,
         config.explore,
         seed=config.seed,
@@ -92,8 +93,11 @@ def explore(job: Job) -> None:
     if (job.partial / SEGMENTS).exists():  # linked, not moved: until the stage is committed they stay findable
         shutil.copytree(job.partial / SEGMENTS, job.out / SEGMENTS, copy_function=os.link, dirs_exist_ok=True)
     notes = {name.name: load_plain(name, "notes") for name in sorted((job.out / SEGMENTS).iterdir())}
-    made = {"licences": [dataclasses.asdict(line) for line in licences], "weights": weights, "segments": notes}
-    (job.out / GENERATED).write_text(json.dumps(made, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    for note in notes.values():
+        note.pop(PLANNED, None)  # for the loop alone
+    licences = [dataclasses.asdict(line) for line in made.licences]
+    told = {"licences": licences, "weights": made.weights, "segments": notes, "end": made.end}
+    (job.out / GENERATED).write_text(json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
 
 def reconstruct(job: Job) -> None:

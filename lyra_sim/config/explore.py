@@ -60,8 +60,10 @@ class ExploreConfig(Config):
     """A walk has this many new frames even where nothing can be gained, unless fewer were asked for."""
     path: PathConfig = PlannedPath()
     """How the camera moves."""
-    segment_frames: int = Field(default=80, ge=8, le=80)
-    """Frames of one committed segment."""
+    segment_frames: int = Field(default=24, ge=8, le=80)
+    """Most frames of one committed segment; the way is planned anew after each. Lyra 2.0 always draws 80."""
+    enough_floor_m2: float | None = Field(default=None, gt=0)
+    """Planning ends once so much floor was seen from near; by default it goes on while anything is left to see."""
     height_px: int = Field(default=240, ge=64)
     """Height of generated frames; the width follows the source."""
     step_m: float = Field(default=0.1, gt=0.005, le=0.5)

@@ -5,6 +5,6 @@ Does not own: planning (`trajectory`), drawing (`worldgen`), retrieval (`memory`
 Start reading at `loop.explore`.
 """
 
-from lyra_sim.explore.loop import explore
+from lyra_sim.explore.loop import PLANNED, Explored, explore
 
-__all__ = ["explore"]
+__all__ = ["PLANNED", "Explored", "explore"]

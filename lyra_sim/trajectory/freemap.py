@@ -1,7 +1,5 @@
 """Where a robot-sized camera may go: floor that was really seen, with distance kept from everything else."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from jaxtyping import Bool, Float, Float64
 from numba import njit
@@ -9,13 +7,13 @@ from scipy import ndimage
 
 from lyra_sim.core.record import record
 from lyra_sim.core.records import Frames, Intrinsics, Label, PixelOrigin
-from lyra_sim.geometry.camera import invert
 
 CELL_M = 0.05
-REACH_M = 12.0
-"""The map covers a square this far around its centre."""
 LOW_M = 0.08
-_THROUGH_M = 0.15
+ALL_AIR = 0b111
+_LAYER_M = 0.1
+_FAR_M = 16.0
+"""Rays that end in the sky are followed this far."""
 _NO_SURFACE, _SURFACE, _FLOOR, _SKY = 0, 1, 2, 3
 
 
@@ -26,9 +24,6 @@ class FreeMap:
     origin_m: Float64[np.ndarray, "2"]
     known: Bool[np.ndarray, "X Y"]
     """Seen floor with nothing on it."""
-    frontier: Bool[np.ndarray, "X Y"]
-    """Neither floor nor obstacle was seen here, but floor right beside it: where seen space goes on. Cells behind walls
-    are not among them."""
     distance_m: Float64[np.ndarray, "X Y"]
     """From a cell's centre to the nearest centre of a cell that is not known free floor."""
     free: Bool[np.ndarray, "X Y"]
@@ -53,52 +48,25 @@ class FreeMap:
         return bool(self.free[ij[:, 0], ij[:, 1]].all())
 
 
-class Sight:
-    """Depth images in one stack of arrays, to ask what was seen where.
+View = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+"""Depth (0: none), kind of each pixel, fx, fy, cx and cy, and cam_to_world."""
 
-    Args:
-        pieces: frames of any number of sizes; FILLED pixels count as not seen. Where a piece is labelled only pixels
-            labelled FLOOR are floor, else every surface at floor height.
-        stride: every n-th frame of each piece is used, and its last.
-    """
 
-    def __init__(self, pieces: Sequence[Frames], stride: int = 8) -> None:
-        self.views: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
-        for piece in pieces:
-            labelled = bool((piece.label != Label.UNKNOWN).any())
-            for t in sorted({*range(0, len(piece), stride), len(piece) - 1}):
-                self._add(piece, t, labelled)
-
-    def _add(self, piece: Frames, t: int, labelled: bool) -> None:
-        step = max(1, piece.intrinsics.width // 480)
-        label = piece.label[t, ::step, ::step]
-        valid = (piece.valid & (piece.origin != PixelOrigin.FILLED))[t, ::step, ::step]
+def views_of(frames: Frames) -> list[View]:
+    """All frames, thinned to about 480 columns. FILLED pixels count as not seen; where frames are labelled only pixels
+    labelled FLOOR are floor, else every surface at floor height."""
+    labelled = bool((frames.label != Label.UNKNOWN).any())
+    step = max(1, frames.intrinsics.width // 480)
+    views = []
+    for t in range(len(frames)):
+        label = frames.label[t, ::step, ::step]
+        valid = (frames.valid & (frames.origin != PixelOrigin.FILLED))[t, ::step, ::step]
         kind = np.where(valid, _SURFACE, _NO_SURFACE).astype(np.uint8)
         kind[valid & ((label == Label.FLOOR) | (not labelled))] = _FLOOR
         kind[~valid & (label == Label.SKY)] = _SKY
-        depth = np.where(valid, piece.depth_m[t, ::step, ::step], 0).astype(np.float64)
-        self.views.append((depth, kind, _lens(piece.intrinsics, step), piece.cam_to_world[t].astype(np.float64)))
-
-    def free_map(self, centre: np.ndarray, clearance_m: float, robot_height_m: float) -> FreeMap:
-        """Known floor and obstacles up to a little above the robot, within REACH_M of `centre`."""
-        cells = int(2 * REACH_M / CELL_M)
-        origin = np.round((np.asarray(centre)[:2] - REACH_M) / CELL_M) * CELL_M
-        floor, blocked = np.zeros((cells, cells), np.bool_), np.zeros((cells, cells), np.bool_)
-        for depth, kind, lens, pose in self.views:
-            see_floor(depth, kind, lens, pose, invert(pose), origin, np.inf, floor)
-            see_obstacles(depth, kind, lens, pose, origin, LOW_M, robot_height_m + 0.3, blocked)
-        return map_of(origin, floor, blocked, clearance_m)
-
-    def sees_through(self, a: np.ndarray, b: np.ndarray) -> bool:
-        """Was the whole straight line from a to b (3-D) seen to be empty? A point counts as empty where a view saw
-        something clearly behind it; the places right at a camera do too."""
-        n = max(2, int(np.ceil(np.linalg.norm(b - a) / CELL_M)))
-        points = a + np.linspace(0, 1, n + 1)[:, None] * (b - a)
-        empty = np.zeros(len(points), np.bool_)
-        for depth, kind, lens, pose in self.views:
-            empty |= np.linalg.norm(points - pose[:3, 3], axis=1) < 0.3
-            _see_through(points, depth, kind, lens, invert(pose), empty)
-        return bool(empty.all())
+        depth = np.where(valid, frames.depth_m[t, ::step, ::step], 0).astype(np.float64)
+        views.append((depth, kind, _lens(frames.intrinsics, step), frames.cam_to_world[t].astype(np.float64)))
+    return views
 
 
 def map_of(
@@ -115,16 +83,9 @@ def map_of(
     return FreeMap(
         origin_m=origin_m,
         known=known,
-        frontier=_frontier(known, known | blocked),
         distance_m=distance,
         free=known & (distance >= clearance_m),
     )
-
-
-def _frontier(known: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Unseen cells next to known floor, slots of a few cells (at the foot of walls) left out."""
-    closed = np.asarray(ndimage.binary_closing(seen, np.ones((3, 3)), iterations=2), bool)
-    return np.asarray(ndimage.binary_dilation(known, np.ones((3, 3))), bool) & ~closed & ~seen
 
 
 def _lens(camera: Intrinsics, step: int) -> np.ndarray:
@@ -178,15 +139,24 @@ def see_obstacles(depth, kind, lens, pose, origin, low, high, blocked):
 
 
 @njit(cache=True)
-def _see_through(points, depth, kind, lens, inverse, empty):
-    height, width = depth.shape
-    for n in range(len(points)):
-        x, y, w = points[n]
-        z = inverse[2, 0] * x + inverse[2, 1] * y + inverse[2, 2] * w + inverse[2, 3]
-        if empty[n] or z < 0.05:
-            continue
-        u = (inverse[0, 0] * x + inverse[0, 1] * y + inverse[0, 2] * w + inverse[0, 3]) / z * lens[0] + lens[2]
-        v = (inverse[1, 0] * x + inverse[1, 1] * y + inverse[1, 2] * w + inverse[1, 3]) / z * lens[1] + lens[3]
-        if 0 <= u < width and 0 <= v < height:
-            seen = kind[int(v), int(u)]
-            empty[n] = seen == _SKY or (seen != _NO_SURFACE and depth[int(v), int(u)] > z + _THROUGH_M)
+def see_air(depth, kind, lens, pose, origin, height, air):
+    """Set a bit in each cell through which a ray passes in one of three layers of 10 cm about a height."""
+    for v in range(depth.shape[0]):
+        b = (v + 0.5 - lens[3]) / lens[1]
+        for u in range(depth.shape[1]):
+            if kind[v, u] == _NO_SURFACE:
+                continue
+            a, d = (u + 0.5 - lens[2]) / lens[0], depth[v, u] if kind[v, u] != _SKY else _FAR_M
+            x = pose[0, 0] * a + pose[0, 1] * b + pose[0, 2]
+            y = pose[1, 0] * a + pose[1, 1] * b + pose[1, 2]
+            z = pose[2, 0] * a + pose[2, 1] * b + pose[2, 2]
+            low = (height - 1.5 * _LAYER_M - pose[2, 3]) / z if z != 0 else -np.inf
+            high = (height + 1.5 * _LAYER_M - pose[2, 3]) / z if z != 0 else np.inf
+            t, end = max(min(low, high), 0.0), min(max(low, high), d)
+            step = CELL_M / 2 / np.sqrt(x * x + y * y)
+            while t < end:
+                layer = int((pose[2, 3] + z * t - height) / _LAYER_M + 1.5)
+                i, j = int((pose[0, 3] + x * t - origin[0]) / CELL_M), int((pose[1, 3] + y * t - origin[1]) / CELL_M)
+                if 0 <= layer < 3 and 0 <= i < air.shape[0] and 0 <= j < air.shape[1]:
+                    air[i, j] |= 1 << layer
+                t += step

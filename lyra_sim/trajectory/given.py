@@ -11,8 +11,8 @@ from scipy.spatial.transform import Rotation
 from lyra_sim.config.path import FilePath, PathConfig, PlannedPath
 from lyra_sim.core.errors import InputError
 from lyra_sim.geometry.camera import invert
+from lyra_sim.trajectory.motion import Pace
 from lyra_sim.trajectory.path_file import load_path
-from lyra_sim.trajectory.planner import Pace
 from lyra_sim.trajectory.presets import preset_poses
 from lyra_sim.trajectory.voxels import BLOCK, OCCUPIED, VOXEL_M, VoxelMap, state_at
 

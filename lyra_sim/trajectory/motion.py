@@ -11,6 +11,18 @@ WALK_PITCH_RAD = 0.12
 
 
 @record
+class Pace:
+    """Limits of the planned motion."""
+
+    robot_height_m: float
+    """Of the camera above the floor."""
+    clearance_m: float
+    step_m: float
+    """Per frame, as the next one."""
+    turn_rad: float
+
+
+@record
 class Leg:
     """Targets of consecutive frames."""
 
@@ -64,6 +76,11 @@ def along(points: np.ndarray, count: int) -> Float64[np.ndarray, "{count} 3"]:
     return np.stack([np.interp(at, spans, points[:, axis]) for axis in range(3)], 1)
 
 
+def smoothly(share: Float64[np.ndarray, "N"]) -> Float64[np.ndarray, "N"]:
+    """From 0 to 1 with no speed at either end (Hermite's cubic)."""
+    return share * share * (3 - 2 * share)
+
+
 def steer(start: np.ndarray, legs: list[Leg], turn_rad: float) -> Float64[np.ndarray, "N 4 4"]:
     """Camera poses of all legs in order, each turned toward its target by at most `turn_rad` from the one before.
 
@@ -82,3 +99,30 @@ def steer(start: np.ndarray, legs: list[Leg], turn_rad: float) -> Float64[np.nda
             pose[:3, 3] = position
             poses.append(pose)
     return np.stack(poses) if poses else np.zeros((0, 4, 4))
+
+
+_KERNEL = np.array([1.0, 2.0, 3.0, 2.0, 1.0]) / 9
+LAG = len(_KERNEL) - 1
+"""Planned poses before the next one on which its smooth pose depends."""
+
+
+def smoothed(
+    before: Float64[np.ndarray, "4 4 4"], planned: Float64[np.ndarray, "N 4 4"]
+) -> Float64[np.ndarray, "N 4 4"]:
+    """Poses that follow the planned ones two frames late, so that speed and turn rate change gradually.
+
+    Each is a mean of five planned poses (weights 1, 2, 3, 2, 1), hence within the same limits of step and turn; a
+    corner is cut by at most 7 cm at steps of 10 cm.
+
+    Args:
+        before: the planned poses before the first one.
+    """
+    every = np.concatenate([before, planned])
+    out = np.tile(np.eye(4), (len(planned), 1, 1))
+    for n in range(len(planned)):
+        window = every[n : n + LAG + 1]
+        out[n, :3, 3] = _KERNEL @ window[:, :3, 3]
+        out[n, :3, :3] = Rotation.from_matrix(window[:, :3, :3]).mean(_KERNEL).as_matrix()
+        if np.abs(window[:, 2, 0]).max() < 1e-9:  # the mean of level cameras is level but for the second order
+            out[n, :3, :3] = level_camera(*heading_of(out[n]))
+    return out

@@ -8,25 +8,29 @@ unknown gives a generator nothing to hold on to, so such views are left for late
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float64
+from jaxtyping import Bool, Float, Float32, Float64
+from scipy import ndimage
 
 from lyra_sim.core.records import Intrinsics
-from lyra_sim.trajectory.freemap import CELL_M, FreeMap
-from lyra_sim.trajectory.gain import BIN_RAD, BINS, expect, known_share, new_floor, over_pictures
-from lyra_sim.trajectory.motion import WALK_PITCH_RAD, Leg, along, frames_for, heading_of, steer
-from lyra_sim.trajectory.planner import Pace
-from lyra_sim.trajectory.route import straightened
+from lyra_sim.trajectory.freemap import CELL_M, FreeMap, map_of
+from lyra_sim.trajectory.gain import BIN_RAD, BINS, FAR_M, expect, known_share, new_floor, over_pictures
+from lyra_sim.trajectory.motion import WALK_PITCH_RAD, Leg, Pace, along, frames_for, heading_of, steer
 from lyra_sim.trajectory.survey import Survey
-from lyra_sim.trajectory.ways import distances, way_back
+from lyra_sim.trajectory.ways import distances, straightened, way_back
 
 LEAST_KNOWN = 0.62
 """Share of a picture that must be known before it is taken."""
 LEAST_M2 = 0.15
 """A view that shows less new floor is not worth going to."""
-LEAST_FRAMES = 8
 WORTH = 0.5
-"""A piece of walk this long ends where the best view brings less than this share per frame of one whose picture is not
-known enough yet: after what was shown so far has been remembered, that one can be taken."""
+"""A view whose picture is not known enough yet is approached where the best other one brings less than this share."""
+_TRIES = 20
+LEAST_FRAMES = 8
+"""Of a piece that ends early."""
+KEY = 3.0
+"""Floor that has to be seen before the camera can go on counts for so much more."""
+_HOPE = 0.3
+_BEYOND_M2 = 0.25
 _LATTICE = 8
 """Views are tried in one cell of every 40 x 40 cm."""
 _SET_OFF = 12.0
@@ -44,9 +48,10 @@ class View:
 
     cell: tuple[int, int]
     bin: int
-    gain_m2: float
     rate: float
     """Square metres per frame."""
+    last: bool = False
+    """What it shows has to be remembered before it is known what comes next."""
 
 
 class NextView:
@@ -54,10 +59,11 @@ class NextView:
 
     Args:
         camera: of the frames to come.
+        whole: pieces are as long as asked for. Else one ends where what it has shown has to be remembered first.
     """
 
-    def __init__(self, survey: Survey, pace: Pace, camera: Intrinsics) -> None:
-        self.survey, self.pace = survey, pace
+    def __init__(self, survey: Survey, pace: Pace, camera: Intrinsics, *, whole: bool = False) -> None:
+        self.survey, self.pace, self.whole = survey, pace, whole
         self.hfov = 2 * float(np.arctan(camera.width / 2 / camera.fx))
         self.steepest = WALK_PITCH_RAD + float(np.arctan(camera.height / 2 / camera.fy))
 
@@ -66,13 +72,15 @@ class NextView:
         that is new and enough that is known."""
         self.map = self.survey.free_map(self.pace.clearance_m)
         self.unseen = self.survey.unseen()
+        self.unseen *= 1 + KEY * opening(self.map, self.unseen, self.survey.blocked, self.pace.clearance_m)
         self.known: dict[tuple[int, int], np.ndarray] = {}
         self.at, self.heading = pose[:3, 3], heading_of(pose)[0]
+        self.approached: list[View] = []
         legs: list[Leg] = []
         left = frames
         while left > 0:
             view = self._best()
-            if view is None or (frames - left >= LEAST_FRAMES and view.rate < WORTH * self.wanted):
+            if view is None:
                 break
             leg = self._go(view, left)
             if not len(leg.position):
@@ -80,27 +88,61 @@ class NextView:
             left -= len(leg.position)
             legs.append(leg)
             self.at, self.heading = leg.position[-1], float(leg.heading[-1])
+            if view.last and not self.whole and frames - left >= LEAST_FRAMES:
+                break
         return steer(pose, legs, self.pace.turn_rad)
 
     def _best(self) -> View | None:
-        """The view with the most new floor per frame."""
+        """The view with the most new floor per frame, or one on the way to such a view."""
         here = nearest_free(self.map, self.at)
         if here is None:
             return None
         self.away = distances(self.map.free, here)
         best: View | None = None
-        self.wanted = 0.0
-        for cell in [here, *self._places()]:
+        strange: list[View] = []
+        for most, cell in self._by_promise([here, *self._places()]):
+            if most <= (best.rate if best else 0.0):
+                break
             gain = over_pictures(self._new(self._eye(cell)), self.hfov)
-            walk = float(self.away[cell]) / self.pace.step_m
-            turn = np.abs(np.angle(np.exp(1j * (_MIDDLE - self.heading)))) / self.pace.turn_rad
-            rate = gain / (np.maximum(walk, turn) + _SET_OFF)
-            rate[gain < LEAST_M2] = 0.0
-            self.wanted = max(self.wanted, float(rate.max()))
-            rate[self._known(cell) < LEAST_KNOWN] = 0.0
-            k = int(np.argmax(rate))
-            if rate[k] > (best.rate if best else 0.0):
-                best = View(cell, k, float(gain[k]), float(rate[k]))
+            rate = np.where(gain < LEAST_M2, 0.0, gain / self._cost(cell))
+            known = self._known(cell) >= LEAST_KNOWN
+            for able, found in ((known, best), (~known, None)):
+                k = int(np.argmax(np.where(able, rate, 0.0)))
+                if not able[k] or rate[k] <= (found.rate if found else 0.0):
+                    continue
+                view = View(cell, k, float(rate[k]))
+                if able is known:
+                    best = view
+                else:
+                    strange.append(view)
+        return self._approach(strange, best)
+
+    def _by_promise(self, cells: list[tuple[int, int]]) -> list[tuple[float, tuple[int, int]]]:
+        """Cells with a bound for the rate of any view from there, highest first."""
+        side = 2 * int(np.ceil(FAR_M / CELL_M)) + 1
+        around = ndimage.uniform_filter(self.unseen.astype(np.float64), side, mode="constant") * (side * CELL_M) ** 2
+        most = [(float(around[cell] / self._cost(cell).min()) + 1e-9, cell) for cell in cells]
+        return sorted(most, key=lambda entry: -entry[0])
+
+    def _cost(self, cell: tuple[int, int]) -> Float[np.ndarray, "120"]:
+        """Frames until a view from a cell is reached, by heading, and some more."""
+        turn = np.abs(np.angle(np.exp(1j * (_MIDDLE - self.heading)))) / self.pace.turn_rad
+        return np.maximum(float(self.away[cell]) / self.pace.step_m, turn) + _SET_OFF
+
+    def _approach(self, strange: list[View], best: View | None) -> View | None:
+        """Where views that show mostly unknown would bring much more than `best`, the known view from the same place
+        that comes nearest to one of them: with what it shows, the strange one becomes known."""
+        least = best.rate / WORTH if best else 0.0
+        for view in sorted(strange, key=lambda view: -view.rate)[:_TRIES]:
+            if view.rate <= least:
+                break
+            turn = np.abs(np.angle(np.exp(1j * (_MIDDLE - _MIDDLE[view.bin]))))
+            k = int(np.argmin(np.where(self._known(view.cell) >= LEAST_KNOWN, turn, np.inf)))
+            step = View(view.cell, k, view.rate, last=True)
+            been = self.survey.looked(self._eye(step.cell), float(_MIDDLE[k])) or step in self.approached
+            if self._known(step.cell)[k] >= LEAST_KNOWN and not been:
+                self.approached.append(step)
+                return step
         return best
 
     def _places(self) -> list[tuple[int, int]]:
@@ -170,6 +212,20 @@ class NextView:
 
     def _expect(self, place: np.ndarray, heading: float) -> None:
         expect(self.survey.space, place, self.unseen, self.map.origin_m, CELL_M, self.steepest, heading, self.hfov)
+
+
+def opening(
+    free_map: FreeMap, unseen: Float32[np.ndarray, "X Y"], blocked: Bool[np.ndarray, "X Y"], clearance_m: float
+) -> Bool[np.ndarray, "X Y"]:
+    """Unseen cells that keep a camera from free places, were there floor wherever it may be: a few cells in a narrow
+    passage can hide whole rooms."""
+    hoped = map_of(free_map.origin_m, free_map.known | (unseen > _HOPE), blocked, clearance_m)
+    beyond = np.asarray(ndimage.label(hoped.free & ~free_map.free)[0])  # pyright: ignore[reportIndexIssue]
+    large = np.bincount(beyond.ravel()) * CELL_M**2 >= _BEYOND_M2
+    large[0] = False
+    near = np.asarray(ndimage.distance_transform_edt(~large[beyond])) * CELL_M < clearance_m
+    edge = np.asarray(ndimage.distance_transform_edt(~free_map.free)) * CELL_M < 2 * clearance_m
+    return near & edge
 
 
 def turned(now: float, target: float) -> float:

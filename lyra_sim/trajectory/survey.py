@@ -1,22 +1,29 @@
 """All that exploration knows of a place, kept up frame by frame: space in voxels, floor in cells."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from jaxtyping import Bool, Float, Float32
 from scipy import ndimage
 
 from lyra_sim.core.records import Frames
 from lyra_sim.geometry.camera import invert
-from lyra_sim.trajectory.freemap import CELL_M, LOW_M, FreeMap, Sight, map_of, see_floor, see_obstacles
+from lyra_sim.trajectory.freemap import (
+    ALL_AIR,
+    CELL_M,
+    LOW_M,
+    FreeMap,
+    map_of,
+    see_air,
+    see_floor,
+    see_obstacles,
+    views_of,
+)
 from lyra_sim.trajectory.gain import FAR_M, expect
 from lyra_sim.trajectory.motion import heading_of
 from lyra_sim.trajectory.voxels import FREE, VoxelMap
 
 REACH_M = 16.0
 """Floor is mapped in a square that reaches this far from the start."""
-
-
+_SAME_M, _SAME_RAD = 0.3, 0.1
 _LOOK = 0.5
 """What one look at a cell that shows no floor takes of the hope for it."""
 _GRID = np.hypot(*np.mgrid[-24:25, -24:25]) * CELL_M
@@ -42,25 +49,32 @@ class Survey:
         """... from near enough to count, ..."""
         self.blocked = self.floor.copy()
         """... and over which something stands."""
+        self.air = np.zeros((cells, cells), np.uint8)
+        """One bit for each layer of air about the camera's height that was looked through."""
+        self.granted: Bool[np.ndarray, "X Y"] = self.floor.copy()
+        """Cells at the foot of the first camera, which it does not see."""
+        self.looks: list[tuple[float, float, float, float]] = []
+        """Place and heading of all views."""
         self.hope = np.ones((cells, cells), np.float32)
         """How likely it still is that floor is there: less with every look at a cell that showed none."""
 
     def see(self, frames: Frames) -> None:
         """Take in all frames."""
         self.space.see(frames)
-        sight = Sight([frames], stride=1)
         for pose in frames.cam_to_world:
             if np.linalg.norm(pose[:3, 3] - self.home) < 0.3 and abs(pose[2, 3] - self.height_m) < 0.05:
                 self._stand(pose[:3, 3])
-        for depth, kind, lens, pose in sight.views:
+        for depth, kind, lens, pose in views_of(frames):
             inverse = invert(pose)
             see_floor(depth, kind, lens, pose, inverse, self.origin_m, np.inf, self.floor)
             see_floor(depth, kind, lens, pose, inverse, self.origin_m, FAR_M, self.near)
             see_obstacles(depth, kind, lens, pose, self.origin_m, LOW_M, self.height_m + 0.35, self.blocked)
+            see_air(depth, kind, lens, pose, self.origin_m, self.height_m, self.air)
         camera = frames.intrinsics
         hfov, half = 2 * np.arctan(camera.width / 2 / camera.fx), np.arctan(camera.height / 2 / camera.fy)
         for pose in frames.cam_to_world:
             heading, pitch = heading_of(pose)
+            self.looks.append((float(pose[0, 3]), float(pose[1, 3]), float(pose[2, 3]), heading))
             if pitch + half > 0.05:
                 edges = {"steepest_rad": min(pitch + half, 1.5), "flattest_rad": pitch - half}
                 where = {"origin_m": self.origin_m, "cell_m": CELL_M}
@@ -80,12 +94,21 @@ class Survey:
         for below in (-0.1, 0.0, 0.1, 0.2):
             points = np.column_stack([centre, np.full(len(at), eye[2] - below)])
             air &= self.space.states(points) == FREE
-        taken = air | (np.linalg.norm(centre - eye[:2], axis=1) < 0.4)
-        self.floor[tuple(at[taken].T)] = True
+        foot = np.linalg.norm(centre - eye[:2], axis=1) < 0.4
+        self.granted[tuple(at[foot].T)] = True
+        self.floor[tuple(at[air | foot].T)] = True
 
     def free_map(self, clearance_m: float) -> FreeMap:
-        """Where a camera may go."""
-        return map_of(self.origin_m, self.floor, self.blocked, clearance_m)
+        """Where a camera may go: over floor, through air about its height that was looked through. Floor alone can be
+        seen below a thing whose other side was never seen."""
+        air = np.asarray(ndimage.binary_closing(self.air == ALL_AIR, np.ones((3, 3))), bool)
+        return map_of(self.origin_m, self.floor, self.blocked | ~(air | self.granted), clearance_m)
+
+    def looked(self, eye: Float[np.ndarray, "3"], heading: float) -> bool:
+        """Was there a view from about this place into about this direction?"""
+        looks = np.array(self.looks).reshape(-1, 4)
+        turn = np.abs(np.angle(np.exp(1j * (looks[:, 3] - heading))))
+        return bool(((np.linalg.norm(looks[:, :3] - eye, axis=1) < _SAME_M) & (turn < _SAME_RAD)).any())
 
     def unseen(self) -> Float32[np.ndarray, "X Y"]:
         """How likely a cell holds floor that was not seen from near; cells in which something stands hold none, nor do
@@ -93,11 +116,3 @@ class Survey:
         known = self.near | self.blocked
         closed = np.asarray(ndimage.binary_closing(known, np.ones((3, 3)), iterations=1), bool)
         return np.where(known | closed, np.float32(0), self.hope)
-
-
-def survey_of(pieces: Sequence[Frames], centre: Float[np.ndarray, "3"], height_m: float) -> Survey:
-    """A survey of all frames so far."""
-    made = Survey(centre, height_m)
-    for piece in pieces:
-        made.see(piece)
-    return made

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Bool, Float64
 from numba import njit
 
-from lyra_sim.trajectory.freemap import CELL_M
+from lyra_sim.trajectory.freemap import CELL_M, FreeMap
 
 _FAR = np.inf
 
@@ -61,3 +61,15 @@ def way_back(free: Bool[np.ndarray, "X Y"], away: Float64[np.ndarray, "X Y"], go
         _, a, b = min(around)
         cells.append((a, b))
     return np.array(cells[::-1])
+
+
+def straightened(free_map: FreeMap, points: Float64[np.ndarray, "N D"]) -> Float64[np.ndarray, "K D"]:
+    """Fewer points of a way (x, y first), where the straight walk between them stays in free cells."""
+    kept, at = [0], 0
+    while at < len(points) - 1:
+        ahead = len(points) - 1
+        while ahead > at + 1 and not free_map.line_is_free(points[at], points[ahead]):
+            ahead -= 1 + (ahead - at) // 16
+        at = max(ahead, at + 1)
+        kept.append(at)
+    return points[kept]

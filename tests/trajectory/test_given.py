@@ -8,7 +8,7 @@ import pytest
 from lyra_sim.config.path import DollyPath, LookAroundPath, OrbitPath, ZoomPath
 from lyra_sim.core.errors import InputError
 from lyra_sim.trajectory.given import beyond_pace, collisions, frame_ranges, given_path, refuse_collisions
-from lyra_sim.trajectory.planner import Pace
+from lyra_sim.trajectory.motion import Pace
 from lyra_sim.trajectory.voxels import BLOCK, OCCUPIED, VOXEL_M, VoxelMap
 from tests.trajectory.box_room import BOX_HIGH, BOX_LOW, HIGH, LOW, all_around, pose_at, room_frames
 

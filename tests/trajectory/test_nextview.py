@@ -12,8 +12,8 @@ from lyra_sim.procedural.render import render
 from lyra_sim.procedural.truth import truth_distance, truth_free
 from lyra_sim.trajectory.freemap import CELL_M
 from lyra_sim.trajectory.gain import BIN_RAD, BINS, FAR_M, expect, known_share, new_floor, over_pictures
+from lyra_sim.trajectory.motion import Pace
 from lyra_sim.trajectory.nextview import LEAST_KNOWN, NextView
-from lyra_sim.trajectory.planner import Pace
 from lyra_sim.trajectory.survey import Survey
 from lyra_sim.trajectory.ways import distances, way_back
 from tests.trajectory.box_room import (

@@ -10,9 +10,8 @@ from lyra_sim.config.path import FilePath
 from lyra_sim.core.errors import InputError
 from lyra_sim.core.records import Intrinsics, Segment, World
 from lyra_sim.trajectory.given import given_path
-from lyra_sim.trajectory.motion import level_camera
+from lyra_sim.trajectory.motion import Pace, level_camera
 from lyra_sim.trajectory.path_file import load_path, save_path
-from lyra_sim.trajectory.planner import Pace
 from lyra_sim.trajectory.pose_export import save_colmap, save_tum
 from tests.trajectory.box_room import CAMERA, pose_at, room_frames, start_of
 from usd_export.side_files import _write_trajectory

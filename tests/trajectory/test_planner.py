@@ -1,25 +1,34 @@
-"""The planner in a room known on paper: free cells only, home again, within its limits."""
+"""The planner in a room known on paper: down through air that was seen, over free cells only, within its limits."""
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from lyra_sim.core.records import Frames, Label
-from lyra_sim.trajectory.freemap import CELL_M, Sight
-from lyra_sim.trajectory.planner import Pace, Walk, plan
-from tests.trajectory.box_room import BOX_HIGH, BOX_LOW, HIGH, LOW, all_around, pose_at, room_distance, room_frames
+from lyra_sim.trajectory.freemap import CELL_M
+from lyra_sim.trajectory.motion import LAG, Pace, heading_of, level_camera, smoothed
+from lyra_sim.trajectory.planner import Planner
+from lyra_sim.trajectory.survey import Survey
+from lyra_sim.trajectory.voxels import FREE
+from tests.trajectory.box_room import (
+    BOX_HIGH,
+    BOX_LOW,
+    CAMERA,
+    HIGH,
+    LOW,
+    all_around,
+    pose_at,
+    room_distance,
+    room_frames,
+)
 
 PACE = Pace(robot_height_m=0.6, clearance_m=0.35, step_m=0.08, turn_rad=float(np.deg2rad(3)))
 HOME = pose_at(0.2, 0.1, 1.4)
-NONE = np.zeros((0, 4, 4))
 
 
 @pytest.fixture(scope="module")
 def seen() -> Frames:
     return room_frames(HOME[None])
-
-
-def _walk(frames: int, trail: np.ndarray = NONE, wanted: int | None = None) -> Walk:
-    return Walk(home=HOME, trail=trail, frames_left=frames, frames_wanted=frames if wanted is None else wanted)
 
 
 def _turns(poses: np.ndarray) -> np.ndarray:
@@ -31,92 +40,134 @@ def _with(frames: Frames, **changed: np.ndarray) -> Frames:
     return Frames(**{**{k: getattr(frames, k) for k in Frames.__dataclass_fields__}, **changed})
 
 
-@pytest.mark.parametrize("frames", [81, 200])
-def test_walks_on_free_floor_only_and_comes_home(seen, frames):
-    poses = plan([seen], _walk(frames), PACE)
-    assert len(poses) == frames
+def _planner(frames: Frames, whole: bool = True) -> Planner:
+    survey = Survey(HOME[:3, 3], PACE.robot_height_m)
+    survey.see(frames)
+    return Planner(survey, PACE, CAMERA, whole=whole)
+
+
+def _check(planner: Planner, poses: np.ndarray) -> np.ndarray:
+    """Limits and clearances of a walk from HOME; which of its frames are at robot height."""
     every = np.concatenate([HOME[None], poses])
     assert np.linalg.norm(np.diff(every[:, :3, 3], axis=0), axis=1).max() <= PACE.step_m + 1e-9
     assert _turns(every).max() <= PACE.turn_rad + 1e-7
-    assert np.linalg.norm(poses[-1, :3, 3] - HOME[:3, 3]) < 0.5
     place = poses[:, :3, 3]
     low = np.abs(place[:, 2] - PACE.robot_height_m) < 1e-6
-    assert low.sum() >= (10 if frames == 81 else 60), "it reaches the floor"
-    assert room_distance(place[low, :2]).min() >= PACE.clearance_m - CELL_M
-    inside = ((place > BOX_LOW - 0.05) & (place < BOX_HIGH + 0.05)).all(1)
-    assert not inside.any()
-    assert ((place > LOW + 0.1) & (place < HIGH - 0.1)).all()
+    free = planner.survey.free_map(PACE.clearance_m)
+    assert all(free.free[free.cell(p)] for p in place[low])
+    assert room_distance(place[low, :2]).min(initial=1) >= PACE.clearance_m - CELL_M
+    beside = np.maximum(np.maximum(BOX_LOW - place, place - BOX_HIGH), 0)
+    assert np.linalg.norm(beside, axis=1).min() >= 0.3
+    assert ((place > LOW + 0.3) & (place < HIGH - 0.3)).all()
+    return low
 
 
-def test_free_cells_keep_their_distance_by_brute_force(seen):
-    made = Sight([seen]).free_map(HOME[:3, 3], 0.35, 0.6)
-    free, other = made.centre(np.argwhere(made.free)), made.centre(np.argwhere(~made.known))
-    assert len(free) > 500
-    nearest = min(np.linalg.norm(other - c, axis=1).min() for c in free[::7])
-    assert nearest >= 0.35 - 1e-9
-    assert room_distance(made.centre(np.argwhere(made.known))).min() > -CELL_M
-    assert room_distance(free).min() >= 0.35 - CELL_M
-    visible = [cell for cell in np.argwhere(made.known) if made.centre(cell)[0] < 1.0]
-    assert not visible, "floor below the image's lower edge is unknown, not free"
+@pytest.mark.parametrize("frames", [20, 81, 200])
+def test_goes_down_and_walks_on_free_floor_only(seen, frames):
+    planner = _planner(seen)
+    poses = planner.plan(HOME, frames)
+    assert len(poses) <= frames
+    low = _check(planner, poses)
+    assert low.sum() >= (0 if frames == 20 else 40)
+    assert (np.diff(poses[:, 2, 3]) <= 1e-9).all(), "it never climbs"
+    assert poses.tobytes() == _planner(seen).plan(HOME, frames).tobytes()
 
 
-def test_walk_leaves_no_free_cell(seen):
-    made = Sight([seen]).free_map(HOME[:3, 3], PACE.clearance_m, PACE.robot_height_m)
-    poses = plan([seen], _walk(160), PACE)
-    low = np.abs(poses[:, 2, 3] - PACE.robot_height_m) < 1e-6
-    assert all(made.free[made.cell(p)] for p in poses[low, :3, 3])
+def test_the_way_down_was_seen_to_be_empty(seen):
+    planner = _planner(seen)
+    poses = planner.plan(HOME, 81)
+    down = poses[np.abs(poses[:, 2, 3] - PACE.robot_height_m) > 1e-6, :3, 3]
+    far = np.linalg.norm(down - HOME[:3, 3], axis=1) > 0.3
+    assert far.sum() > 5
+    assert (planner.survey.space.states(down[far]) == FREE).all()
+    blind = _with(seen, valid=seen.valid & (np.arange(240)[:, None] > 170), label=seen.label)
+    assert not len(_planner(blind).plan(HOME, 81)), "floor was seen, but not the air on the way to it"
 
 
 def test_unknown_floor_is_not_walked(seen):
     valid = seen.valid.copy()
     valid[:, :, 160:] = False
     label = np.where(valid, seen.label, int(Label.UNKNOWN)).astype(np.uint8)
-    half = _with(seen, valid=valid, label=label)
-    poses = plan([half], _walk(160), PACE)
-    low = np.abs(poses[:, 2, 3] - PACE.robot_height_m) < 1e-6
-    assert low.sum() > 20
+    planner = _planner(_with(seen, valid=valid, label=label))
+    poses = planner.plan(HOME, 160)
+    low = _check(planner, poses)
+    assert low.sum() > 5
     # the right half of the image is what lies to the right (smaller y) of the line straight ahead
     assert poses[low, 1, 3].min() >= HOME[1, 3] + PACE.clearance_m - CELL_M
 
 
-def test_what_is_labelled_obstacle_is_not_floor(seen):
+def test_where_no_floor_is_known_it_can_only_look_around(seen):
     doubtful = np.where(seen.label == Label.FLOOR, int(Label.OBSTACLE), seen.label).astype(np.uint8)
-    poses = plan([_with(seen, label=doubtful)], _walk(81), PACE)
-    assert len(poses) == 81
-    assert np.ptp(poses[:, :3, 3], axis=0).max() == 0, "no known floor: it only looks around"
+    planner = _planner(_with(seen, label=doubtful))
+    assert not len(planner.plan(HOME, 81))
+    poses = planner.look_around(HOME, 90)
+    assert len(poses) == 90 and np.ptp(poses[:, :3, 3], axis=0).max() == 0
     assert _turns(np.concatenate([HOME[None], poses])).max() <= PACE.turn_rad + 1e-7
-    heading = np.arctan2(poses[:, 1, 2], poses[:, 0, 2])
-    assert np.ptp(heading) > np.deg2rad(40)
+    looks = np.array([heading_of(pose) for pose in poses])
+    assert np.ptp(looks[:, 0]) > np.deg2rad(40) and np.ptp(looks[:, 1]) > np.deg2rad(14)
 
 
-def test_same_input_same_bytes_and_unlabelled_depth_works(seen):
-    assert plan([seen], _walk(120), PACE).tobytes() == plan([seen], _walk(120), PACE).tobytes()
-    poses = plan([room_frames(HOME[None], labelled=False)], _walk(120), PACE)
-    low = np.abs(poses[:, 2, 3] - PACE.robot_height_m) < 1e-6
-    assert low.sum() > 20
-    assert room_distance(poses[low, :2, 3]).min() >= PACE.clearance_m - CELL_M
+def test_unlabelled_depth_works():
+    planner = _planner(room_frames(HOME[None], labelled=False))
+    assert _check(planner, planner.plan(HOME, 120)).sum() > 20
 
 
-@pytest.mark.parametrize("cut", [15, 35, 60, 90, 120])
-def test_planning_again_midway_still_comes_home(seen, cut):
-    first = plan([seen], _walk(150), PACE)[:cut]
-    rest = plan([seen], _walk(150 - cut, first), PACE)
-    every = np.concatenate([HOME[None], first, rest])
-    assert len(every) == 151
-    assert np.linalg.norm(np.diff(every[:, :3, 3], axis=0), axis=1).max() <= PACE.step_m + 1e-9
-    assert _turns(every).max() <= PACE.turn_rad + 1e-7
-    assert np.linalg.norm(every[-1, :3, 3] - HOME[:3, 3]) < 0.5
+def test_a_piece_goes_on_where_the_last_one_ended(seen):
+    planner, trail = _planner(seen, whole=False), [HOME]
+    while len(trail) < 150:
+        poses = planner.plan(trail[-1], 24)
+        assert len(poses)
+        trail += list(poses)
+        planner.survey.see(room_frames(poses[[*range(0, len(poses), 8), len(poses) - 1]]))
+    _check(planner, np.stack(trail[1:]))
 
 
 def test_nothing_left_to_see_ends_the_walk(seen):
-    """All around the room is seen: the floor goes on nowhere."""
     everything = room_frames(np.concatenate([all_around(), HOME[None]]))
-    assert not len(plan([everything], _walk(300, np.repeat(HOME[None], 90, 0), wanted=0), PACE))
+    planner = _planner(everything)
+    poses = planner.plan(HOME, 300)
+    low = np.abs(poses[:, 2, 3] - PACE.robot_height_m) < 1e-6
+    assert low.sum() <= 1, "it goes down and finds nothing to do"
 
 
-def test_seeing_through(seen):
-    sight, eye = Sight([seen]), HOME[:3, 3]
-    assert sight.sees_through(eye, np.array([2.0, 0.5, 0.6]))
-    behind_box = np.array([3.6, -1.3, 0.2])
-    assert not sight.sees_through(eye, behind_box)
-    assert not sight.sees_through(eye, np.array([-0.4, 0.1, 0.3])), "behind the camera nothing was seen"
+def test_below_a_thing_seen_from_one_side_only_is_no_way():
+    """A cabinet on legs: floor is seen through below it, but what stands above that floor on the far side is not."""
+    eye = pose_at(0.4, 0.6, 0.6, 0.0, 0.12)
+    room = room_frames(eye[None])
+    survey = Survey(eye[:3, 3], 0.6)
+    survey.see(room)
+    known = survey.free_map(0.0).known.sum()
+    hidden = Survey(eye[:3, 3], 0.6)
+    rows = np.arange(240)[:, None] + 0.5
+    up = -(0.12 + np.arctan((rows - CAMERA.cy) / CAMERA.fy)) * np.ones((1, 320))
+    hidden.see(_with(room, valid=room.valid & (up < np.deg2rad(-8))))  # only floor, no air at the camera's height
+    assert hidden.floor.sum() > 0.5 * survey.floor.sum()
+    assert hidden.free_map(0.0).known.sum() < 0.2 * known
+
+
+def test_smooth_poses_keep_the_limits_and_change_speed_gradually():
+    rng = np.random.default_rng(0)
+    planned, at, heading = [], np.array([0.0, 0, 0.6]), 0.0
+    for _ in range(40):  # walks, stops and turns at once, as a plan does
+        course, turn, go = rng.uniform(-3, 3), rng.uniform(-1, 1) * PACE.turn_rad, rng.random() < 0.6
+        for _ in range(int(rng.integers(3, 12))):
+            at = at + (PACE.step_m * np.array([np.cos(course), np.sin(course), 0]) if go else 0)
+            heading += turn
+            pose = np.eye(4)
+            pose[:3, :3], pose[:3, 3] = level_camera(heading, 0.12), at
+            planned.append(pose)
+    planned = np.stack(planned)
+    before = np.repeat(planned[:1], LAG, 0)
+    made = smoothed(before, planned)
+    step = np.diff(made[:, :3, 3], axis=0)
+    assert np.linalg.norm(step, axis=1).max() <= PACE.step_m + 1e-12 and _turns(made).max() <= PACE.turn_rad + 1e-7
+    assert np.linalg.norm(np.diff(step, axis=0), axis=1).max() < 0.7 * PACE.step_m
+    jump = np.linalg.norm(np.diff(planned[:, :3, 3], 2, axis=0), axis=1).max()
+    assert jump > 1.5 * PACE.step_m, "the plan itself turns on the spot"
+    assert np.abs(made[:, 2, 0]).max() < 1e-12, "level"
+    late = np.linalg.norm(made[2:, :3, 3] - planned[:-2, :3, 3], axis=1)
+    assert late.max() <= 0.9 * PACE.step_m, "two frames late, corners cut a little"
+    parts = [smoothed(before, planned[:50]), smoothed(planned[46:50], planned[50:])]
+    assert np.array_equal(np.concatenate(parts), made)
+    middle = Rotation.from_matrix(planned[10:15, :3, :3]).mean([1, 2, 3, 2, 1])
+    assert (Rotation.from_matrix(made[14, :3, :3]).inv() * middle).magnitude() < 1e-3

@@ -1,19 +1,17 @@
-"""Routes against scipy's shortest paths, path files, motion."""
+"""Straightened ways, path files, motion."""
 
 import itertools
 
 import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_edt
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import dijkstra
 
 from lyra_sim.core.errors import InputError
 from lyra_sim.core.records import Intrinsics
 from lyra_sim.trajectory.freemap import CELL_M, FreeMap
 from lyra_sim.trajectory.motion import along, heading_of, level_camera, sweep
 from lyra_sim.trajectory.path_file import load_path, save_path
-from lyra_sim.trajectory.route import route, walk_costs
+from lyra_sim.trajectory.ways import distances, straightened, way_back
 
 
 def _map(free: np.ndarray) -> FreeMap:
@@ -21,37 +19,19 @@ def _map(free: np.ndarray) -> FreeMap:
     return FreeMap(
         origin_m=np.array([-1.0, 2.0]),
         known=free,
-        frontier=np.zeros_like(free),
         distance_m=np.asarray(distance_transform_edt(free)) * CELL_M,
         free=free.copy(),
     )
 
 
-def _oracle(free: np.ndarray, start: tuple[int, int]) -> np.ndarray:
-    number = np.arange(free.size).reshape(free.shape)
-    rows, cols, lengths = [], [], []
-    for di, dj in ((0, 1), (1, 0), (1, 1), (1, -1)):
-        for i, j in np.argwhere(free):
-            a, b = i + di, j + dj
-            if free[a, b] and (free[a, j] and free[i, b]):
-                rows.append(number[i, j])
-                cols.append(number[a, b])
-                lengths.append(np.hypot(di, dj) * CELL_M)
-    graph = coo_matrix((lengths, (rows, cols)), shape=(free.size, free.size)).tocsr()
-    return dijkstra(graph, directed=False, indices=number[start]).reshape(free.shape)
-
-
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_costs_equal_scipy_and_routes_stay_free(seed):
+def test_straightened_ways_stay_free_and_get_shorter(seed):
     rng = np.random.default_rng(seed)
     made = _map(rng.random((30, 34)) > 0.25)
     start = tuple(int(v) for v in np.argwhere(made.free)[3])
-    cost, parent = walk_costs(made, (start[0], start[1]))
-    expected = np.where(made.free, _oracle(made.free, (start[0], start[1])), np.inf)
-    assert np.array_equal(np.isfinite(cost), np.isfinite(expected))
-    assert np.allclose(cost[np.isfinite(cost)], expected[np.isfinite(cost)])
+    cost = distances(made.free, (start[0], start[1]))
     goal = np.unravel_index(np.argmax(np.where(np.isfinite(cost), cost, -1)), cost.shape)
-    way = route(made, parent, (int(goal[0]), int(goal[1])))
+    way = straightened(made, made.centre(way_back(made.free, cost, (int(goal[0]), int(goal[1])))))
     assert np.allclose(way[[0, -1]], made.centre(np.array([start, goal])))
     length = np.linalg.norm(np.diff(way, axis=0), axis=1).sum()
     assert length <= cost[goal] + 1e-9
