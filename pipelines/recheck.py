@@ -16,6 +16,7 @@ from lyra_sim.config.tasks import TasksConfig
 from lyra_sim.core.errors import ConfigError
 from lyra_sim.core.records import Colliders, Fused, Gate, Surface
 from lyra_sim.io.records import load_record
+from lyra_sim.memory.revisits import returns
 from pipelines.stages import stored_world
 from pipelines.store import Store
 from robot_tasks import map_gate
@@ -72,8 +73,10 @@ def compare(folder: Path) -> tuple[Row, ...]:
     report, inputs, config = _origins(folder)
     surface = load_record(Surface, inputs["surface"])
     colliders = load_record(Colliders, inputs["collide"])
+    world = stored_world(inputs)
     known: dict[str, Any] = {
-        "world": stored_world(inputs),
+        "world": world,
+        "returned": returns(world),
         "surface": surface,
         "space": load_record(Fused, inputs["reconstruct"]).space,
     }

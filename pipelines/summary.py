@@ -48,7 +48,8 @@ def _row(world: WorldRun, report: dict[str, Any] | None) -> dict[str, Any]:
     }
     if report:
         row["path"] = world.name if report["status"] == "published" else f"quarantined/{world.name}"
-        row["gates_failed"] = [gate["name"] for gate in report["gates"] if not gate["ok"]]
+        if report["status"] == "quarantined":  # what a published world misses decides nothing and stands in its report
+            row["gates_failed"] = [gate["name"] for gate in report["gates"] if not gate["ok"]]
         row["trainable"] = sorted(robot for robot, nav in report["nav"].items() if nav["trainable"])
     return row
 

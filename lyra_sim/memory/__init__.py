@@ -2,7 +2,8 @@
 
 Owns: the forward warp with its continuity mask, ray and coordinate images (`warp.py`), the memory with greedy coverage
 retrieval (`spatial.py`), both in torch too (`twin.py`), how a window packs what it is given
-(`packing.py`). Numbers are checked against the published method.
+(`packing.py`), how well frames show again what frames long before them showed (`revisits.py`). Numbers are checked
+against the published method.
 Does not own: what is done with retrieved views (`worldgen`), when frames are remembered (`explore`).
 Start reading at `spatial.SpatialMemory`.
 """

@@ -125,3 +125,13 @@ def view_of(frames: Frames, index: int, frame_id: int) -> View:
         cam_to_world=frames.cam_to_world[index],
         intrinsics=frames.intrinsics,
     )
+
+
+def without_memory(request: Request, last: View) -> Request:
+    """The same cameras for a generator that forgets: all it is shown is the frame just before them. Drawn beside the
+    answer to `request`, it tells how much of what a walk sees again is owed to memory.
+
+    Args:
+        last: the frame before the first of `request`.
+    """
+    return dataclasses.replace(request, views=(last,), chosen=((last.frame_id,),) * len(request.chosen))

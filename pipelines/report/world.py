@@ -11,6 +11,7 @@ from lyra_sim.config.world import WorldConfig
 from lyra_sim.core.errors import InputError
 from lyra_sim.core.records import Capture, Colliders, Fused, Gate, Surface, World
 from lyra_sim.io.records import load_plain, load_record
+from lyra_sim.memory.revisits import Returned, returns
 from lyra_sim.sources.captions import captions_beside
 from pipelines.graph import reads_captions
 from pipelines.report.html import world_page
@@ -18,6 +19,7 @@ from pipelines.report.pictures import world_pictures
 from pipelines.stage import Job
 from robot_tasks import map_gate
 from usd_export.validate import gates as scene_gates
+from usd_export.validate.limits import holds_back
 
 
 def validate_world(job: Job, world: World, surface: Surface, config: WorldConfig) -> None:
@@ -30,11 +32,12 @@ def validate_world(job: Job, world: World, surface: Surface, config: WorldConfig
     colliders = load_record(Colliders, job.inputs["collide"])
     reraster = partial(map_gate, assembled, floor=surface.floor, config=config.tasks, colliders=colliders)
     space = load_record(Fused, job.inputs["reconstruct"]).space
-    found = scene_gates(assembled, world=world, surface=surface, space=space, reraster=reraster)
+    returned = returns(world)
+    found = scene_gates(assembled, world=world, surface=surface, space=space, reraster=reraster, returned=returned)
     capture = load_record(Capture, job.inputs["capture"])
     pictures = world_pictures(assembled, capture, world)
     shutil.rmtree(assembled)
-    report = _report(job, world, found, nav, capture)
+    report = _report(job, world, found, nav, capture, returned)
     (job.out / "report.json").write_text(json.dumps(report, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
     (job.out / "report.html").write_text(world_page(report, pictures.panels))
     (job.out / "preview.png").write_bytes(pictures.overview)
@@ -54,17 +57,28 @@ def caption_warnings(job: Job) -> list[str]:
     return []
 
 
-def _report(job: Job, world: World, gates: tuple[Gate, ...], nav: dict[str, Any], capture: Capture) -> dict[str, Any]:
-    failed = [gate for gate in gates if not gate.ok]
-    reason = "; ".join(f"{gate.name}: {gate.why}" for gate in failed)
+def quarantine_reason(gates: tuple[Gate, ...]) -> str:
+    """What keeps a world from being published; empty where nothing does."""
+    return "; ".join(f"{gate.name}: {gate.why}" for gate in gates if holds_back(gate))
+
+
+def _report(
+    job: Job,
+    world: World,
+    gates: tuple[Gate, ...],
+    nav: dict[str, Any],
+    capture: Capture,
+    returned: Returned | None,
+) -> dict[str, Any]:
+    reason = quarantine_reason(gates)
     frame = world.start.frame
     keys = [{"name": path_stage, "key": path.name} for path_stage, path in sorted(job.inputs.items())]
     return {
         "world": job.world,
-        "status": "quarantined" if failed else "published",
+        "status": "quarantined" if reason else "published",
         "reason": reason,
         "warnings": caption_warnings(job),
-        "stage": "validate" if failed else None,
+        "stage": "validate" if reason else None,
         "gates": [dataclasses.asdict(gate) for gate in gates],
         "stages": [*keys, {"name": "validate", "key": job.key[:32]}],
         "frame": {
@@ -88,6 +102,7 @@ def _report(job: Job, world: World, gates: tuple[Gate, ...], nav: dict[str, Any]
             "place": capture.facts.get("place"),
         },
         "generated": json.loads((job.inputs["explore"] / "generated.json").read_bytes()),
+        "revisits": None if returned is None else dataclasses.asdict(returned),
         "reconstruction": load_plain(job.inputs["reconstruct"], "notes"),
         "licences": [dataclasses.asdict(line) for line in world.licences],
     }

@@ -10,7 +10,8 @@ import pytest
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from lyra_sim.core.records import Frames, PixelOrigin, Segment, World
+from lyra_sim.core.records import Frames, Gate, PixelOrigin, Segment, World
+from lyra_sim.memory.revisits import Pair, Returned
 from lyra_sim.procedural.cameras import pinhole, walk_cameras
 from lyra_sim.procedural.flat import make_flat
 from lyra_sim.procedural.render import render
@@ -18,7 +19,7 @@ from tests.analytic_room import posed
 from tests.usd_export import rooms
 from usd_export.validate import gates
 from usd_export.validate.generated_gates import compare_generated, has_generated
-from usd_export.validate.limits import GENERATED
+from usd_export.validate.limits import GENERATED, holds_back
 
 CAMERA = pinhole(192, 144, 80)
 
@@ -152,3 +153,25 @@ def test_a_world_is_failed_by_the_gate_that_its_frames_break(room_folder: Path):
     assert failed(changed(drawn, images=upside_down)) == sound | {"generated_likeness"}
     deeper = frames.depth_m * np.float32(1.2)
     assert failed(changed(drawn, depth_m=deeper)) == sound | {"generated_depth_off_median"}
+
+
+def test_returns_are_reported_and_hold_no_world_back(room_folder: Path):
+    def judge(returned: Returned | None) -> dict[str, Gate]:
+        known = {"world": rooms.world(), "surface": rooms.surface(), "space": rooms.space()}
+        return {gate.name: gate for gate in gates(room_folder, **known, returned=returned)}
+
+    def found(psnr_db: float) -> Returned:
+        lowest = Pair(newer=240, older=8, overlap=0.5, psnr_db=psnr_db - 5)
+        return Returned(psnr_db=psnr_db, pairs=12, share=0.4, lowest=lowest)
+
+    never, good, low = judge(None), judge(found(34.0)), judge(found(20.0))
+    assert list(good)[-1] == "revisit_psnr_db"
+    assert list(good)[:-1] == list(never), "a walk that never returns has no such number"
+    kept, missed = good["revisit_psnr_db"], low["revisit_psnr_db"]
+    assert (kept.value, kept.limit, kept.unit, kept.ok, kept.why) == (34.0, 28.0, "dB", True, "")
+    assert (missed.value, missed.limit, missed.ok) == (20.0, 28.0, False)
+    assert "frame 240 against 8 (15.0 dB)" in missed.why
+    assert not holds_back(kept) and not holds_back(missed)
+    failed = [gate for gate in good.values() if not gate.ok]
+    assert all(holds_back(gate) for gate in failed)
+    assert holds_back(replace(missed, name="reprojection_psnr_db"))

@@ -23,6 +23,7 @@ from lyra_sim.config.validate import ValidateConfig
 from lyra_sim.core.errors import InputError
 from lyra_sim.core.records import Gate, SpaceGrid, Surface, World
 from lyra_sim.geometry.rays import RayScene
+from lyra_sim.memory.revisits import Returned
 from usd_export.appearance import Appearance
 from usd_export.reader import read_variants
 from usd_export.records import SceneGeometry
@@ -61,6 +62,7 @@ class _Judge:
     space: SpaceGrid
     config: ValidateConfig
     given: Mapping[str, SceneGeometry] | None = None
+    returned: Returned | None = None
     photo: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -179,6 +181,12 @@ class _Judge:
             raise NotComputableError("generated frames have hardly any depth where the input has")
         return self.generated.depth_off_median, ""
 
+    def revisit_psnr_db(self) -> _Found:
+        assert self.returned is not None, "asked only of walks that return"
+        low = self.returned.lowest
+        told = f"{self.returned.psnr_db:.1f} dB over {self.returned.pairs} pairs of frames"
+        return self.returned.psnr_db, f"{told}, lowest frame {low.newer} against {low.older} ({low.psnr_db:.1f} dB)"
+
     def licence_complete(self) -> _Found:
         told = json.loads((self.folder / "ATTRIBUTION.json").read_text())
         lines = [line for line in told["licences"] if all(str(line.get(key, "")).strip() for key in _LICENCE_FIELDS)]
@@ -195,6 +203,7 @@ def gates(
     reraster: Callable[[], Gate] | None = None,
     config: ValidateConfig | None = None,
     scenes: Mapping[str, SceneGeometry] | None = None,
+    returned: Returned | None = None,
 ) -> tuple[Gate, ...]:
     """Judge a written world.
 
@@ -206,13 +215,18 @@ def gates(
         reraster: computes the gate `map_reraster_iou` for the owner of the maps; without it that gate fails.
         scenes: shapes by variant, the default first, to measure in place of those in scene.usda (`scenes_of` gives
             those that a scene was written from); gates about files are then left out.
+        returned: what `memory.revisits.returns` found; the gates of `limits.RETURNED` are about that.
 
     Returns:
-        All world gates in the order of `limits.SENSOR` and `limits.GENERATED`. A gate that cannot be computed fails and
-        says why.
+        All world gates in the order of `limits.SENSOR`, `limits.GENERATED` and `limits.RETURNED`. A gate that cannot be
+        computed fails and says why.
     """
-    judge = _Judge(folder, world, surface, space, config or ValidateConfig(), scenes)
-    table = {**(limits.PHOTO if judge.photo else limits.SENSOR), **(limits.GENERATED if has_generated(world) else {})}
+    judge = _Judge(folder, world, surface, space, config or ValidateConfig(), scenes, returned)
+    table = {
+        **(limits.PHOTO if judge.photo else limits.SENSOR),
+        **(limits.GENERATED if has_generated(world) else {}),
+        **(limits.RETURNED if returned else {}),
+    }
     asked = {name: limit for name, limit in table.items() if scenes is None or name not in _OF_FILES}
     drop = "drop_rest_share"
     found: dict[str, Gate] = {}

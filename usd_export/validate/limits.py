@@ -16,6 +16,8 @@ class Limit:
     unit: str
     rule: Literal["at most", "at least", "is true", "reported", "does not apply"]
     value: float | bool | None = None
+    decides: bool = True
+    """False: a miss is reported and the world is published all the same."""
 
 
 _REPORTED_M = Limit("m", "reported")
@@ -50,11 +52,19 @@ GENERATED = {
     "generated_depth_off_median": Limit("1", "at most", 0.1),
 }
 """Beside those, for worlds with frames that a generator drew."""
+RETURNED = {"revisit_psnr_db": Limit("dB", "at least", 28.0, decides=False)}
+"""Beside those, for worlds whose walk returns to what it saw. It decides nothing: colours that drift by 10 % in 80
+frames miss it, and a robot can be trained there all the same."""
 ANY = {
     "collider_count": Limit("1", "at least", 1.0),
     "floor_under_spawns": Limit("1", "at least", 1.0),
 }
 """Scenes that others made, beside `usd_errors` and `drop_rest_share`."""
+
+
+def holds_back(gate: Gate) -> bool:
+    """Whether a world is not published because of this gate."""
+    return not gate.ok and not (gate.name in RETURNED and not RETURNED[gate.name].decides)
 
 
 def judged(name: str, limit: Limit, value: float | bool, fault: str = "") -> Gate:
