@@ -6,8 +6,8 @@
 Procedural flats of 3 to 6 rooms, exact depth of a picture 70 degrees wide, from a random free pose. Reachable floor is
 the island of the start for a disc of 0.25 m, in cells of 5 cm; a cell counts as seen when a frame has it in its
 picture, within 6 m, with nothing that is more than 3 cm high in between. Clearance is the distance of a camera to the
-nearest true surface. All explorers' plans are smoothed alike. Pieces of the walk are planned from every 8th frame so far, as in a run. Exits 1
-when a bar is missed.
+nearest true surface. All explorers' plans are smoothed alike. Pieces of the walk are planned from every 8th frame so
+far, as in a run. Exits 1 when a bar is missed.
 """
 
 import argparse

@@ -22,9 +22,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from lyra_sim.config.explore import GeneratorConfig, ReprojectConfig, TruthConfig
-from lyra_sim.core.records import Frames, PixelOrigin
-from lyra_sim.explore.loop import _Past
+from lyra_sim.config.explore import ExploreConfig, GeneratorConfig, ReprojectConfig, TruthConfig
+from lyra_sim.core.records import Frames, PixelOrigin, Segment
+from lyra_sim.explore.past import Past
 from lyra_sim.memory.revisits import APART, Returned, Revisits
 from lyra_sim.procedural.cameras import look, photo_camera, pinhole
 from lyra_sim.procedural.flat import make_flat
@@ -88,7 +88,7 @@ def walk(start: Frames, config: GeneratorConfig, source: Path, pictures: Path | 
     home = start.cam_to_world[-1]
     generator = build(config, source=source, T_world_source=home)
     camera = generator.camera(start.intrinsics, HEIGHT_PX)
-    past, last = _Past(start, camera), view_of(start, len(start) - 1, 0)
+    past, last = Past(start, camera, ExploreConfig().robot_height_m), view_of(start, len(start) - 1, 0)
     found, forgetful, even = (Revisits(start, camera) for _ in range(3))
     poses = loop_path(home)
     for index, begin in enumerate(range(0, len(poses), SEGMENT)):
@@ -101,7 +101,7 @@ def walk(start: Frames, config: GeneratorConfig, source: Path, pictures: Path | 
         if generator.views:
             shown = generator.generate(without_memory(request, last)).frames.images
             forgetful.add(frames, shown)
-        past.add(frames)
+        past.add(Segment(index=index, frames=frames))
         if pictures:
             save(pictures, begin + 1, frames.images, shown)
         last = view_of(frames, len(frames) - 1, begin + len(frames))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from lyra_sim.config.explore import ExploreConfig, ReprojectConfig
+from lyra_sim.core.errors import InputError
 from lyra_sim.core.licence import Licence
 from lyra_sim.core.records import Frames, Intrinsics, PixelOrigin, PosedFrames, Segment
 from lyra_sim.explore import explore, loop
@@ -13,6 +14,8 @@ from lyra_sim.procedural.cameras import photo_camera, pinhole
 from lyra_sim.procedural.flat import make_flat
 from lyra_sim.procedural.render import render
 from lyra_sim.procedural.write import write_photo
+from lyra_sim.trajectory.given import given_path
+from lyra_sim.trajectory.motion import Pace
 from lyra_sim.worldgen.reproject import Reproject
 from lyra_sim.worldgen.request import Drawn, Stateless, view_of
 from tests.trajectory.box_room import all_around, pose_at, room_frames, start_of
@@ -53,23 +56,27 @@ def whole(start) -> list[Segment]:
     return _run(start, ExploreConfig(photo_frames=81))
 
 
-def test_a_photo_gets_81_frames_in_two_segments(start, whole):
-    assert [len(s.frames) for s in whole] == [41, 40]
-    assert [s.index for s in whole] == [0, 1]
+def test_a_photo_gets_81_frames_in_pieces_that_join_smoothly(start, whole):
+    assert sum(len(s.frames) for s in whole) == 81 and max(len(s.frames) for s in whole) <= 24
+    assert [s.index for s in whole] == list(range(len(whole))) and len(whole) >= 4
     for segment in whole:
         camera = segment.frames.intrinsics
         assert (camera.width, camera.height, camera.fx) == (320, 240, 240.0)
         assert not (segment.frames.origin == PixelOrigin.MEASURED).any()
         assert np.array_equal(segment.frames.valid, segment.frames.origin == PixelOrigin.GENERATED)
-    poses = np.concatenate([s.frames.cam_to_world for s in whole])
-    assert np.linalg.norm(poses[-1, :3, 3] - HOME[:3, 3]) < 0.5
-    assert (np.abs(poses[:, 2, 3] - 0.6) < 1e-6).sum() > 5
+    poses = np.concatenate([HOME[None], *(s.frames.cam_to_world for s in whole)])
+    assert (np.abs(poses[:, 2, 3] - 0.6) < 1e-6).sum() > 20
+    step = np.diff(poses[:, :3, 3], axis=0)
+    assert np.linalg.norm(step, axis=1).max() <= 0.1 + 1e-9
+    assert np.linalg.norm(np.diff(step, axis=0), axis=1).max() < 0.07, "smooth, from one piece to the next too"
+    assert np.linalg.norm(step[0]) < 0.02, "it starts gently"
 
 
 def test_killed_after_the_first_segment_continues_with_the_same_bytes(start, whole):
-    first = _run(start, ExploreConfig(photo_frames=81), stop_after=1)
-    assert len(first) == 1
-    assert _bytes(_run(start, ExploreConfig(photo_frames=81), done=tuple(first))) == _bytes(whole)
+    for killed in (1, 3):
+        first = _run(start, ExploreConfig(photo_frames=81), stop_after=killed)
+        assert len(first) == killed
+        assert _bytes(_run(start, ExploreConfig(photo_frames=81), done=tuple(first))) == _bytes(whole)
     assert _run(start, ExploreConfig(photo_frames=81), done=tuple(whole)) == whole, "nothing is made twice"
 
 
@@ -78,7 +85,7 @@ def test_walks_add_none_unless_asked(start):
     assert _run(walk, ExploreConfig()) == []
     assert _run(start, ExploreConfig(photo_frames=0)) == []
     more = _run(walk, ExploreConfig(rgbd_frames=20))
-    assert [len(s.frames) for s in more] == [20]
+    assert sum(len(s.frames) for s in more) == 20
     step = np.linalg.norm(more[0].frames.cam_to_world[0, :3, 3] - walk.frames.cam_to_world[-1, :3, 3])
     assert step <= ExploreConfig().step_m + 1e-9, "it goes on where the walk ended"
 
@@ -93,12 +100,12 @@ def test_every_eighth_frame_is_remembered_and_the_photo_is_shown_first(start, mo
 
     monkeypatch.setattr(Reproject, "generate", spy)
     _run(start, ExploreConfig(photo_frames=81, segment_frames=27))
-    assert [len(r.chosen) for r in asked] == [27, 27, 27]
+    assert sum(len(r.chosen) for r in asked) == 81
     assert {i for ids in asked[0].chosen for i in ids} == {0}
     later = {i for r in asked[1:] for ids in r.chosen for i in ids}
     assert later <= set(range(0, 82, 8))
     assert later > {0}
-    assert [r.seed for r in asked] == [3, 4, 5]
+    assert [r.seed for r in asked] == list(range(3, 3 + len(asked)))
     for request in asked:
         assert [v.frame_id for v in request.views] == sorted({i for ids in request.chosen for i in ids})
 
@@ -136,9 +143,9 @@ def test_generators_that_remember_are_told_everything_in_order(start, monkeypatc
     monkeypatch.setattr(loop, "build", build)
     given = {"seed": 3, "source_dir": None, "captions": {0: "a room"}, "progress": lambda _: None}
     config = ExploreConfig(photo_frames=20, height_px=64)
-    assert explore(start, config, done=(), commit=made.append, **given) == (Counting.licences, {})
+    assert explore(start, config, done=(), commit=made.append, **given).licences == Counting.licences
     assert [len(s.frames) for s in made] == [8, 8, 8], "whole segments, until the wish is met"
-    assert [s.notes for s in made] == [{"text": "a room", "remembered": k} for k in range(3)]
+    assert [(s.notes["text"], s.notes["remembered"]) for s in made] == [("a room", k) for k in range(3)]
     assert [float(s.latents.max()) for s in made if s.latents is not None] == [0.0, 1.0, 2.0]
     again: list[Segment] = []
     explore(start, config, done=tuple(made[:2]), commit=again.append, **given)
@@ -156,9 +163,46 @@ def test_stops_early_where_nothing_is_left_to_see():
     arrays = ("images", "depth_m", "valid", "origin", "label", "cam_to_world")
     every = {name: np.repeat(getattr(once, name), 8, 0)[:-7] for name in arrays}  # each on the memory's stride
     walk = start_of(Frames(**every, intrinsics=once.intrinsics), metric="sensor")
-    made = _run(walk, ExploreConfig(rgbd_frames=400))
-    assert 81 <= sum(len(s.frames) for s in made) < 200
-    assert np.linalg.norm(made[-1].frames.cam_to_world[-1, :3, 3] - HOME[:3, 3]) < 0.5
+    made: list[Segment] = []
+    given = {"seed": 3, "source_dir": None, "captions": {}, "progress": lambda _: None}
+    end = explore(walk, ExploreConfig(rgbd_frames=400), done=(), commit=made.append, **given).end
+    count = sum(len(s.frames) for s in made)
+    assert 81 <= count < 200 and end == f"nothing more to see after {count} frames"
+    made.clear()
+    enough = ExploreConfig(rgbd_frames=400, enough_floor_m2=2.0)
+    assert "m2 of floor seen after 0 frames" in explore(walk, enough, done=(), commit=made.append, **given).end
+    assert made == []
+
+
+@pytest.mark.parametrize("path", [{"kind": "orbit", "radius_m": 1.0, "angle_deg": 30}, {"kind": "zoom"}])
+def test_a_given_path_is_driven_to_its_end_and_resumes(start, path):
+    config = ExploreConfig.model_validate({"path": path, "photo_frames": 1, "segment_frames": 8})
+    made = _run(start, config)
+    pace = Pace(robot_height_m=0.6, clearance_m=0.35, step_m=0.1, turn_rad=float(np.deg2rad(3)))
+    wanted = given_path(config.path, HOME, pace)
+    assert np.array_equal(np.concatenate([s.frames.cam_to_world for s in made]), wanted) and len(made) > 1
+    assert _bytes(_run(start, config, done=tuple(made[:1]))) == _bytes(made)
+
+
+def test_a_file_in_the_layout_of_lyra_2_drives_the_loop(start, tmp_path):
+    w2c = np.tile(np.eye(4), (30, 1, 1))
+    w2c[:, 2, 3] = -0.02 * np.arange(30)  # forward along its own axis
+    np.savez(
+        tmp_path / "p.npz", w2c=w2c.astype(np.float32), intrinsics=np.tile(np.eye(3, dtype=np.float32), (30, 1, 1)),
+        image_height=480, image_width=832,
+    )  # fmt: skip
+    path = {"kind": "file", "path": str(tmp_path / "p.npz")}
+    made = _run(start, ExploreConfig.model_validate({"path": path}))
+    poses = np.concatenate([s.frames.cam_to_world for s in made])
+    assert len(poses) == 29
+    ahead = HOME[:3, 3] + HOME[:3, 2] * 0.02 * np.arange(1, 30)[:, None]
+    assert np.allclose(poses[:, :3, 3], ahead, atol=1e-6) and np.allclose(poses[:, :3, :3], HOME[:3, :3])
+
+
+def test_a_path_through_the_wall_is_refused_with_frame_numbers(start):
+    config = ExploreConfig.model_validate({"path": {"kind": "dolly", "forward_m": 6.0, "right_m": 0.0}})
+    with pytest.raises(InputError, match="frames "):
+        _run(start, config)
 
 
 def test_truth_adds_new_floor_and_resumes(tmp_path):
@@ -182,7 +226,7 @@ def test_truth_adds_new_floor_and_resumes(tmp_path):
         {"generator": {"backend": "truth"}, "height_px": 64, "photo_frames": 60, "segment_frames": 20}
     )
     made = _run(given, config, source=tmp_path / "a.jpg")
-    assert [len(s.frames) for s in made] == [20, 20, 20]
+    assert sum(len(s.frames) for s in made) == 60
     assert _bytes(_run(given, config, done=tuple(made[:2]), source=tmp_path / "a.jpg")) == _bytes(made)
     inside = np.concatenate([s.frames.cam_to_world[:, :3, 3] for s in made])
     assert (inside[:, 2] > 0.5).all()
