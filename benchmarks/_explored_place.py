@@ -11,7 +11,7 @@ from lyra_sim.geometry.camera import invert
 from lyra_sim.procedural.cameras import look, pinhole
 from lyra_sim.procedural.render import ray_scene, render
 from lyra_sim.procedural.scene import ProceduralScene
-from lyra_sim.procedural.truth import bounds, floor_height, free_mask, truth_distance
+from lyra_sim.procedural.truth import bounds, floor_height, free_mask, truth_distance, truth_free
 
 CELL_M = 0.05
 RADIUS_M = 0.25
@@ -20,7 +20,8 @@ CLEARANCE_M = 0.30
 JUDGE = pinhole(832, 480, 70.0)
 DEPTH = pinhole(208, 120, 70.0)
 """Same view, for the depth that planners get."""
-MAX_RANGE_M = 10.0
+MAX_RANGE_M = 25.0
+"""Of the depth, as of that of photos."""
 RUG_M = 0.03
 """What lies flat on the floor is floor."""
 
@@ -48,30 +49,12 @@ class Score:
 
 
 class Place:
-    """Truth about one place and a start in it.
+    """Truth about one place and a start in it."""
 
-    Args:
-        height_m: of the camera above the floor.
-    """
-
-    def __init__(self, scene: ProceduralScene, seed: int, height_m: float) -> None:
-        self.scene = scene
-        origin, shape = bounds(scene, CELL_M)
-        free = free_mask(scene, origin, shape, CELL_M, RADIUS_M)
-        roomy = free_mask(scene, origin, shape, CELL_M, 0.4, slab_m=(0.01, height_m + 0.4))
-        rng = np.random.default_rng([seed, 5])
-        group = np.asarray(ndimage.label(free)[0])  # pyright: ignore[reportIndexIssue]
-        largest = group == 1 + int(np.bincount(group.ravel())[1:].argmax())
-        cells = np.argwhere(largest & roomy)
-        start = cells[int(rng.integers(len(cells)))]
-        island = np.argwhere(largest)
-        self.floor = np.zeros((len(island), 3))
-        self.floor[:, :2] = origin + (island + 0.5) * CELL_M
-        self.floor[:, 2] = floor_height(scene, self.floor[:, :2])
-        """(N, 3) centres of the reachable floor cells."""
-        eye = np.append(origin + (start + 0.5) * CELL_M, 0.0)
-        eye[2] = floor_height(scene, eye[None, :2])[0] + height_m
-        self.home = look(eye, float(rng.uniform(-np.pi, np.pi)), 0.12)
+    def __init__(self, scene: ProceduralScene, home: Float[np.ndarray, "4 4"], floor: Float[np.ndarray, "N 2"]) -> None:
+        self.scene, self.home = scene, home
+        self.floor = np.column_stack([floor, floor_height(scene, floor)])
+        """(N, 3) centres of the floor cells that are to be seen."""
 
     def frames(self, poses: Float[np.ndarray, "N 4 4"]) -> Frames:
         """Exact depth and labels, black images."""
@@ -90,16 +73,15 @@ class Place:
 
     def sees(self, pose: Float[np.ndarray, "4 4"], floor: Float[np.ndarray, "N 3"]) -> Bool[np.ndarray, "N"]:
         """Which floor points are in the picture, within 6 m and in plain view."""
-        local = floor @ (inverse := invert(pose))[:3, :3].T + inverse[:3, 3]
+        seen = np.zeros(len(floor), bool)
+        at = np.flatnonzero(((floor - pose[:3, 3]) ** 2).sum(1) <= REACH_M**2)
+        local = floor[at] @ (inverse := invert(pose))[:3, :3].T + inverse[:3, 3]
         z = np.maximum(local[:, 2], 1e-9)
         u, v = local[:, 0] / z * JUDGE.fx + JUDGE.cx, local[:, 1] / z * JUDGE.fy + JUDGE.cy
-        seen = (local[:, 2] > 0) & (u >= 0) & (u < JUDGE.width) & (v >= 0) & (v < JUDGE.height)
-        away = floor - pose[:3, 3]
-        seen &= (away**2).sum(1) <= REACH_M**2
-        at = np.flatnonzero(seen)
-        t, _, _ = ray_scene(self.scene).cast(np.broadcast_to(pose[:3, 3], (len(at), 3)), away[at])
-        above = (1 - t) * -away[at, 2]
-        seen[at[above > RUG_M]] = False
+        at = at[(local[:, 2] > 0) & (u >= 0) & (u < JUDGE.width) & (v >= 0) & (v < JUDGE.height)]
+        away = floor[at] - pose[:3, 3]
+        t, _, _ = ray_scene(self.scene).cast(np.broadcast_to(pose[:3, 3], (len(at), 3)), away)
+        seen[at] = (1 - t) * -away[:, 2] <= RUG_M
         return seen
 
     def score(self, poses: Float[np.ndarray, "N 4 4"]) -> Score:
@@ -116,3 +98,43 @@ class Place:
             step_m=float(np.linalg.norm(np.diff(poses[:, :3, 3], axis=0), axis=1).max(initial=0)),
             turn_deg=float(np.degrees(np.arccos(cosine)).max(initial=0)),
         )
+
+
+def in_flat(scene: ProceduralScene, seed: int, height_m: float) -> Place:
+    """A random free start in the largest island of a flat; the floor to be seen is that island.
+
+    Args:
+        height_m: of the camera above the floor.
+    """
+    origin, shape = bounds(scene, CELL_M)
+    free = free_mask(scene, origin, shape, CELL_M, RADIUS_M)
+    roomy = free_mask(scene, origin, shape, CELL_M, 0.4, slab_m=(0.01, height_m + 0.4))
+    rng = np.random.default_rng([seed, 5])
+    group = np.asarray(ndimage.label(free)[0])  # pyright: ignore[reportIndexIssue]
+    largest = group == 1 + int(np.bincount(group.ravel())[1:].argmax())
+    cells = np.argwhere(largest & roomy)
+    start = cells[int(rng.integers(len(cells)))]
+    home = _start(scene, origin + (start + 0.5) * CELL_M, height_m, rng)
+    return Place(scene, home, origin + (np.argwhere(largest) + 0.5) * CELL_M)
+
+
+def in_street(scene: ProceduralScene, seed: int, height_m: float) -> Place:
+    """A random free start on the middle third of a road; the floor to be seen is all that is free of road and
+    pavements."""
+    rng = np.random.default_rng([seed, 5])
+    x0, y0, x1, y1 = scene.rooms_m[-1]
+    spots = rng.uniform((x0 / 3, y0 + 0.5), (x1 / 3, y1 - 0.5), (200, 2))
+    start = spots[truth_free(scene, spots, 0.4, slab_m=(0.01, height_m + 0.4))][0]
+    cells = [
+        np.stack(np.meshgrid(*(np.arange(a + CELL_M / 2, b, CELL_M) for a, b in ((x0, x1), (y0, y1)))), -1).reshape(
+            -1, 2
+        )
+        for x0, y0, x1, y1 in scene.rooms_m
+    ]
+    floor = np.concatenate([strip[truth_free(scene, strip, RADIUS_M)] for strip in cells])
+    return Place(scene, _start(scene, start, height_m, rng), floor)
+
+
+def _start(scene: ProceduralScene, xy: np.ndarray, height_m: float, rng: np.random.Generator) -> np.ndarray:
+    eye = np.append(xy, floor_height(scene, xy[None])[0] + height_m)
+    return look(eye, float(rng.uniform(-np.pi, np.pi)), 0.12)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from _exploration_rivals import RIVALS
-from _explored_place import CELL_M, CLEARANCE_M, DEPTH, Place, Score
+from _explored_place import CELL_M, CLEARANCE_M, DEPTH, Place, Score, in_flat
 from scipy.stats import bootstrap
 
 from lyra_sim.procedural.flat import make_flat
@@ -122,9 +122,9 @@ def main() -> int:
     print(f"{os.uname().machine}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     scores: dict[str, list[Score]] = {name: [] for name in [*args.rivals, "ours"]}
     longest = 0.0
-    explore(Place(make_flat(0, rooms=2), 0, PACE.robot_height_m), "ours", 0, 40, args.piece)  # compiles
+    explore(in_flat(make_flat(0, rooms=2), 0, PACE.robot_height_m), "ours", 0, 40, args.piece)  # compiles
     for seed in range(args.first, args.first + args.flats):
-        place = Place(make_flat(seed, rooms=3 + seed % 4), seed, PACE.robot_height_m)
+        place = in_flat(make_flat(seed, rooms=3 + seed % 4), seed, PACE.robot_height_m)
         for name, found in scores.items():
             walk, planning, size = explore(place, name, seed, args.frames, args.piece)
             found.append(score := place.score(walk))

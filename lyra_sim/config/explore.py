@@ -40,7 +40,7 @@ class TruthConfig(Config):
     """Renders a procedural world where a network would dream; the source must be a procedural example."""
 
     backend: Literal["truth"] = "truth"
-    max_range_m: float = Field(default=10.0, gt=0.5)
+    max_range_m: float = Field(default=25.0, gt=0.5)
     """Depth beyond this is not geometry."""
     corruption: CorruptionConfig = CorruptionConfig()
     """What is put on the exact frames; nothing by default."""

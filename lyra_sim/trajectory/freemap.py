@@ -14,7 +14,9 @@ ALL_AIR = 0b111
 _LAYER_M = 0.1
 _FAR_M = 16.0
 """Rays that end in the sky are followed this far."""
-_NO_SURFACE, _SURFACE, _FLOOR, _SKY = 0, 1, 2, 3
+RELIEF_M = 0.25
+"""Floor that is labelled so may lie this much higher or lower: pavements, thresholds, ramps."""
+_NO_SURFACE, _SURFACE, _FLOOR, _SKY, _UNLABELLED = 0, 1, 2, 3, 4
 
 
 @record
@@ -54,7 +56,7 @@ View = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 def views_of(frames: Frames) -> list[View]:
     """All frames, thinned to about 480 columns. FILLED pixels count as not seen; where frames are labelled only pixels
-    labelled FLOOR are floor, else every surface at floor height."""
+    labelled FLOOR are floor, else every surface at height 0."""
     labelled = bool((frames.label != Label.UNKNOWN).any())
     step = max(1, frames.intrinsics.width // 480)
     views = []
@@ -62,7 +64,9 @@ def views_of(frames: Frames) -> list[View]:
         label = frames.label[t, ::step, ::step]
         valid = (frames.valid & (frames.origin != PixelOrigin.FILLED))[t, ::step, ::step]
         kind = np.where(valid, _SURFACE, _NO_SURFACE).astype(np.uint8)
-        kind[valid & ((label == Label.FLOOR) | (not labelled))] = _FLOOR
+        kind[valid & (label == Label.FLOOR)] = _FLOOR
+        if not labelled:
+            kind[valid] = _UNLABELLED
         kind[~valid & (label == Label.SKY)] = _SKY
         depth = np.where(valid, frames.depth_m[t, ::step, ::step], 0).astype(np.float64)
         views.append((depth, kind, _lens(frames.intrinsics, step), frames.cam_to_world[t].astype(np.float64)))
@@ -96,25 +100,36 @@ def _lens(camera: Intrinsics, step: int) -> np.ndarray:
 
 @njit(cache=True)
 def see_floor(depth, kind, lens, pose, inverse, origin, reach, floor):
-    """Mark cells whose centre, at floor height, is the very surface a view shows there."""
-    height, width = depth.shape
+    """Mark cells whose centre, on the floor, is the very surface a view shows there."""
     for i in range(floor.shape[0]):
         x = origin[0] + (i + 0.5) * CELL_M
         for j in range(floor.shape[1]):
-            if floor[i, j]:
-                continue
-            y = origin[1] + (j + 0.5) * CELL_M
-            z = inverse[2, 0] * x + inverse[2, 1] * y + inverse[2, 3]
-            if not 0.1 <= z <= reach:
-                continue
-            u = (inverse[0, 0] * x + inverse[0, 1] * y + inverse[0, 3]) / z * lens[0] + lens[2]
-            v = (inverse[1, 0] * x + inverse[1, 1] * y + inverse[1, 3]) / z * lens[1] + lens[3]
-            if not (0 <= u < width and 0 <= v < height) or kind[int(v), int(u)] != _FLOOR:
-                continue
-            d = depth[int(v), int(u)]
-            a, b = (int(u) + 0.5 - lens[2]) / lens[0], (int(v) + 0.5 - lens[3]) / lens[1]
-            up = (pose[2, 0] * a + pose[2, 1] * b + pose[2, 2]) * d + pose[2, 3]
-            floor[i, j] = abs(up) < 0.03 + 0.01 * z and abs(d - z) < 0.1 + 0.05 * z
+            if not floor[i, j]:
+                y = origin[1] + (j + 0.5) * CELL_M
+                known, up = _floor_at(x, y, 0.0, depth, kind, lens, pose, inverse, reach)
+                if not known and abs(up) < RELIEF_M:  # what is seen there is labelled floor, but higher or lower
+                    known, _ = _floor_at(x, y, up, depth, kind, lens, pose, inverse, reach)
+                floor[i, j] = known
+
+
+@njit(cache=True)
+def _floor_at(x, y, height, depth, kind, lens, pose, inverse, reach):
+    """Whether a view shows floor at a point; the height of the labelled floor in that direction, inf where none is."""
+    z = inverse[2, 0] * x + inverse[2, 1] * y + inverse[2, 2] * height + inverse[2, 3]
+    if not 0.1 <= z <= reach:
+        return False, np.inf
+    u = (inverse[0, 0] * x + inverse[0, 1] * y + inverse[0, 2] * height + inverse[0, 3]) / z * lens[0] + lens[2]
+    v = (inverse[1, 0] * x + inverse[1, 1] * y + inverse[1, 2] * height + inverse[1, 3]) / z * lens[1] + lens[3]
+    if not (0 <= u < depth.shape[1] and 0 <= v < depth.shape[0]):
+        return False, np.inf
+    seen = kind[int(v), int(u)]
+    if seen != _FLOOR and seen != _UNLABELLED:
+        return False, np.inf
+    d = depth[int(v), int(u)]
+    a, b = (int(u) + 0.5 - lens[2]) / lens[0], (int(v) + 0.5 - lens[3]) / lens[1]
+    up = (pose[2, 0] * a + pose[2, 1] * b + pose[2, 2]) * d + pose[2, 3]
+    known = abs(up - height) < 0.03 + 0.01 * z and abs(d - z) < 0.1 + 0.05 * z
+    return known, up if seen == _FLOOR else np.inf
 
 
 @njit(cache=True)
@@ -123,11 +138,11 @@ def see_obstacles(depth, kind, lens, pose, origin, low, high, blocked):
     for v in range(depth.shape[0]):
         b = (v + 0.5 - lens[3]) / lens[1]
         for u in range(depth.shape[1]):
-            if kind[v, u] != _SURFACE and kind[v, u] != _FLOOR:
+            if kind[v, u] == _NO_SURFACE or kind[v, u] == _SKY:
                 continue
             a, d = (u + 0.5 - lens[2]) / lens[0], depth[v, u]
             z = (pose[2, 0] * a + pose[2, 1] * b + pose[2, 2]) * d + pose[2, 3]
-            if low < z < high:
+            if (RELIEF_M if kind[v, u] == _FLOOR else low) < z < high:
                 i = int(
                     np.floor(((pose[0, 0] * a + pose[0, 1] * b + pose[0, 2]) * d + pose[0, 3] - origin[0]) / CELL_M)
                 )

@@ -30,14 +30,16 @@ def new_floor(
     origin_m: Float[np.ndarray, "2"],
     cell_m: float,
     steepest_rad: float,
+    flattest_rad: float = 0.0,
 ) -> Float[np.ndarray, "120"]:
     """Square metres of unseen floor by azimuth.
 
     Args:
         unseen: weight of each cell, 0 where the floor was seen or where there is none.
         steepest_rad: how far below the horizon the lower edge of the picture lies.
+        flattest_rad: how far below it the upper edge lies, where it does.
     """
-    out, reach = np.zeros(BINS), np.array([eye[2] / np.tan(steepest_rad), FAR_M])
+    out, reach = np.zeros(BINS), _reach(eye, steepest_rad, flattest_rad)
     _new_floor(np.asarray(eye, np.float64), *arrays(space), unseen, origin_m, cell_m, reach, out, 0, BINS, 0.0)
     return out
 
@@ -54,16 +56,17 @@ def expect(
     trust: float = 1.0,
     flattest_rad: float = 0.0,
 ) -> None:
-    """Lower `unseen` in place where a view is expected to see: to nothing, or with less `trust` in part.
-
-    Args:
-        flattest_rad: how far below the horizon the upper edge of the picture lies, where it does.
-    """
-    reach = np.array([eye[2] / np.tan(steepest_rad), min(eye[2] / np.tan(max(flattest_rad, 1e-3)), FAR_M)])
+    """Lower `unseen` in place where a view is expected to see: to nothing, or with less `trust` in part."""
+    reach = _reach(eye, steepest_rad, flattest_rad)
     middle, half = bin_of(heading), round(hfov_rad / 2 / BIN_RAD)
     bins = (middle - half + BINS, middle + half + 1 + BINS)
     out = np.zeros(BINS)
     _new_floor(np.asarray(eye, np.float64), *arrays(space), unseen, origin_m, cell_m, reach, out, *bins, trust)
+
+
+def _reach(eye: np.ndarray, steepest_rad: float, flattest_rad: float) -> np.ndarray:
+    """From where to where a picture shows floor, metres."""
+    return np.array([eye[2] / np.tan(steepest_rad), min(eye[2] / np.tan(max(flattest_rad, 1e-3)), FAR_M)])
 
 
 def bin_of(heading: float) -> int:
@@ -71,10 +74,14 @@ def bin_of(heading: float) -> int:
     return int(np.floor((np.angle(np.exp(1j * heading)) + np.pi) / BIN_RAD)) % BINS
 
 
-def known_share(space: VoxelMap, eye: Float[np.ndarray, "3"]) -> Float[np.ndarray, "120"]:
-    """Share of the rays of each azimuth that reach a known surface, or go on through known air for 5 m."""
+def known_share(space: VoxelMap, eye: Float[np.ndarray, "3"], down_rad: float = 0.0) -> Float[np.ndarray, "120"]:
+    """Share of the rays of each azimuth that reach a known surface, or go on through known air for 5 m.
+
+    Args:
+        down_rad: how much lower than a walking camera it looks.
+    """
     out = np.zeros(BINS)
-    _known_share(np.asarray(eye, np.float64), *arrays(space), _ELEVATIONS, OPEN_M, out)
+    _known_share(np.asarray(eye, np.float64), *arrays(space), _ELEVATIONS - down_rad, OPEN_M, out)
     return out
 
 
@@ -106,10 +113,10 @@ def _new_floor(eye, origin, index, passed, hits, unseen, corner, cell, reach, ou
             r = n * step
             x, y = eye[0] + r * c, eye[1] + r * s
             wall, unknown = True, False
-            for k in range(levels):  # layer k holds heights k * VOXEL_M about its middle
+            for k in range(levels):  # layer k holds heights k * VOXEL_M about its middle; up to 15 cm may be floor
                 state = state_at(x, y, k * VOXEL_M, origin, index, passed, hits)
-                solid[n, k] = state == OCCUPIED and k > 0
-                wall &= state == OCCUPIED or k == 0
+                solid[n, k] = state == OCCUPIED and k > 1
+                wall &= state == OCCUPIED or k <= 1
                 unknown |= state == UNKNOWN and k == levels // 2
             if wall:
                 break

@@ -25,6 +25,10 @@ LEAST_M2 = 0.15
 WORTH = 0.5
 """A view whose picture is not known enough yet is approached where the best other one brings less than this share."""
 _TRIES = 20
+DOWN_RAD = 0.55
+"""Pitch of a look down, at floor that is too near for a level camera and hidden from afar; ..."""
+_POOR = 0.05
+"""... where no other view brings as much, square metres a frame."""
 LEAST_FRAMES = 8
 """Of a piece that ends early."""
 KEY = 3.0
@@ -50,6 +54,7 @@ class View:
     bin: int
     rate: float
     """Square metres per frame."""
+    pitch: float = WALK_PITCH_RAD
     last: bool = False
     """What it shows has to be remembered before it is known what comes next."""
 
@@ -65,7 +70,7 @@ class NextView:
     def __init__(self, survey: Survey, pace: Pace, camera: Intrinsics, *, whole: bool = False) -> None:
         self.survey, self.pace, self.whole = survey, pace, whole
         self.hfov = 2 * float(np.arctan(camera.width / 2 / camera.fx))
-        self.steepest = WALK_PITCH_RAD + float(np.arctan(camera.height / 2 / camera.fy))
+        self.half = float(np.arctan(camera.height / 2 / camera.fy))
 
     def plan(self, pose: Float64[np.ndarray, "4 4"], frames: int) -> Float64[np.ndarray, "N 4 4"]:
         """Up to `frames` poses from `pose`, which is at the survey's height, on; none where no view would show enough
@@ -73,9 +78,9 @@ class NextView:
         self.map = self.survey.free_map(self.pace.clearance_m)
         self.unseen = self.survey.unseen()
         self.unseen *= 1 + KEY * opening(self.map, self.unseen, self.survey.blocked, self.pace.clearance_m)
-        self.known: dict[tuple[int, int], np.ndarray] = {}
-        self.at, self.heading = pose[:3, 3], heading_of(pose)[0]
-        self.approached: list[View] = []
+        self.known: dict[tuple[tuple[int, int], float], np.ndarray] = {}
+        self.at, (self.heading, self.pitch) = pose[:3, 3], heading_of(pose)
+        self.approached: set[tuple[tuple[int, int], int]] = set()
         legs: list[Leg] = []
         left = frames
         while left > 0:
@@ -87,7 +92,7 @@ class NextView:
                 continue
             left -= len(leg.position)
             legs.append(leg)
-            self.at, self.heading = leg.position[-1], float(leg.heading[-1])
+            self.at, self.heading, self.pitch = leg.position[-1], float(leg.heading[-1]), float(leg.pitch[-1])
             if view.last and not self.whole and frames - left >= LEAST_FRAMES:
                 break
         return steer(pose, legs, self.pace.turn_rad)
@@ -98,36 +103,43 @@ class NextView:
         if here is None:
             return None
         self.away = distances(self.map.free, here)
-        best: View | None = None
         strange: list[View] = []
-        for most, cell in self._by_promise([here, *self._places()]):
+        cells = self._by_promise([here, *self._places()])
+        best = self._search(cells, WALK_PITCH_RAD, None, strange)
+        if best is None or best.rate < _POOR:
+            best = self._search(cells, DOWN_RAD, best, strange)
+        return self._approach(strange, best)
+
+    def _search(
+        self, cells: list[tuple[float, tuple[int, int]]], pitch: float, best: View | None, strange: list[View]
+    ) -> View | None:
+        """The better of `best` and the best view of this pitch; views that show mostly unknown go to `strange`."""
+        for most, cell in cells:
             if most <= (best.rate if best else 0.0):
                 break
-            gain = over_pictures(self._new(self._eye(cell)), self.hfov)
-            rate = np.where(gain < LEAST_M2, 0.0, gain / self._cost(cell))
-            known = self._known(cell) >= LEAST_KNOWN
-            for able, found in ((known, best), (~known, None)):
-                k = int(np.argmax(np.where(able, rate, 0.0)))
-                if not able[k] or rate[k] <= (found.rate if found else 0.0):
-                    continue
-                view = View(cell, k, float(rate[k]))
-                if able is known:
-                    best = view
-                else:
-                    strange.append(view)
-        return self._approach(strange, best)
+            gain = over_pictures(self._new(self._eye(cell), pitch), self.hfov)
+            rate = np.where(gain < LEAST_M2, 0.0, gain / self._cost(cell, pitch))
+            known = self._known(cell, pitch) >= LEAST_KNOWN
+            k = int(np.argmax(np.where(known, 0.0, rate)))
+            if rate[k] > 0 and not known[k]:
+                strange.append(View(cell, k, float(rate[k]), pitch))
+            k = int(np.argmax(np.where(known, rate, 0.0)))
+            if known[k] and rate[k] > (best.rate if best else 0.0):
+                best = View(cell, k, float(rate[k]), pitch)
+        return best
 
     def _by_promise(self, cells: list[tuple[int, int]]) -> list[tuple[float, tuple[int, int]]]:
         """Cells with a bound for the rate of any view from there, highest first."""
         side = 2 * int(np.ceil(FAR_M / CELL_M)) + 1
         around = ndimage.uniform_filter(self.unseen.astype(np.float64), side, mode="constant") * (side * CELL_M) ** 2
-        most = [(float(around[cell] / self._cost(cell).min()) + 1e-9, cell) for cell in cells]
+        most = [(float(around[cell] / self._cost(cell, WALK_PITCH_RAD).min()) + 1e-9, cell) for cell in cells]
         return sorted(most, key=lambda entry: -entry[0])
 
-    def _cost(self, cell: tuple[int, int]) -> Float[np.ndarray, "120"]:
+    def _cost(self, cell: tuple[int, int], pitch: float) -> Float[np.ndarray, "120"]:
         """Frames until a view from a cell is reached, by heading, and some more."""
         turn = np.abs(np.angle(np.exp(1j * (_MIDDLE - self.heading)))) / self.pace.turn_rad
-        return np.maximum(float(self.away[cell]) / self.pace.step_m, turn) + _SET_OFF
+        down = 2 * (pitch - WALK_PITCH_RAD) / self.pace.turn_rad
+        return np.maximum(float(self.away[cell]) / self.pace.step_m, turn) + down + _SET_OFF
 
     def _approach(self, strange: list[View], best: View | None) -> View | None:
         """Where views that show mostly unknown would bring much more than `best`, the known view from the same place
@@ -137,12 +149,12 @@ class NextView:
             if view.rate <= least:
                 break
             turn = np.abs(np.angle(np.exp(1j * (_MIDDLE - _MIDDLE[view.bin]))))
-            k = int(np.argmin(np.where(self._known(view.cell) >= LEAST_KNOWN, turn, np.inf)))
-            step = View(view.cell, k, view.rate, last=True)
-            been = self.survey.looked(self._eye(step.cell), float(_MIDDLE[k])) or step in self.approached
-            if self._known(step.cell)[k] >= LEAST_KNOWN and not been:
-                self.approached.append(step)
-                return step
+            known = self._known(view.cell, view.pitch)
+            k = int(np.argmin(np.where(known >= LEAST_KNOWN, turn, np.inf)))
+            been = (view.cell, k) in self.approached or self.survey.looked(self._eye(view.cell), float(_MIDDLE[k]))
+            if known[k] >= LEAST_KNOWN and not been:
+                self.approached.add((view.cell, k))
+                return View(view.cell, k, view.rate, view.pitch, last=True)
         return best
 
     def _places(self) -> list[tuple[int, int]]:
@@ -156,15 +168,20 @@ class NextView:
     def _eye(self, cell: tuple[int, int]) -> np.ndarray:
         return np.append(self.map.centre(np.array(cell)), self.survey.height_m)
 
-    def _new(self, eye: np.ndarray) -> Float[np.ndarray, "120"]:
-        return new_floor(self.survey.space, eye, self.unseen, self.map.origin_m, CELL_M, self.steepest)
+    def _edges(self, pitch: float) -> tuple[float, float]:
+        """Lower and upper edge of the picture below the horizon, radians."""
+        return min(pitch + self.half, 1.5), pitch - self.half
 
-    def _known(self, cell: tuple[int, int]) -> Float[np.ndarray, "120"]:
+    def _new(self, eye: np.ndarray, pitch: float = WALK_PITCH_RAD) -> Float[np.ndarray, "120"]:
+        edges = self._edges(pitch)
+        return new_floor(self.survey.space, eye, self.unseen, self.map.origin_m, CELL_M, *edges)
+
+    def _known(self, cell: tuple[int, int], pitch: float = WALK_PITCH_RAD) -> Float[np.ndarray, "120"]:
         """How much of the picture is known, by heading."""
-        if cell not in self.known:
-            share = known_share(self.survey.space, self._eye(cell))
-            self.known[cell] = over_pictures(share, self.hfov) / over_pictures(np.ones(BINS), self.hfov)
-        return self.known[cell]
+        if (cell, pitch) not in self.known:
+            share = known_share(self.survey.space, self._eye(cell), pitch - WALK_PITCH_RAD)
+            self.known[cell, pitch] = over_pictures(share, self.hfov) / over_pictures(np.ones(BINS), self.hfov)
+        return self.known[cell, pitch]
 
     def _go(self, view: View, most: int) -> Leg:
         """Walk to a view within `most` frames, looking on the way at what is new there, and turn to it in time."""
@@ -175,10 +192,23 @@ class NextView:
         position = along(way, count) if count else np.zeros((0, 3))
         heading = self._headings(position, goal)
         end = position[-1] if count else self.at
-        position = np.concatenate([position, np.repeat(end[None], len(heading) - count, 0)])[:most]
+        up = self._pitches(self.pitch, WALK_PITCH_RAD) if len(heading) else np.zeros(0)
+        down = self._pitches(WALK_PITCH_RAD if len(heading) else self.pitch, view.pitch)
+        heading = np.concatenate([np.full(len(up), self.heading), heading, np.full(len(down), goal)])
+        position = np.concatenate([np.repeat(self.at[None], len(up), 0), position])
+        pitch = np.full(len(heading), WALK_PITCH_RAD)
+        pitch[: len(up)], pitch[len(heading) - len(down) :] = up, down
+        position = np.concatenate([position, np.repeat(end[None], len(heading) - len(position), 0)])
         if len(heading) <= most:
-            self._expect(end, goal)
-        return Leg(position=position, heading=heading[:most], pitch=np.full(len(position), WALK_PITCH_RAD))
+            self._expect(end, goal, view.pitch)
+        return Leg(position=position[:most], heading=heading[:most], pitch=pitch[:most])
+
+    def _pitches(self, now: float, target: float) -> Float[np.ndarray, "N"]:
+        """Raise or lower the camera."""
+        return (
+            now
+            + (target - now) * np.linspace(0, 1, int(np.ceil(abs(target - now) / self.pace.turn_rad - 1e-6)) + 1)[1:]
+        )
 
     def _headings(self, position: Float[np.ndarray, "N 3"], goal: float) -> Float[np.ndarray, "M"]:
         """Where to look at each place, and the rest of the turn to the goal at the last one."""
@@ -210,8 +240,10 @@ class NextView:
             return goal
         return float(_MIDDLE[int(np.argmax(np.where(able, value, -np.inf)))])
 
-    def _expect(self, place: np.ndarray, heading: float) -> None:
-        expect(self.survey.space, place, self.unseen, self.map.origin_m, CELL_M, self.steepest, heading, self.hfov)
+    def _expect(self, place: np.ndarray, heading: float, pitch: float = WALK_PITCH_RAD) -> None:
+        steepest, flattest = self._edges(pitch)
+        where = (self.map.origin_m, CELL_M, steepest, heading, self.hfov)
+        expect(self.survey.space, place, self.unseen, *where, flattest_rad=flattest)
 
 
 def opening(
@@ -220,7 +252,7 @@ def opening(
     """Unseen cells that keep a camera from free places, were there floor wherever it may be: a few cells in a narrow
     passage can hide whole rooms."""
     hoped = map_of(free_map.origin_m, free_map.known | (unseen > _HOPE), blocked, clearance_m)
-    beyond = np.asarray(ndimage.label(hoped.free & ~free_map.free)[0])  # pyright: ignore[reportIndexIssue]
+    beyond = np.asarray(ndimage.label(hoped.free & ~free_map.free)[0]).astype(np.int64)  # pyright: ignore[reportIndexIssue]
     large = np.bincount(beyond.ravel()) * CELL_M**2 >= _BEYOND_M2
     large[0] = False
     near = np.asarray(ndimage.distance_transform_edt(~large[beyond])) * CELL_M < clearance_m

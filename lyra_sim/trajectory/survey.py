@@ -21,8 +21,9 @@ from lyra_sim.trajectory.gain import FAR_M, expect
 from lyra_sim.trajectory.motion import heading_of
 from lyra_sim.trajectory.voxels import FREE, VoxelMap
 
-REACH_M = 16.0
-"""Floor is mapped in a square that reaches this far from the start."""
+REACH_M = 12.0
+"""Floor is mapped this far from each camera."""
+_GROWTH_M = 8.0
 _SAME_M, _SAME_RAD = 0.3, 0.1
 _LOOK = 0.5
 """What one look at a cell that shows no floor takes of the hope for it."""
@@ -53,10 +54,10 @@ class Survey:
         """One bit for each layer of air about the camera's height that was looked through."""
         self.granted: Bool[np.ndarray, "X Y"] = self.floor.copy()
         """Cells at the foot of the first camera, which it does not see."""
-        self.looks: list[tuple[float, float, float, float]] = []
-        """Place and heading of all views."""
         self.hope = np.ones((cells, cells), np.float32)
         """How likely it still is that floor is there: less with every look at a cell that showed none."""
+        self.looks: list[tuple[float, float, float, float]] = []
+        """Place and heading of all views."""
 
     def see(self, frames: Frames) -> None:
         """Take in all frames."""
@@ -65,11 +66,12 @@ class Survey:
             if np.linalg.norm(pose[:3, 3] - self.home) < 0.3 and abs(pose[2, 3] - self.height_m) < 0.05:
                 self._stand(pose[:3, 3])
         for depth, kind, lens, pose in views_of(frames):
+            origin, part = self._around(pose[:3, 3])
             inverse = invert(pose)
-            see_floor(depth, kind, lens, pose, inverse, self.origin_m, np.inf, self.floor)
-            see_floor(depth, kind, lens, pose, inverse, self.origin_m, FAR_M, self.near)
-            see_obstacles(depth, kind, lens, pose, self.origin_m, LOW_M, self.height_m + 0.35, self.blocked)
-            see_air(depth, kind, lens, pose, self.origin_m, self.height_m, self.air)
+            see_floor(depth, kind, lens, pose, inverse, origin, np.inf, self.floor[part])
+            see_floor(depth, kind, lens, pose, inverse, origin, FAR_M, self.near[part])
+            see_obstacles(depth, kind, lens, pose, origin, LOW_M, self.height_m + 0.35, self.blocked[part])
+            see_air(depth, kind, lens, pose, origin, self.height_m, self.air[part])
         camera = frames.intrinsics
         hfov, half = 2 * np.arctan(camera.width / 2 / camera.fx), np.arctan(camera.height / 2 / camera.fy)
         for pose in frames.cam_to_world:
@@ -77,10 +79,27 @@ class Survey:
             self.looks.append((float(pose[0, 3]), float(pose[1, 3]), float(pose[2, 3]), heading))
             if pitch + half > 0.05:
                 edges = {"steepest_rad": min(pitch + half, 1.5), "flattest_rad": pitch - half}
-                where = {"origin_m": self.origin_m, "cell_m": CELL_M}
+                origin, part = self._around(pose[:3, 3])
+                where = {"origin_m": origin, "cell_m": CELL_M}
                 expect(
-                    self.space, pose[:3, 3], self.hope, heading=heading, hfov_rad=hfov, trust=_LOOK, **edges, **where
-                )
+                    self.space, pose[:3, 3], self.hope[part], heading=heading, hfov_rad=hfov, trust=_LOOK,
+                    **edges, **where,
+                )  # fmt: skip
+
+    def _around(self, eye: Float[np.ndarray, "3"]) -> tuple[np.ndarray, tuple[slice, slice]]:
+        """Corner and index of the part of all grids that lies around a camera. They grow where it reaches beyond."""
+        low = np.floor((eye[:2] - REACH_M - self.origin_m) / CELL_M).astype(int)
+        high = low + round(2 * REACH_M / CELL_M)
+        more = round(_GROWTH_M / CELL_M)
+        before = np.where(low < 0, more - low, 0)
+        after = np.where(high > self.floor.shape, high - self.floor.shape + more, 0)
+        if before.any() or after.any():
+            pad = tuple(zip(before.tolist(), after.tolist(), strict=True))
+            for name in ("floor", "near", "blocked", "air", "granted", "hope"):
+                setattr(self, name, np.pad(getattr(self, name), pad, constant_values=1 if name == "hope" else 0))
+            self.origin_m = self.origin_m - before * CELL_M
+            low, high = low + before, high + before
+        return self.origin_m + low * CELL_M, (slice(low[0], high[0]), slice(low[1], high[1]))
 
     def _stand(self, eye: Float[np.ndarray, "3"]) -> None:
         """Where the walk begins the camera sees neither what is at its foot nor the floor just ahead, below its

@@ -114,12 +114,12 @@ def test_unlabelled_depth_works():
 
 def test_a_piece_goes_on_where_the_last_one_ended(seen):
     planner, trail = _planner(seen, whole=False), [HOME]
-    while len(trail) < 150:
-        poses = planner.plan(trail[-1], 24)
-        assert len(poses)
+    while len(trail) < 300 and len(poses := planner.plan(trail[-1], 24)):
         trail += list(poses)
         planner.survey.see(room_frames(poses[[*range(0, len(poses), 8), len(poses) - 1]]))
     _check(planner, np.stack(trail[1:]))
+    size = HIGH - LOW
+    assert planner.survey.near.sum() * CELL_M**2 > 0.95 * (size[0] * size[1] - 0.54) and len(trail) < 250
 
 
 def test_nothing_left_to_see_ends_the_walk(seen):
