@@ -125,12 +125,10 @@ def in_street(scene: ProceduralScene, seed: int, height_m: float) -> Place:
     x0, y0, x1, y1 = scene.rooms_m[-1]
     spots = rng.uniform((x0 / 3, y0 + 0.5), (x1 / 3, y1 - 0.5), (200, 2))
     start = spots[truth_free(scene, spots, 0.4, slab_m=(0.01, height_m + 0.4))][0]
-    cells = [
-        np.stack(np.meshgrid(*(np.arange(a + CELL_M / 2, b, CELL_M) for a, b in ((x0, x1), (y0, y1)))), -1).reshape(
-            -1, 2
-        )
-        for x0, y0, x1, y1 in scene.rooms_m
-    ]
+    cells = []
+    for rect in scene.rooms_m:
+        x, y = (np.arange(rect[k] + CELL_M / 2, rect[k + 2], CELL_M) for k in (0, 1))
+        cells.append(np.stack(np.meshgrid(x, y), -1).reshape(-1, 2))
     floor = np.concatenate([strip[truth_free(scene, strip, RADIUS_M)] for strip in cells])
     return Place(scene, _start(scene, start, height_m, rng), floor)
 

@@ -36,7 +36,9 @@ KEY = 3.0
 _HOPE = 0.3
 _BEYOND_M2 = 0.25
 _LATTICE = 8
-"""Views are tried in one cell of every 40 x 40 cm."""
+"""Views are tried in one cell of every 40 x 40 cm, ..."""
+_FAR_OFF_M = 6.0
+"""... and of every 1.2 x 1.2 m where the way there is longer than this."""
 _SET_OFF = 12.0
 """Frames added to the cost of every view, so that near ones with next to no gain do not win."""
 _GLANCE = 8
@@ -158,9 +160,10 @@ class NextView:
         return best
 
     def _places(self) -> list[tuple[int, int]]:
-        """Of every 8 x 8 cells the reachable one that has most room around it."""
+        """Of every 8 x 8 cells, farther away of every 24 x 24, the reachable one that has most room around it."""
         cells = np.argwhere(np.isfinite(self.away))
-        block = cells // _LATTICE @ np.array([self.away.shape[1], 1])
+        side = np.where(self.away[tuple(cells.T)] < _FAR_OFF_M, _LATTICE, 3 * _LATTICE)
+        block = (cells // side[:, None]) @ np.array([self.away.shape[1], 1]) * 64 + side
         order = np.lexsort((-self.map.distance_m[tuple(cells.T)], block))
         first = order[np.concatenate([[True], np.diff(block[order]) > 0])]
         return [(int(a), int(b)) for a, b in cells[first]]

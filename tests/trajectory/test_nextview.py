@@ -10,10 +10,10 @@ from lyra_sim.procedural.cameras import look, pinhole
 from lyra_sim.procedural.flat import make_flat
 from lyra_sim.procedural.render import render
 from lyra_sim.procedural.truth import truth_distance, truth_free
-from lyra_sim.trajectory.freemap import CELL_M
+from lyra_sim.trajectory.freemap import CELL_M, map_of
 from lyra_sim.trajectory.gain import BIN_RAD, BINS, FAR_M, expect, known_share, new_floor, over_pictures
-from lyra_sim.trajectory.motion import Pace
-from lyra_sim.trajectory.nextview import LEAST_KNOWN, NextView
+from lyra_sim.trajectory.motion import Pace, heading_of, steer
+from lyra_sim.trajectory.nextview import DOWN_RAD, LEAST_KNOWN, NextView, View, nearest_free, opening
 from lyra_sim.trajectory.survey import Survey
 from lyra_sim.trajectory.ways import distances, way_back
 from tests.trajectory.box_room import (
@@ -43,10 +43,10 @@ def known() -> Survey:
     return survey
 
 
-def visible_area(eye: np.ndarray, bearing: float) -> float:
-    """Square metres of floor in one bin of azimuth by rays on paper, from where the picture begins to 5.8 m."""
+def visible_area(eye: np.ndarray, bearing: float, steepest: float = STEEPEST, far: float = FAR_M) -> float:
+    """Square metres of floor in one bin of azimuth by rays on paper, from where the picture begins to where it ends."""
     area = 0.0
-    for r in np.arange(eye[2] / np.tan(STEEPEST), FAR_M, 0.01):
+    for r in np.arange(eye[2] / np.tan(steepest), far, 0.01):
         spot = eye[:2] + r * np.array([np.cos(bearing), np.sin(bearing)])
         if not ((spot > LOW[:2]) & (spot < HIGH[:2])).all():
             break
@@ -65,6 +65,54 @@ def test_new_floor_is_the_area_that_rays_reach(known, place):
     assert 0.87 * truth.sum() < found.sum() < 1.02 * truth.sum(), "voxels of walls cover up to 10 cm of floor"
     hidden = truth < 0.7 * np.roll(truth, 25).max()
     assert np.corrcoef(found, truth)[0, 1] > 0.95 and hidden.any()
+
+
+def test_a_look_down_shows_the_floor_between_its_edges(known):
+    eye = np.array([1.5, -1.2, HEIGHT])
+    unseen = np.ones(known.floor.shape, np.float32)
+    found = new_floor(known.space, eye, unseen, known.origin_m, CELL_M, 0.9, 0.25)
+    truth = np.array([visible_area(eye, (b + 0.5) * BIN_RAD - np.pi, 0.9, HEIGHT / np.tan(0.25)) for b in range(BINS)])
+    assert 0.87 * truth.sum() < found.sum() < 1.05 * truth.sum() and np.corrcoef(found, truth)[0, 1] > 0.9
+
+
+def test_a_view_from_above_is_reached_and_left_within_the_limits(known):
+    home = pose_at(1.5, -1.2, HEIGHT, 0.3, 0.12)
+    planner = NextView(known, PACE, CAMERA)
+    assert not len(planner.plan(home, 10)), "all is seen"
+    here = nearest_free(planner.map, home[:3, 3])
+    assert here
+    planner.away = distances(planner.map.free, here)
+    cell = nearest_free(planner.map, np.array([1.5, -0.3]))
+    assert cell
+    down = planner._go(View(cell, BINS // 2, 1.0, DOWN_RAD), 200)
+    poses = steer(home, [down], PACE.turn_rad)
+    assert heading_of(poses[-1])[1] == pytest.approx(DOWN_RAD)
+    planner.at, planner.heading, planner.pitch = poses[-1, :3, 3], float(down.heading[-1]), DOWN_RAD
+    planner.away = distances(planner.map.free, cell)
+    up = planner._go(View(here, 0, 1.0), 200)
+    every = np.concatenate([home[None], poses, steer(poses[-1], [up], PACE.turn_rad)])
+    step, turn = limits(every)
+    assert step <= PACE.step_m + 1e-9 and turn <= PACE.turn_rad + 1e-7
+    assert heading_of(every[-1]) == pytest.approx((0.5 * BIN_RAD - np.pi, 0.12), abs=0.01)
+    pitch = np.array([heading_of(pose)[1] for pose in every])
+    moving = np.linalg.norm(np.diff(every[:, :3, 3], axis=0), axis=1) > 1e-6
+    assert pitch[1:][moving].max() < 0.13, "it walks level"
+
+
+def test_a_few_unseen_cells_in_a_passage_open_what_lies_behind():
+    known = np.zeros((120, 120), bool)
+    known[10:110, 10:50] = known[10:110, 70:110] = known[50:70, 50:70] = True
+    hidden = known.copy()
+    hidden[50:70, 56:63] = False
+    unseen = np.where(known & ~hidden, 1.0, 0.0).astype(np.float32)
+    unseen[90:95, 20:25] = 1.0  # a hole in the floor that keeps nobody from anywhere
+    hidden[90:95, 20:25] = False
+    blocked = ~known
+    origin = np.zeros(2)
+    here = map_of(origin, hidden, blocked, 0.3)
+    found = opening(here, unseen, blocked, 0.3) & (unseen > 0)
+    assert found[52:68, 56:63].all()
+    assert not found[90:95, 20:25].any()
 
 
 def test_what_is_expected_is_not_new_again(known):
