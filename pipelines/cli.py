@@ -53,6 +53,27 @@ def run(
 
 
 @app.command()
+def plan(
+    source: Sources,
+    out: Annotated[Path, typer.Option(help="folder of the pictures; a run with the same --out reuses the work")] = (
+        Path("plans")
+    ),
+    config: ConfigName = "default",
+    set_: Sets = None,
+    as_json: Annotated[bool, typer.Option("--json", help="the table, for programs")] = False,
+) -> None:
+    """What would run and what it would cost, with a picture of every input's path; generates nothing.
+
+    Plans from what each input itself shows: a run plans anew after every segment. Exits 3 when some inputs cannot be
+    planned, or their given path collides.
+    """
+    from lyra_sim.config.load import load_config
+    from pipelines.plan import plan_all
+
+    raise typer.Exit(plan_all(source, out, load_config(config, set_), as_json=as_json))
+
+
+@app.command()
 def check(config: ConfigName = "default", set_: Sets = None) -> None:
     """What this machine can run, what is missing and how to get it."""
     from lyra_sim.config.load import load_config

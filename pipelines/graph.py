@@ -25,6 +25,12 @@ STAGES: tuple[Stage, ...] = (
     ),
 )
 
+PREVIEW: tuple[Stage, ...] = (
+    *STAGES[:2],
+    Stage("plan", 1, ("explore",), ("observe",), "pipelines.stages:plan", deadline_s=1800),
+)
+"""The path of an input of which only a plan is made: up to where it would be explored."""
+
 _NETWORK_MB = {
     "depth_anything": 24_000, "da3": 24_000, "tiny_depth": 24_000, "feedforward": 64_000, "lyra2": 200_000,
 }  # fmt: skip
@@ -41,17 +47,18 @@ def reads_captions(config: dict[str, Any], kind: str) -> bool:
     return frames > 0 and explore["generator"]["backend"] == "lyra2" and explore["generator"]["prompt"] is None
 
 
-def stages_for(config: dict[str, Any]) -> tuple[Stage, ...]:
+def stages_for(config: dict[str, Any], stages: tuple[Stage, ...] = STAGES) -> tuple[Stage, ...]:
     """The stages with the worker and the limits that the configured networks need, and captions where they are read:
     by explore where its generator does, else by validate, which reports what is wrong with them.
 
     Stages whose networks are on a GPU run on workers of their own. A worker keeps its networks for the next world, so
     that every stage on workers of the same kind is allowed their memory.
     """
-    networks = networks_of(config)
-    gpu = {stage.name: any(n["device"] != "cpu" for n in networks.get(stage.name, ())) for stage in STAGES}
+    names = {stage.name for stage in stages}
+    networks = {name: found for name, found in networks_of(config).items() if name in names}
+    gpu = {name: any(n["device"] != "cpu" for n in networks.get(name, ())) for name in names}
     made = []
-    for stage in STAGES:
+    for stage in stages:
         beside = [n for name, found in networks.items() if gpu[name] == gpu[stage.name] for n in found]
         memory_mb = max([stage.memory_mb, *(_NETWORK_MB[n["backend"]] for n in beside)])
         deadline_s = _SLOW_S[stage.name] if networks.get(stage.name) else stage.deadline_s

@@ -58,8 +58,9 @@ class Progress:
             self._live.update(self._table())
 
     def _where(self) -> str:
-        done = sum(len(w.contents) if w.failure is None else len(STAGES) for w in self._worlds)
-        total = len(self._worlds) * len(STAGES)
+        each = len(self.scheduler.stages) if self.scheduler else len(STAGES)
+        done = sum(len(w.contents) if w.failure is None else each for w in self._worlds)
+        total = len(self._worlds) * each
         eta = self.scheduler.eta_s(self._workers) if self.scheduler else None
         left = "" if eta is None else f", about {_duration(eta)} left"
         return f"{done}/{total} stages, {_duration(time.monotonic() - self._start)} so far{left}"

@@ -11,7 +11,7 @@ from typing import Any
 from lyra_sim.config.world import WorldConfig
 from lyra_sim.core.errors import ConfigError
 from lyra_sim.sources.digests import Digests
-from lyra_sim.sources.discover import Source, discover, world_name
+from lyra_sim.sources.discover import Discovery, Source, discover, world_name
 from pipelines.engine import Engine, Outcome
 from pipelines.gpus import gpu_devices, gpu_slots, refuse_numbers
 from pipelines.graph import stages_for
@@ -49,21 +49,12 @@ def run(paths: list[Path], out: Path, config: WorldConfig, options: RunOptions) 
         store.sweep()
         if options.retry_quarantined:
             store.forget_failures()
-        digests = Digests(store.root / "digests.json")
-        found = discover(paths, config.capture.kind, digests=digests)
-        digests.save()
-        if not found.sources:
-            raise ConfigError(
-                ", ".join(map(str, paths)),
-                expected="at least one image or RGB-D walk (a folder with poses.txt and camera.json)",
-                got=f"none; {len(found.skipped)} other files",
-                todo="Check the path; `lyra-sim example DIR` writes some inputs.",
-            )
+        found = find_inputs(paths, config, store)
         plain_config = config.model_dump(mode="json")
         if options.engine == "ray":
             refuse_numbers(plain_config)
         weights = weights_of(config)
-        worlds = [_world_of(source) for source in found.sources]
+        worlds = [world_of(source) for source in found.sources]
         workers = options.workers or os.cpu_count() or 1
         reports: dict[str, dict[str, Any]] = {}
         with Progress(worlds, workers) as progress:
@@ -75,7 +66,7 @@ def run(paths: list[Path], out: Path, config: WorldConfig, options: RunOptions) 
 
             scheduler = Scheduler(
                 store,
-                lambda: _engine(options, config, workers),
+                lambda: engine_for(options, config, workers),
                 plain_config,
                 worlds,
                 changed,
@@ -98,12 +89,32 @@ def run(paths: list[Path], out: Path, config: WorldConfig, options: RunOptions) 
         os.close(lock)
 
 
-def _world_of(source: Source) -> WorldRun:
+def find_inputs(paths: list[Path], config: WorldConfig, store: Store) -> Discovery:
+    """Everything below `paths`; hashes of the files are kept in the store.
+
+    Raises:
+        ConfigError: a path that is not there, or no input below any.
+    """
+    digests = Digests(store.root / "digests.json")
+    found = discover(paths, config.capture.kind, digests=digests)
+    digests.save()
+    if not found.sources:
+        raise ConfigError(
+            ", ".join(map(str, paths)),
+            expected="at least one image or RGB-D walk (a folder with poses.txt and camera.json)",
+            got=f"none; {len(found.skipped)} other files",
+            todo="Check the path; `lyra-sim example DIR` writes some inputs.",
+        )
+    return found
+
+
+def world_of(source: Source) -> WorldRun:
+    """An input before its first stage."""
     sources = [str(path) for path in (source.path, *source.also)]
     return WorldRun(name=world_name(source), source=plain_source(source), sources=sources)
 
 
-def _engine(options: RunOptions, config: WorldConfig, workers: int) -> Engine:
+def engine_for(options: RunOptions, config: WorldConfig, workers: int) -> Engine:
     """Made where there is something to run: a finished run asks nothing of a machine."""
     plain = config.model_dump(mode="json")
     if options.engine == "ray":  # its hosts have the GPUs, this one need not
@@ -134,10 +145,15 @@ def _finish(out: Path, scheduler: Scheduler, summary: dict[str, Any]) -> int:
         text = robots if row["status"] == "published" else row["reason"]
         print(f"{row['status']:11}  {row['name']}  {text}")
     print(f"{out / 'index.html'}: {', '.join(f'{n} {name}' for name, n in counts.items() if n)}", flush=True)
+    return exit_code(scheduler, some_failed=bool(counts["quarantined"]))
+
+
+def exit_code(scheduler: Scheduler, *, some_failed: bool) -> int:
+    """How a command ends after its stages (see the README); says on stderr what stopped it early."""
     if scheduler.draining:
         print("stopped by a signal; run the same command again to go on", file=sys.stderr)
         return 128 + scheduler.signal_number
     if scheduler.stopped_by is not None:
         print(f"stopped: {scheduler.stopped_by['message']}", file=sys.stderr)
         return scheduler.stopped_by["exit_code"]
-    return 3 if counts["quarantined"] else 0
+    return 3 if some_failed else 0

@@ -62,6 +62,18 @@ def observe(job: Job) -> None:
     save_record(build(backend)(made), job.out)
 
 
+def plan(job: Job) -> None:
+    """What explore would do, as figures and as a picture; generates nothing."""
+    from lyra_sim.explore.outline import outline
+    from pipelines.report.plan import plan_figures
+    from pipelines.report.plan_picture import plan_picture
+
+    start = load_record(PosedFrames, job.inputs["observe"])
+    made = outline(start, _config(job).explore, source_dir=Path(job.source["path"]))
+    (job.out / "plan.json").write_text(json.dumps(plan_figures(made), indent=1, sort_keys=True) + "\n")
+    (job.out / "plan.png").write_bytes(plan_picture(start, made))
+
+
 def explore(job: Job) -> None:
     """Plan and generate further segments; each is committed by itself, so that a killed run goes on where it was."""
     from lyra_sim.explore import PLANNED

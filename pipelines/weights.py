@@ -14,7 +14,6 @@ from lyra_sim.core.errors import ConfigError, ResourceError
 from lyra_sim.core.packages import require_networks
 from lyra_sim.memory.packing import Packing
 from lyra_sim.sources.digests import Digests
-from lyra_sim.trajectory.path_file import load_path
 from pipelines.stage import digest
 
 if TYPE_CHECKING:
@@ -61,6 +60,8 @@ def weights_of(config: WorldConfig) -> dict[str, str]:
     if isinstance(generator, Lyra2Config):
         found["explore"] = [_generator_weights(generator), depth_weights(generator.depth, "explore.generator.depth")]
     if isinstance(config.explore.path, FilePath):
+        from lyra_sim.trajectory.path_file import load_path  # heavy, for the driver
+
         load_path(config.explore.path.path)
         found.setdefault("explore", []).append({"path": Digests().of(config.explore.path.path)})
     for kind in ("rgbd", "photo"):

@@ -12,7 +12,8 @@ from lyra_sim.trajectory.motion import LAG, Pace, smoothed
 from lyra_sim.trajectory.planner import Planner
 
 
-def _pace(config: ExploreConfig) -> Pace:
+def pace_of(config: ExploreConfig) -> Pace:
+    """The limits of motion that a configuration sets."""
     return Pace(
         robot_height_m=config.robot_height_m,
         clearance_m=config.clearance_m,
@@ -26,8 +27,8 @@ class Given:
 
     def __init__(self, config: ExploreConfig, past: Past) -> None:
         self.past, self.clearance_m = past, config.clearance_m
-        self.path = given_path(config.path, past.home, _pace(config))
-        fast = beyond_pace(self.path, past.home, _pace(config))
+        self.path = given_path(config.path, past.home, pace_of(config))
+        fast = beyond_pace(self.path, past.home, pace_of(config))
         self.remarks = [f"the path: {fast}"] if fast else []
         self.frames, self.end, self.notes = len(self.path), f"{len(self.path)} frames of a given path", {}
 
@@ -36,6 +37,10 @@ class Given:
         refuse_collisions(self.path, self.past.home, self.past.survey.space, self.clearance_m)
         return self.path[self.past.generated :][:count]
 
+    def outline(self, _count: int) -> np.ndarray:
+        """The whole path, whether it collides or not."""
+        return self.path
+
 
 class Planned:
     """Plans each piece from what was seen before, and follows the plan smoothly."""
@@ -43,7 +48,7 @@ class Planned:
     def __init__(self, config: ExploreConfig, past: Past, frames: int, exact: int | None) -> None:
         self.past, self.frames, self.remarks = past, frames, []
         self.least, self.enough_m2 = min(frames, config.least_frames), config.enough_floor_m2
-        pace = _pace(config)
+        pace = pace_of(config)
         self.planner = Planner(past.survey, pace, past.camera, whole=exact is not None)
         self.end = f"{frames} frames"
 
@@ -60,6 +65,18 @@ class Planned:
         if not len(planned):
             self.end = f"nothing more to see after {self.past.generated} frames"
         self.tail = np.concatenate([before, planned])[-LAG:]
+        return smoothed(before, planned)
+
+    def outline(self, count: int) -> np.ndarray:
+        """All of up to `count` frames at once, as far as what was seen so far leads; a walk that is really made plans
+        again whenever it has seen more."""
+        before = self.past.planned
+        planned = self.planner.plan(before[-1], count)
+        if len(planned) < count:
+            last = planned[-1] if len(planned) else before[-1]
+            around = self.planner.look_around(last, max(self.least - len(planned), 0))
+            planned = np.concatenate([planned, around])
+            self.end = f"nothing more to see after {len(planned)} frames"
         return smoothed(before, planned)
 
     @property

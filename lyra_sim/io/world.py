@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import overload
 
+import numpy as np
+
 from lyra_sim.core.errors import InputError
 from lyra_sim.core.records import PosedFrames, Segment, World
 from lyra_sim.io.records import load_record, save_record
@@ -58,6 +60,15 @@ def stored_segments(folder: Path) -> "StoredSegments":
             todo = "Run again with --fresh to explore anew."
             raise InputError(root, expected=f"segment {index:03d}", got=f"segment {number:03d} next", todo=todo)
     return StoredSegments(tuple(segment_folder(folder, index) for index in range(len(numbers))))
+
+
+def stored_frames(folder: Path) -> int:
+    """How many frames the segments of the world in `folder` have; no image is read."""
+    count = 0
+    for path in (folder / SEGMENTS).glob("*/arrays.npz"):
+        with np.load(path, allow_pickle=False) as stored:
+            count += len(stored["frames/cam_to_world"])
+    return count
 
 
 class StoredSegments(Sequence[Segment]):

@@ -26,7 +26,8 @@ from lyra_sim.sources.captions import read_captions
 from lyra_sim.sources.discover import Source, discover
 from lyra_sim.sources.names import printable
 from lyra_sim.sources.walk import read_walk
-from lyra_sim.worldgen.lyra2.framing import framed_camera, framed_depth, framed_image, matrix, with_far_sky
+from lyra_sim.worldgen.lyra2.frame_size import framed_camera
+from lyra_sim.worldgen.lyra2.framing import framed_depth, framed_image, matrix, with_far_sky
 
 CAPTIONS = "walk_captions.json"
 """Beside a walk's poses, see `sources.captions.read_captions`; the frames are those of the walk."""

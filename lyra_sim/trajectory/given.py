@@ -70,7 +70,7 @@ def refuse_collisions(
     Raises:
         InputError: names the frames, and how near they come.
     """
-    kept = min(clearance_m, float(_nearest(home[None, :3, 3], clearance_m, *_grid(space))[0]))
+    kept = kept_clearance(home, space, clearance_m)
     hit, distance = _hits(poses, home, space, kept)
     if not hit.any():
         return
@@ -81,6 +81,11 @@ def refuse_collisions(
         got=f"{frame_ranges(np.flatnonzero(hit) + 1)} of {len(poses)} come as near as {distance[hit].min():.2f} m",
         todo="Shorten, scale or move the path, or have one planned: explore.path.kind=planned.",
     )
+
+
+def kept_clearance(home: Float64[np.ndarray, "4 4"], space: VoxelMap, clearance_m: float) -> float:
+    """Metres that a given path keeps from what stands there: the clearance, or the start's own distance if smaller."""
+    return min(clearance_m, float(_nearest(home[None, :3, 3], clearance_m, *_grid(space))[0]))
 
 
 def frame_ranges(numbers: np.ndarray) -> str:

@@ -4,7 +4,7 @@ Where no floor is free or nothing is left to see the camera can still look aroun
 """
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 
 from lyra_sim.core.records import Intrinsics
 from lyra_sim.trajectory.freemap import FreeMap
@@ -23,6 +23,7 @@ from lyra_sim.trajectory.motion import (
 from lyra_sim.trajectory.nextview import NextView, nearest_free
 from lyra_sim.trajectory.survey import Survey
 from lyra_sim.trajectory.voxels import FREE
+from lyra_sim.trajectory.ways import distances
 
 _LOOK_RAD = np.deg2rad(30.0)
 _LOOK_DOWN_RAD = np.deg2rad(15.0)
@@ -50,7 +51,7 @@ class Planner:
         Steps are at most `pace.step_m`, turns at most `pace.turn_rad` a frame.
         """
         free = self.survey.free_map(self.pace.clearance_m)
-        if abs(pose[2, 3] - self.survey.height_m) < _AT_HEIGHT_M and nearest_free(free, pose[:3, 3]):
+        if self._walks(free, pose):
             return self.next_view.plan(pose, frames)
         landing = self._landing(free, pose[:3, 3])
         if landing is None:
@@ -59,6 +60,13 @@ class Planner:
         if len(down) == frames:
             return down
         return np.concatenate([down, self.next_view.plan(down[-1], frames - len(down))])
+
+    def reachable(self, pose: Float64[np.ndarray, "4 4"]) -> Bool[np.ndarray, "X Y"]:
+        """Free cells of the survey that a walk from `pose` on can get to."""
+        free = self.survey.free_map(self.pace.clearance_m)
+        place = pose[:3, 3] if self._walks(free, pose) else self._landing(free, pose[:3, 3])
+        cell = None if place is None else nearest_free(free, place)
+        return np.zeros_like(free.free) if cell is None else np.isfinite(distances(free.free, cell))
 
     def look_around(self, pose: Float64[np.ndarray, "4 4"], frames: int) -> Float64[np.ndarray, "N 4 4"]:
         """`frames` poses at one place that look left and right, level and lower in turn: the floor at the camera's foot
@@ -70,6 +78,10 @@ class Planner:
             legs.append(stand(pose[:3, 3], turns, min(pitch + down, _STEEPEST)))
             down = _LOOK_DOWN_RAD - down
         return steer(pose, legs, self.pace.turn_rad)[:frames]
+
+    def _walks(self, free: FreeMap, pose: np.ndarray) -> bool:
+        """Is the camera where it can walk, at the right height over free floor?"""
+        return abs(pose[2, 3] - self.survey.height_m) < _AT_HEIGHT_M and nearest_free(free, pose[:3, 3]) is not None
 
     def _descend(self, pose: np.ndarray, landing: np.ndarray) -> np.ndarray:
         """Straight to the landing, looking there and at last as a walking camera does."""

@@ -15,7 +15,8 @@ from lyra_sim.training.clips import fitted
 from lyra_sim.training.examples import ExampleMaker
 from lyra_sim.training.flow import FlowTable
 from lyra_sim.worldgen.lyra2.conditioning import Conditioning, Known, condition
-from lyra_sim.worldgen.lyra2.framing import framed_camera, framed_depth, framed_image, with_far_sky
+from lyra_sim.worldgen.lyra2.frame_size import framed_camera
+from lyra_sim.worldgen.lyra2.framing import framed_depth, framed_image, with_far_sky
 from lyra_sim.worldgen.lyra2.network import Lyra2Network, build_network
 from lyra_sim.worldgen.lyra2.past import Past
 from tests.trajectory.box_room import pose_at, room_frames, start_of

@@ -29,10 +29,11 @@ from lyra_sim.depth.networks.build import build_network as build_depth
 from lyra_sim.depth.new_frames import DepthUpdate
 from lyra_sim.depth.sensor import clean_depth
 from lyra_sim.memory import warp
-from lyra_sim.memory.packing import FRAMES_PER_LATENT, Packing
+from lyra_sim.memory.packing import Packing
 from lyra_sim.memory.twin import Twin
 from lyra_sim.worldgen.lyra2.conditioning import Conditioning, Known, condition
-from lyra_sim.worldgen.lyra2.framing import framed_camera, pixels_of
+from lyra_sim.worldgen.lyra2.frame_size import framed_camera, frames_at_once
+from lyra_sim.worldgen.lyra2.framing import pixels_of
 from lyra_sim.worldgen.lyra2.network import Lyra2Network, build_network, torch_dtype
 from lyra_sim.worldgen.lyra2.past import Past
 from lyra_sim.worldgen.lyra2.prompts import prompt_for
@@ -74,7 +75,7 @@ class Lyra2:
     def __init__(self, config: Lyra2Config, network: Lyra2Network) -> None:
         self.config, self.network = config, network
         self.packing = Packing.parse(config.packing)
-        self.frames: int | None = FRAMES_PER_LATENT * self.packing.new_latents
+        self.frames: int | None = frames_at_once(config)
         self.licences = network.licences
         self.weights: Mapping[str, str] = network.manifest
         self.seconds: dict[str, float] = {}

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lyra_sim.core.records import Intrinsics
-from lyra_sim.worldgen.lyra2.framing import framed_camera, framed_depth, framed_image
+from lyra_sim.worldgen.lyra2.frame_size import framed_camera
+from lyra_sim.worldgen.lyra2.framing import framed_depth, framed_image
 from lyra_sim.worldgen.lyra2.prompts import DEFAULT, prompt_for
 
 SIDES = st.integers(40, 300)

@@ -9,7 +9,8 @@ from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
 
 from lyra_sim.core.records import Frames, Intrinsics, PixelOrigin, Segment
 from lyra_sim.memory.packing import Packing
-from lyra_sim.worldgen.lyra2.framing import framed_camera, pixels_of
+from lyra_sim.worldgen.lyra2.frame_size import framed_camera
+from lyra_sim.worldgen.lyra2.framing import pixels_of
 from lyra_sim.worldgen.lyra2.past import Past
 from lyra_sim.worldgen.lyra2.vae import WanVae
 from tests.trajectory.box_room import pose_at, room_frames
