@@ -84,8 +84,9 @@ def explore(
         if not len(poses):
             break
         poses = _held(poses, generator.frames or len(poses))
-        drawn = generator.generate(past.request(poses, generator.views, seed + index))
-        notes = {**drawn.notes, **course.notes}
+        request = past.request(poses, generator.views, seed + index)
+        drawn = generator.generate(request)
+        notes = {**drawn.notes, **past.retrieval_notes(request, drawn), **course.notes}
         segment = Segment(index=index, frames=drawn.frames, warped=drawn.warped, latents=drawn.latents, notes=notes)
         commit(segment)
         generator.remember(segment)
