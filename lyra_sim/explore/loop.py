@@ -42,10 +42,7 @@ def explore(
     commit: Callable[[Segment], None],
     progress: Callable[[str], None],
 ) -> Explored:
-    """Explore further from `start` until the frame count is reached or nothing is left to gain.
-
-    Returns:
-        What became of it.
+    """Explore further from `start` until the frame count is reached or nothing is left to gain; what became of it.
 
     Args:
         seed: segment i is generated with seed + i.
