@@ -1,6 +1,7 @@
 """Do the views that memory retrieves for a walk cover what its frames show, and does the walk come back?
 
-    python benchmarks/overlap.py [--flats 3] [--first 101] [--frames 800] [--height 1.4] [--pictures FOLDER]
+    python benchmarks/overlap.py [--flats 3] [--first 101] [--frames 800] [--height 1.4] [--segment 24]
+        [--pictures FOLDER]
 
 The whole loop (plan, retrieve, generate, remember) with the `truth` generator in procedural flats of 3 to 6 rooms, from
 a photo with exact depth, 70 degrees wide, frames 120 pixels high. `truth` is shown no memory: its segments name the
@@ -188,11 +189,17 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=101, help="seed")
     parser.add_argument("--frames", type=int, default=800)
     parser.add_argument("--height", type=float, default=1.4, help="of the photo's camera, metres")
+    parser.add_argument("--segment", type=int, default=ExploreConfig().segment_frames, help="most frames of a segment")
     parser.add_argument("--pictures", type=Path, help="keep the worst frame of every segment that misses there")
     args = parser.parse_args()
     print(f"{os.uname().machine}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     config = ExploreConfig.model_validate(
-        {"generator": {"backend": "truth"}, "height_px": PHOTO.height, "photo_frames": args.frames}
+        {
+            "generator": {"backend": "truth"},
+            "height_px": PHOTO.height,
+            "photo_frames": args.frames,
+            "segment_frames": args.segment,
+        }
     )
     ok = []
     with tempfile.TemporaryDirectory() as scratch:
