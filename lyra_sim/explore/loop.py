@@ -42,10 +42,7 @@ def explore(
     commit: Callable[[Segment], None],
     progress: Callable[[str], None],
 ) -> Explored:
-    """Explore further from `start` until the frame count is reached or nothing is left to gain.
-
-    Returns:
-        What became of it.
+    """Explore further from `start` until the frame count is reached or nothing is left to gain; what became of it.
 
     Args:
         seed: segment i is generated with seed + i.
@@ -84,8 +81,9 @@ def explore(
         if not len(poses):
             break
         poses = _held(poses, generator.frames or len(poses))
-        drawn = generator.generate(past.request(poses, generator.views, seed + index))
-        notes = {**drawn.notes, **course.notes}
+        request = past.request(poses, generator.views, seed + index)
+        drawn = generator.generate(request)
+        notes = {**drawn.notes, **past.retrieval_notes(request, drawn), **course.notes}
         segment = Segment(index=index, frames=drawn.frames, warped=drawn.warped, latents=drawn.latents, notes=notes)
         commit(segment)
         generator.remember(segment)

@@ -1,19 +1,24 @@
 """What is kept of all frames so far: every 8th one for retrieval, and what they show for planning."""
 
+from typing import Any
+
 import numpy as np
 
-from lyra_sim.core.records import Frames, Intrinsics, PixelOrigin, Segment
+from lyra_sim.core.records import Frames, Intrinsics, Segment
 from lyra_sim.geometry.camera import invert
+from lyra_sim.memory.overlap import DepthView, coverage, geometry_of
 from lyra_sim.memory.spatial import STRIDE, SpatialMemory
 from lyra_sim.memory.warp import integer_matrix
 from lyra_sim.trajectory.motion import LAG
 from lyra_sim.trajectory.survey import Survey
-from lyra_sim.worldgen.request import Request, View, view_of
+from lyra_sim.worldgen.request import Drawn, Request, View, view_of
 
 PLANNED = "planned"
 """Name of a segment's note on the poses that were planned last."""
 _GROUP = 8
 """Target frames that share one retrieval."""
+_UNASKED = 3
+"""Views retrieved per group, only to be judged, for generators that are shown none."""
 
 
 class Past:
@@ -30,6 +35,7 @@ class Past:
         """Id of the next frame: the start's last one is 0, where the walk begins."""
         self._memory = SpatialMemory()
         self._views: dict[int, View] = {}
+        self._geometry: dict[int, DepthView] = {}
         self._remember(start)
 
     def add(self, segment: Segment) -> None:
@@ -44,32 +50,69 @@ class Past:
         kept = [t for t in range(len(frames)) if (first + t) % STRIDE == 0]
         for t in kept:
             frame_id = first + t
-            depth = np.where(frames.valid[t] & (frames.origin[t] != PixelOrigin.FILLED), frames.depth_m[t], 0)
+            self._geometry[frame_id] = geometry = geometry_of(frames, t)
             w2c, K = invert(frames.cam_to_world[t]), integer_matrix(frames.intrinsics)
-            self._memory.add(frame_id, depth, w2c, K)
+            self._memory.add(frame_id, geometry.depth_m, w2c, K)
             self._views[frame_id] = view_of(frames, t, frame_id)
         self.survey.see(_subset(frames, sorted({*kept, len(frames) - 1})))
 
     def request(self, poses: np.ndarray, views: int, seed: int) -> Request:
         """Cameras with the remembered views that cover each group of them best; frame 0 where nothing does."""
+        chosen = self._chosen(poses, views) if views else ((),) * len(poses)
+        return Request(
+            cam_to_world=poses,
+            intrinsics=self.camera,
+            views=tuple(self._views[frame_id] for frame_id in _used(chosen)),
+            chosen=chosen,
+            seed=seed,
+        )
+
+    def _chosen(self, poses: np.ndarray, views: int) -> tuple[tuple[int, ...], ...]:
+        """For each target frame ids, best first."""
         K, size = integer_matrix(self.camera), (self.camera.height, self.camera.width)
         chosen: list[tuple[int, ...]] = []
-        for begin in range(0, len(poses) if views else 0, _GROUP):
+        for begin in range(0, len(poses), _GROUP):
             group = poses[begin : begin + _GROUP]
             targets = invert(group[[0, -1]])
             # The last frame is not shown to the generator by itself, so it competes like any other.
             found = self._memory.retrieve(targets, np.stack([K, K]), size, count=views, exclude_recent=False)
-            ids = tuple(frame_id for _, frame_id in reversed(found)) or (0,)
-            chosen += [ids] * len(group)
-        used = sorted({frame_id for ids in chosen for frame_id in ids})
-        chosen += [()] * (len(poses) - len(chosen))
-        return Request(
-            cam_to_world=poses,
-            intrinsics=self.camera,
-            views=tuple(self._views[frame_id] for frame_id in used),
-            chosen=tuple(chosen),
-            seed=seed,
-        )
+            chosen += [tuple(frame_id for _, frame_id in reversed(found)) or (0,)] * len(group)
+        return tuple(chosen)
+
+    def retrieval_notes(self, request: Request, drawn: Drawn) -> dict[str, Any]:
+        """Which remembered frames a piece was drawn from and how much of it they cover, before it is taken in.
+
+        Generators that retrieve by themselves name the frames in a note `retrieved`; the last remembered frame counts
+        too, for they are shown it anyway and do not retrieve it. For generators that are shown nothing it is what would
+        have been retrieved (`shown` is false).
+
+        Returns:
+            `retrieved` where frames were, and `overlap`: ids of the views, numbers of the frames that were judged
+            (every 8th and the last, of those with depth) with the share of each that the views cover, the lowest with
+            its frame, and the median.
+        """
+        if (own := drawn.notes.get("retrieved")) is not None:
+            views = sorted({*own, max(self._views)})
+        else:
+            views = _used(request.chosen) or _used(self._chosen(request.cam_to_world, _UNASKED))
+        shown = own is not None or bool(request.views)
+        geometry, count = [self._geometry[frame_id] for frame_id in views], len(drawn.frames)
+        judged = [t for t in range(count) if (self._count + t) % STRIDE == 0 or t == count - 1]
+        found = {self._count + t: coverage(drawn.frames, t, geometry).overlap for t in judged}
+        shares = {number: round(share, 4) for number, share in found.items() if share is not None}
+        overlap: dict[str, Any] = {"views": views, "shown": shown, "frames": [*shares], "shares": [*shares.values()]}
+        if shares:
+            worst = min(shares, key=lambda number: shares[number])
+            overlap |= {
+                "lowest": shares[worst],
+                "lowest_frame": worst,
+                "median": round(float(np.median([*shares.values()])), 4),
+            }
+        return {**({"retrieved": views} if request.views else {}), "overlap": overlap}
+
+
+def _used(chosen: tuple[tuple[int, ...], ...]) -> list[int]:
+    return sorted({frame_id for ids in chosen for frame_id in ids})
 
 
 def _subset(frames: Frames, kept: list[int]) -> Frames:

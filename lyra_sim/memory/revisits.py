@@ -25,12 +25,11 @@ from numba import njit
 from lyra_sim.core.record import record
 from lyra_sim.core.records import Frames, Intrinsics, PixelOrigin, World
 from lyra_sim.geometry.camera import invert
+from lyra_sim.memory.overlap import Z_SHARE, lens_of, moved, same_depth
 from lyra_sim.memory.spatial import STRIDE
 
 APART = 160
 """A frame returns to what frames more than so many before it saw: two segments, beyond any window of a generator."""
-Z_SHARE = 0.05
-"""Tolerance of the z-test, by depth; an edge is what breaks it from one pixel to the next."""
 LEAST_OVERLAP = 0.3
 """Share of an older frame's valid pixels that a newer one has to see again for the two to be compared."""
 LEAST_PIXELS = 100
@@ -41,7 +40,6 @@ _FINER = 2.0
 """Most that one frame may resolve a place finer than the other."""
 _PROBE, _CELL = 4, 4
 """Every so-many-th row and column tells overlap; side in pixels of the cells that tell what is foremost."""
-_NEAR_M = 0.05
 _ROUNDING = 1 / 12
 """Squared error that rounding to 8 bits leaves; less cannot be told from it."""
 
@@ -166,16 +164,12 @@ class Revisits:
         if newer.filled.any():
             for kept in self._kept:
                 T = invert(newer.cam_to_world) @ kept.cam_to_world
-                _lower(nearest, kept.depth_m, _lens(kept.camera), T, _lens(camera))
+                _lower(nearest, kept.depth_m, lens_of(kept.camera), T, lens_of(camera))
         return nearest
 
 
 def _psnr(error: float, pixels: int) -> float:
     return 10 * math.log10(255**2 / max(error / (3 * pixels), _ROUNDING))
-
-
-def _lens(camera: Intrinsics) -> np.ndarray:
-    return np.array([camera.fx, camera.fy, camera.cx, camera.cy])
 
 
 def _look(
@@ -185,8 +179,8 @@ def _look(
     differences over the compared ones' channels."""
     T = invert(newer.cam_to_world) @ older.cam_to_world
     return _pool(
-        older.image, older.depth_m, older.inner, _lens(older.camera), T,
-        image, newer.depth_m, newer.inner, newer.filled, _lens(newer.camera), foremost, step,
+        older.image, older.depth_m, older.inner, lens_of(older.camera), T,
+        image, newer.depth_m, newer.inner, newer.filled, lens_of(newer.camera), foremost, step,
     )  # fmt: skip
 
 
@@ -251,14 +245,8 @@ def _lower(nearest, depth, lens, T, to):
             d = depth[v, u]
             if d <= 0.0:
                 continue
-            a, b = (u + 0.5 - lens[2]) / lens[0], (v + 0.5 - lens[3]) / lens[1]
-            z = (T[2, 0] * a + T[2, 1] * b + T[2, 2]) * d + T[2, 3]
-            if z < _NEAR_M:
-                continue
-            x = (T[0, 0] * a + T[0, 1] * b + T[0, 2]) * d + T[0, 3]
-            y = (T[1, 0] * a + T[1, 1] * b + T[1, 2]) * d + T[1, 3]
-            i = int(np.floor((x / z * to[0] + to[2]) / _CELL))
-            j = int(np.floor((y / z * to[1] + to[3]) / _CELL))
+            x, y, z = moved(u, v, d, lens, T, to)
+            i, j = int(np.floor((x + 0.5) / _CELL)), int(np.floor((y + 0.5) / _CELL))
             if 0 <= i < nearest.shape[1] and 0 <= j < nearest.shape[0]:
                 nearest[j, i] = min(nearest[j, i], z)
 
@@ -268,7 +256,7 @@ def _passes(depth, filled, foremost, j, i, z):
     """Whether a place at depth z is what pixel (j, i) shows, or what it was painted over."""
     if filled[j, i]:
         return z <= (1.0 + Z_SHARE) * foremost[j // _CELL, i // _CELL]
-    return depth[j, i] > 0.0 and abs(z - depth[j, i]) <= Z_SHARE * depth[j, i]
+    return same_depth(depth[j, i], z)
 
 
 @njit(cache=True)
@@ -280,12 +268,7 @@ def _pool(old_image, old_depth, old_inner, old_lens, T, image, depth, inner, fil
             if d <= 0.0:
                 continue
             valid += 1
-            a, b = (u + 0.5 - old_lens[2]) / old_lens[0], (v + 0.5 - old_lens[3]) / old_lens[1]
-            z = (T[2, 0] * a + T[2, 1] * b + T[2, 2]) * d + T[2, 3]
-            if z < _NEAR_M:
-                continue
-            x = ((T[0, 0] * a + T[0, 1] * b + T[0, 2]) * d + T[0, 3]) / z * lens[0] + lens[2] - 0.5
-            y = ((T[1, 0] * a + T[1, 1] * b + T[1, 2]) * d + T[1, 3]) / z * lens[1] + lens[3] - 0.5
+            x, y, z = moved(u, v, d, old_lens, T, lens)
             i, j = int(np.floor(x + 0.5)), int(np.floor(y + 0.5))
             if not (0 <= i < depth.shape[1] and 0 <= j < depth.shape[0]):
                 continue

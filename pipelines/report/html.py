@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 _STYLE = (resources.files("pipelines.report") / "report.css").read_text()
+_RETRIEVAL = "remembered views behind the generated frames; what none of them covers is red"
 
 
 def _page(title: str, body: str) -> str:
@@ -25,15 +26,24 @@ def _number(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else _text(value)
 
 
-def world_page(report: dict[str, Any], panels: Sequence[tuple[str, bytes]]) -> str:
-    """report.html of one world; pictures are embedded."""
+def _figure(caption: str, png: bytes, css: str = "") -> str:
+    return (
+        f'<figure class="{css}"><img alt="{_text(caption)}" '
+        f'src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+        f"<figcaption>{_text(caption)}</figcaption></figure>"
+    )
+
+
+def world_page(report: dict[str, Any], panels: Sequence[tuple[str, bytes]], retrieval: bytes | None) -> str:
+    """report.html of one world; pictures are embedded.
+
+    Args:
+        retrieval: PNG of what memory had to do with generated frames, where there are any.
+    """
     status = report["status"]
     css = "ok" if status == "published" else "bad"
-    figures = "".join(
-        f'<figure><img alt="{_text(caption)}" src="data:image/png;base64,{base64.b64encode(data).decode()}">'
-        f"<figcaption>{_text(caption)}</figcaption></figure>"
-        for caption, data in panels
-    )
+    figures = "".join(_figure(caption, png) for caption, png in panels)
+    memory = "" if retrieval is None else f"<h2>Memory</h2>{_figure(_RETRIEVAL, retrieval, 'wide')}"
     frame = report["frame"]
     frame_rows = "".join(f"<tr><td>{_text(k)}<td>{_number(v)}" for k, v in frame.items())
     licences = "".join(
@@ -45,6 +55,7 @@ def world_page(report: dict[str, Any], panels: Sequence[tuple[str, bytes]]) -> s
         + (f"<p class=bad>{_text(report['reason'])}</p>" if report["reason"] else "")
         + "".join(f"<p class=muted>{_text(line)}</p>" for line in report["warnings"])
         + figures
+        + memory
         + f"<h2>Gates</h2>{gate_table(report['gates'])}"
         + f"<h2>Robots</h2>{_nav_table(report['nav'])}"
         + f"<h2>World frame</h2><table>{frame_rows}</table>"

@@ -16,6 +16,7 @@ from lyra_sim.sources.captions import captions_beside
 from pipelines.graph import reads_captions
 from pipelines.report.html import world_page
 from pipelines.report.pictures import world_pictures
+from pipelines.report.retrieval import retrieval_picture
 from pipelines.stage import Job
 from robot_tasks import map_gate
 from usd_export.validate import gates as scene_gates
@@ -39,7 +40,7 @@ def validate_world(job: Job, world: World, surface: Surface, config: WorldConfig
     shutil.rmtree(assembled)
     report = _report(job, world, found, nav, capture, returned)
     (job.out / "report.json").write_text(json.dumps(report, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
-    (job.out / "report.html").write_text(world_page(report, pictures.panels))
+    (job.out / "report.html").write_text(world_page(report, pictures.panels, retrieval_picture(world)))
     (job.out / "preview.png").write_bytes(pictures.overview)
 
 

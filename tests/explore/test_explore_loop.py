@@ -76,7 +76,8 @@ def test_killed_after_the_first_segment_continues_with_the_same_bytes(start, who
     for killed in (1, 3):
         first = _run(start, ExploreConfig(photo_frames=81), stop_after=killed)
         assert len(first) == killed
-        assert _bytes(_run(start, ExploreConfig(photo_frames=81), done=tuple(first))) == _bytes(whole)
+        again = _run(start, ExploreConfig(photo_frames=81), done=tuple(first))
+        assert _bytes(again) == _bytes(whole) and [s.notes for s in again] == [s.notes for s in whole]
     assert _run(start, ExploreConfig(photo_frames=81), done=tuple(whole)) == whole, "nothing is made twice"
 
 
@@ -99,7 +100,7 @@ def test_every_eighth_frame_is_remembered_and_the_photo_is_shown_first(start, mo
         return draw(self, request)
 
     monkeypatch.setattr(Reproject, "generate", spy)
-    _run(start, ExploreConfig(photo_frames=81, segment_frames=27))
+    made = _run(start, ExploreConfig(photo_frames=81, segment_frames=27))
     assert sum(len(r.chosen) for r in asked) == 81
     assert {i for ids in asked[0].chosen for i in ids} == {0}
     later = {i for r in asked[1:] for ids in r.chosen for i in ids}
@@ -108,6 +109,24 @@ def test_every_eighth_frame_is_remembered_and_the_photo_is_shown_first(start, mo
     assert [r.seed for r in asked] == list(range(3, 3 + len(asked)))
     for request in asked:
         assert [v.frame_id for v in request.views] == sorted({i for ids in request.chosen for i in ids})
+    assert [s.notes["retrieved"] for s in made] == [[v.frame_id for v in r.views] for r in asked]
+
+
+def test_every_segment_notes_how_much_of_it_its_views_cover(whole):
+    """The generator shows its views and paints over the rest: what it painted is what they do not cover."""
+    begin = 1
+    for segment in whole:
+        note, frames = segment.notes["overlap"], segment.frames
+        assert note["views"] == segment.notes["retrieved"] and note["shown"] and max(note["views"]) < begin
+        end = begin + len(frames) - 1
+        assert note["frames"] == sorted({end, *(n for n in range(begin, end) if n % 8 == 0)})
+        for number, share in zip(note["frames"], note["shares"], strict=True):
+            drawn = (frames.origin[number - begin] == PixelOrigin.GENERATED).mean()
+            assert share == pytest.approx(drawn, abs=0.06), number
+        assert note["lowest"] == min(note["shares"]) == note["shares"][note["frames"].index(note["lowest_frame"])]
+        assert note["median"] == pytest.approx(np.median(note["shares"]), abs=1e-4)
+        begin = end + 1
+    assert min(segment.notes["overlap"]["lowest"] for segment in whole) < 0.9
 
 
 class Counting(Stateless):
@@ -150,6 +169,26 @@ def test_generators_that_remember_are_told_everything_in_order(start, monkeypatc
     again: list[Segment] = []
     explore(start, config, done=tuple(made[:2]), commit=again.append, **given)
     assert _bytes(again) == _bytes(made[2:]) and [s.index for s in generators[1].seen] == [0, 1, 2]
+
+
+class Retrieving(Counting):
+    """As one that retrieves by itself."""
+
+    def generate(self, request):
+        return replace(super().generate(request), notes={"retrieved": [0]})
+
+
+def test_what_generators_retrieve_by_themselves_is_judged_with_the_frame_they_are_shown_anyway(start, monkeypatch):
+    monkeypatch.setattr(loop, "build", lambda *_args, **_named: Retrieving())
+    made: list[Segment] = []
+    explore(
+        start, ExploreConfig(photo_frames=20, height_px=64), seed=3, source_dir=None, captions={0: ""}, done=(),
+        commit=made.append, progress=lambda _: None,
+    )  # fmt: skip
+    assert [s.notes["retrieved"] for s in made] == [[0]] * 3
+    assert [s.notes["overlap"]["views"] for s in made] == [[0], [0, 8], [0, 16]]
+    assert all(s.notes["overlap"]["shown"] for s in made)
+    assert [s.notes["overlap"]["frames"] for s in made] == [[8], [16], [24]]
 
 
 def test_the_camera_stands_still_where_less_was_planned_than_is_drawn():
@@ -230,6 +269,10 @@ def test_truth_adds_new_floor_and_resumes(tmp_path):
     assert _bytes(_run(given, config, done=tuple(made[:2]), source=tmp_path / "a.jpg")) == _bytes(made)
     inside = np.concatenate([s.frames.cam_to_world[:, :3, 3] for s in made])
     assert (inside[:, 2] > 0.5).all()
+    for segment in made:
+        note = segment.notes["overlap"]
+        assert "retrieved" not in segment.notes and not note["shown"] and note["views"]
+        assert 0 < note["lowest"] <= note["median"] <= 1
 
 
 def test_generated_camera_sees_what_the_start_camera_sees():

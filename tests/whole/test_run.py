@@ -101,6 +101,14 @@ def test_captions_that_nothing_reads_are_a_warning_where_they_are_wrong(finished
     assert "photo_indoor.captions.json" in page
 
 
+def test_only_a_report_of_generated_frames_shows_what_memory_had_to_do_with_them(finished):
+    pages = {
+        name: next((finished / "out").glob(f"{name}*/report.html")).read_text() for name in ("walk-flat-1", "photo")
+    }
+    assert "<h2>Memory</h2>" in pages["photo"] and "<h2>Memory</h2>" not in pages["walk-flat-1"]
+    assert len(pages["photo"]) < 4_000_000
+
+
 def test_index_and_world_list(finished):
     lines = [json.loads(line) for line in (finished / "out" / "worlds.jsonl").read_text().splitlines()]
     assert len(lines) == 2
