@@ -21,6 +21,8 @@ from _exploration_rivals import RIVALS
 from _explored_place import CELL_M, CLEARANCE_M, DEPTH, Place, Score, in_flat
 from scipy.stats import bootstrap
 
+from lyra_sim.config.explore import ExploreConfig
+from lyra_sim.explore.course import on_stride
 from lyra_sim.procedural.flat import make_flat
 from lyra_sim.trajectory.motion import LAG, Pace, smoothed
 from lyra_sim.trajectory.nextview import NextView
@@ -29,6 +31,7 @@ from lyra_sim.trajectory.survey import Survey
 KEPT_M = CLEARANCE_M + CELL_M / np.sqrt(2)
 """The map measures from centres of cells of 5 cm: half a diagonal is added."""
 PACE = Pace(robot_height_m=0.6, clearance_m=float(KEPT_M), step_m=0.1, turn_rad=float(np.deg2rad(3)))
+RETURN_FRAMES = ExploreConfig().return_frames
 STRIDE = 8
 MEDIAN, WORST = 0.92, 0.80
 HIGHEST_IN, NEVER_BELOW, AREA = 0.75, 0.95, 1.05
@@ -39,11 +42,16 @@ def explore(place: Place, name: str, seed: int, frames: int, piece: int) -> tupl
     """Poses of one walk, the start first; longest time of planning and taking in a piece; bytes of the voxels."""
     survey = Survey(place.home[:3, 3], PACE.robot_height_m)
     survey.see(place.frames(place.home[None]))
-    planner = NextView(survey, PACE, DEPTH) if name == "ours" else RIVALS[name](survey, PACE, seed)
+    planner = (
+        NextView(survey, PACE, DEPTH, return_frames=RETURN_FRAMES)
+        if name == "ours"
+        else RIVALS[name](survey, PACE, seed)
+    )
     walk, longest, planned = [place.home], 0.0, np.repeat(place.home[None], LAG, 0)
     while len(walk) <= frames:
         started = time.process_time()
         wanted = planner.plan(planned[-1], min(piece, frames + 1 - len(walk)))
+        wanted = on_stride(wanted, min(piece, frames + 1 - len(walk)))
         poses, planned = smoothed(planned, wanted), np.concatenate([planned, wanted])[-LAG:]
         planning = time.process_time() - started
         if not len(poses):

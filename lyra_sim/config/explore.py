@@ -62,6 +62,9 @@ class ExploreConfig(Config):
     """How the camera moves."""
     segment_frames: int = Field(default=24, ge=8, le=80)
     """Most frames of one committed segment; the way is planned anew after each. Lyra 2.0 always draws 80."""
+    return_frames: int = Field(default=128, ge=0)
+    """After so many frames without a return to what was seen more than 160 frames before, the camera goes back to see
+    it again, so that the generator closes loops; 0: never."""
     enough_floor_m2: float | None = Field(default=None, gt=0)
     """Planning ends once so much floor was seen from near; by default it goes on while anything is left to see."""
     height_px: int = Field(default=240, ge=64)

@@ -6,6 +6,7 @@ import numpy as np
 
 from lyra_sim.config.explore import ExploreConfig
 from lyra_sim.explore.past import PLANNED, Past
+from lyra_sim.memory.spatial import STRIDE
 from lyra_sim.trajectory.freemap import CELL_M
 from lyra_sim.trajectory.given import beyond_pace, given_path, refuse_collisions
 from lyra_sim.trajectory.motion import LAG, Pace, smoothed
@@ -20,6 +21,19 @@ def pace_of(config: ExploreConfig) -> Pace:
         step_m=config.step_m,
         turn_rad=float(np.deg2rad(config.turn_deg)),
     )
+
+
+def on_stride(poses: np.ndarray, count: int) -> np.ndarray:
+    """A piece that ends on a frame that is remembered, so that the next one can be drawn from its end: cut to whole
+    strides, or held until there is one, never longer than `count`."""
+    if not STRIDE <= len(poses) < count:
+        return held(poses, min(STRIDE, count)) if 0 < len(poses) < STRIDE else poses
+    return poses[: len(poses) // STRIDE * STRIDE]
+
+
+def held(poses: np.ndarray, count: int) -> np.ndarray:
+    """`count` poses; the camera stands still at the last one where fewer were planned."""
+    return np.concatenate([poses, np.repeat(poses[-1:], count - len(poses), 0)])
 
 
 class Given:
@@ -49,7 +63,8 @@ class Planned:
         self.past, self.frames, self.remarks = past, frames, []
         self.least, self.enough_m2 = min(frames, config.least_frames), config.enough_floor_m2
         pace = pace_of(config)
-        self.planner = Planner(past.survey, pace, past.camera, whole=exact is not None)
+        again = config.return_frames
+        self.planner = Planner(past.survey, pace, past.camera, whole=exact is not None, return_frames=again)
         self.end = f"{frames} frames"
 
     def poses(self, count: int) -> np.ndarray:
@@ -64,6 +79,7 @@ class Planned:
             planned = self.planner.look_around(before[-1], min(count, self.least - self.past.generated))
         if not len(planned):
             self.end = f"nothing more to see after {self.past.generated} frames"
+        planned = on_stride(planned, count)
         self.tail = np.concatenate([before, planned])[-LAG:]
         return smoothed(before, planned)
 

@@ -1,21 +1,20 @@
 """The exploration of one world: plan a piece of walk, retrieve what remembers it best, generate, remember, commit.
 
-A walk of N new frames is cut into equal segments of at most `segment_frames` (81 frames become 4), or into segments of
-as many frames as the generator always draws. Each is planned from all that came before. Everything is rebuilt from the
-start record and the committed segments at the beginning, so a killed run continues with the same bytes.
+A walk of N new frames is cut into segments of at most `segment_frames`, whole strides of the memory, or into segments
+of as many frames as the generator always draws. Each is planned from all that came before. Everything is rebuilt from
+the start record and the committed segments at the beginning, so a killed run continues with the same bytes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from lyra_sim.config.explore import ExploreConfig
 from lyra_sim.core.licence import Licence
 from lyra_sim.core.records import PosedFrames, Segment
-from lyra_sim.explore.course import Given, Planned
+from lyra_sim.explore.course import Given, Planned, held
 from lyra_sim.explore.past import Past
+from lyra_sim.memory.spatial import STRIDE
 from lyra_sim.worldgen import build
 
 
@@ -72,15 +71,15 @@ def explore(
         progress(line)
     index = len(done)
     while past.generated < course.frames:
-        most = generator.frames or config.segment_frames
+        most = generator.frames or config.segment_frames // STRIDE * STRIDE
         pieces = -(-(course.frames - past.generated) // most)
-        count = generator.frames or -(-(course.frames - past.generated) // pieces)
+        count = generator.frames or min(most, course.frames - past.generated)
         where = f"segment {index + 1} of at most {index + pieces}"
         progress(where)
         poses = course.poses(count)
         if not len(poses):
             break
-        poses = _held(poses, generator.frames or len(poses))
+        poses = held(poses, generator.frames or len(poses))
         request = past.request(poses, generator.views, seed + index)
         drawn = generator.generate(request)
         notes = {**drawn.notes, **past.retrieval_notes(request, drawn), **course.notes}
@@ -90,8 +89,3 @@ def explore(
         past.add(segment)
         index += 1
     return Explored(generator.licences, dict(generator.weights), course.end)
-
-
-def _held(poses: np.ndarray, count: int) -> np.ndarray:
-    """`count` poses; the camera stands still at the last one where fewer were planned."""
-    return np.concatenate([poses, np.repeat(poses[-1:], count - len(poses), 0)])

@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from lyra_sim.core.records import Intrinsics
 from lyra_sim.trajectory.freemap import CELL_M, FreeMap, map_of
-from lyra_sim.trajectory.gain import BIN_RAD, BINS, FAR_M, expect, known_share, new_floor, over_pictures
+from lyra_sim.trajectory.gain import BIN_RAD, BINS, FAR_M, bin_of, expect, known_share, new_floor, over_pictures
 from lyra_sim.trajectory.motion import WALK_PITCH_RAD, Leg, Pace, along, frames_for, heading_of, steer
 from lyra_sim.trajectory.survey import Survey
 from lyra_sim.trajectory.ways import distances, straightened, way_back
@@ -31,6 +31,13 @@ _POOR = 0.05
 """... where no other view brings as much, square metres a frame."""
 LEAST_FRAMES = 8
 """Of a piece that ends early."""
+_CHECK = 4
+"""Of every so many frames of a piece it is asked how much is known."""
+LOOK_FRAMES = 8
+"""Frames between two looks of a survey."""
+OLD_LOOKS = 21
+"""A return is a view like one at least so many looks, more than 160 frames, before: two segments of a video network."""
+_SAME_M, _SAME_RAD = 0.8, 0.35
 KEY = 3.0
 """Floor that has to be seen before the camera can go on counts for so much more."""
 _HOPE = 0.3
@@ -67,10 +74,13 @@ class NextView:
     Args:
         camera: of the frames to come.
         whole: pieces are as long as asked for. Else one ends where what it has shown has to be remembered first.
+        return_frames: after so many without a return the camera goes back to an old view; 0: never.
     """
 
-    def __init__(self, survey: Survey, pace: Pace, camera: Intrinsics, *, whole: bool = False) -> None:
-        self.survey, self.pace, self.whole = survey, pace, whole
+    def __init__(
+        self, survey: Survey, pace: Pace, camera: Intrinsics, *, whole: bool = False, return_frames: int = 0
+    ) -> None:
+        self.survey, self.pace, self.whole, self.return_frames = survey, pace, whole, return_frames
         self.hfov = 2 * float(np.arctan(camera.width / 2 / camera.fx))
         self.half = float(np.arctan(camera.height / 2 / camera.fy))
 
@@ -89,7 +99,7 @@ class NextView:
             view = self._best()
             if view is None:
                 break
-            leg = self._go(view, left)
+            leg = self._go(self._old_view() or view if not legs else view, left)
             if not len(leg.position):
                 continue
             left -= len(leg.position)
@@ -97,7 +107,36 @@ class NextView:
             self.at, self.heading, self.pitch = leg.position[-1], float(leg.heading[-1]), float(leg.pitch[-1])
             if view.last and not self.whole and frames - left >= LEAST_FRAMES:
                 break
-        return steer(pose, legs, self.pace.turn_rad)
+        poses = steer(pose, legs, self.pace.turn_rad)
+        return poses if self.whole else poses[: self._known_until(poses)]
+
+    def _known_until(self, poses: Float64[np.ndarray, "N 4 4"]) -> int:
+        """How many of the poses keep enough of what is known now in their picture; what comes after is planned again
+        when more is known."""
+        for n in range(_CHECK - 1, len(poses), _CHECK):
+            cell, (heading, pitch) = self.map.cell(poses[n, :3, 3]), heading_of(poses[n])
+            if pitch < 2 * WALK_PITCH_RAD and self._known(cell)[bin_of(heading)] < LEAST_KNOWN:
+                return max(n + 1 - _CHECK, LEAST_FRAMES)
+        return len(poses)
+
+    def _old_view(self) -> View | None:
+        """Where a return is due, the view of long ago that is reached soonest."""
+        looks = np.array(self.survey.looks)
+        if not self.return_frames or len(looks) <= OLD_LOOKS:
+            return None
+        apart = np.linalg.norm(looks[:, None, :3] - looks[None, :, :3], axis=2) < _SAME_M
+        apart &= np.abs(np.angle(np.exp(1j * (looks[:, None, 3] - looks[None, :, 3])))) < _SAME_RAD
+        back = np.flatnonzero(np.tril(apart, -OLD_LOOKS).any(1))
+        last = int(back[-1]) if len(back) else 0
+        if (len(looks) - 1 - last) * LOOK_FRAMES < self.return_frames:
+            return None
+        found: list[View] = []
+        for x, y, z, heading in looks[: len(looks) - OLD_LOOKS]:
+            cell = nearest_free(self.map, np.array([x, y]))
+            if abs(z - self.survey.height_m) < _SAME_M and cell and np.isfinite(self.away[cell]):
+                k = bin_of(float(heading))
+                found.append(View(cell, k, 1 / float(self._cost(cell, WALK_PITCH_RAD)[k])))
+        return max(found, key=lambda view: view.rate, default=None)
 
     def _best(self) -> View | None:
         """The view with the most new floor per frame, or one on the way to such a view."""

@@ -38,12 +38,14 @@ class Planner:
 
     Args:
         camera: of the frames to come.
-        whole: see `NextView`.
+        whole, return_frames: see `NextView`.
     """
 
-    def __init__(self, survey: Survey, pace: Pace, camera: Intrinsics, *, whole: bool = False) -> None:
+    def __init__(
+        self, survey: Survey, pace: Pace, camera: Intrinsics, *, whole: bool = False, return_frames: int = 0
+    ) -> None:
         self.survey, self.pace = survey, pace
-        self.next_view = NextView(survey, pace, camera, whole=whole)
+        self.next_view = NextView(survey, pace, camera, whole=whole, return_frames=return_frames)
 
     def plan(self, pose: Float64[np.ndarray, "4 4"], frames: int) -> Float64[np.ndarray, "N 4 4"]:
         """Up to `frames` poses from `pose` on, none where nothing would be gained.

@@ -10,6 +10,7 @@ from lyra_sim.core.errors import InputError
 from lyra_sim.core.licence import Licence
 from lyra_sim.core.records import Frames, Intrinsics, PixelOrigin, PosedFrames, Segment
 from lyra_sim.explore import explore, loop
+from lyra_sim.explore.course import held, on_stride
 from lyra_sim.procedural.cameras import photo_camera, pinhole
 from lyra_sim.procedural.flat import make_flat
 from lyra_sim.procedural.render import render
@@ -193,8 +194,23 @@ def test_what_generators_retrieve_by_themselves_is_judged_with_the_frame_they_ar
 
 def test_the_camera_stands_still_where_less_was_planned_than_is_drawn():
     poses = np.stack([pose_at(0.1 * i, 0, 1.4) for i in range(3)])
-    held = loop._held(poses, 5)
-    assert np.array_equal(held[:3], poses) and np.array_equal(held[3:], poses[[2, 2]])
+    made = held(poses, 5)
+    assert np.array_equal(made[:3], poses) and np.array_equal(made[3:], poses[[2, 2]])
+
+
+def test_pieces_end_where_a_frame_is_remembered():
+    poses = np.stack([pose_at(0.1 * i, 0, 1.4) for i in range(30)])
+    for given, count, expected in (
+        (30, 30, 30),
+        (23, 24, 16),
+        (5, 24, 8),
+        (5, 6, 6),
+        (8, 24, 8),
+        (0, 24, 0),
+        (6, 6, 6),
+    ):
+        made = on_stride(poses[:given], count)
+        assert len(made) == expected and np.array_equal(made[: min(given, expected)], poses[: min(given, expected)])
 
 
 def test_stops_early_where_nothing_is_left_to_see():

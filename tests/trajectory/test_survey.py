@@ -1,7 +1,5 @@
 """What a survey keeps: floor of any height, air that was looked through, grids that grow with the walk."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from lyra_sim.core.records import Frames, Label, PixelOrigin
