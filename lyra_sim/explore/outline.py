@@ -186,8 +186,7 @@ def _in_full(frames: int, exact: int | None) -> int:
 
 
 def _segments(frames: int, exact: int | None, most: int) -> tuple[int, ...]:
-    """Frames of each segment: as equal as they can be, or `exact` ones."""
-    if exact is not None:
-        return (exact,) * -(-frames // exact)
-    pieces = -(-frames // most)
-    return tuple(int(-(-(frames - k) // pieces)) for k in range(pieces))
+    """Frames of each segment where none ends early."""
+    size = exact or most // STRIDE * STRIDE
+    whole, rest = divmod(frames, size)
+    return (size,) * whole + ((exact or rest,) if rest else ())

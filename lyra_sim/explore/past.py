@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from lyra_sim.core.records import Frames, Intrinsics, Segment
-from lyra_sim.geometry.camera import invert
+from lyra_sim.geometry.camera import invert, scaled
 from lyra_sim.memory.overlap import DepthView, coverage, geometry_of
 from lyra_sim.memory.spatial import STRIDE, SpatialMemory
 from lyra_sim.memory.warp import integer_matrix
@@ -17,6 +17,9 @@ PLANNED = "planned"
 """Name of a segment's note on the poses that were planned last."""
 _GROUP = 8
 """Target frames that share one retrieval."""
+_COARSE = 3
+"""Targets of retrieval are so many times coarser than the frames: remembered points are sparse, and between them what
+they hide would count as seen."""
 _UNASKED = 3
 """Views retrieved per group, only to be judged, for generators that are shown none."""
 
@@ -69,7 +72,8 @@ class Past:
 
     def _chosen(self, poses: np.ndarray, views: int) -> tuple[tuple[int, ...], ...]:
         """For each target frame ids, best first."""
-        K, size = integer_matrix(self.camera), (self.camera.height, self.camera.width)
+        coarse = scaled(self.camera, self.camera.width // _COARSE, self.camera.height // _COARSE)
+        K, size = integer_matrix(coarse), (coarse.height, coarse.width)
         chosen: list[tuple[int, ...]] = []
         for begin in range(0, len(poses), _GROUP):
             group = poses[begin : begin + _GROUP]

@@ -14,7 +14,7 @@ from scipy import ndimage
 from lyra_sim.core.records import Intrinsics
 from lyra_sim.trajectory.freemap import CELL_M, FreeMap, map_of
 from lyra_sim.trajectory.gain import BIN_RAD, BINS, FAR_M, bin_of, expect, known_share, new_floor, over_pictures
-from lyra_sim.trajectory.motion import WALK_PITCH_RAD, Leg, Pace, along, frames_for, heading_of, steer
+from lyra_sim.trajectory.motion import WALK_PITCH_RAD, Leg, Pace, heading_of, paced, steer
 from lyra_sim.trajectory.survey import Survey
 from lyra_sim.trajectory.ways import distances, straightened, way_back
 
@@ -31,6 +31,8 @@ _POOR = 0.05
 """... where no other view brings as much, square metres a frame."""
 LEAST_FRAMES = 8
 """Of a piece that ends early."""
+_KEPT_KNOWN = 0.78
+"""A piece that ends early ends before a picture of which less is known when it begins."""
 _CHECK = 4
 """Of every so many frames of a piece it is asked how much is known."""
 LOOK_FRAMES = 8
@@ -115,7 +117,7 @@ class NextView:
         when more is known."""
         for n in range(_CHECK - 1, len(poses), _CHECK):
             cell, (heading, pitch) = self.map.cell(poses[n, :3, 3]), heading_of(poses[n])
-            if pitch < 2 * WALK_PITCH_RAD and self._known(cell)[bin_of(heading)] < LEAST_KNOWN:
+            if pitch < 2 * WALK_PITCH_RAD and self._known(cell)[bin_of(heading)] < _KEPT_KNOWN:
                 return max(n + 1 - _CHECK, LEAST_FRAMES)
         return len(poses)
 
@@ -133,7 +135,7 @@ class NextView:
         found: list[View] = []
         for x, y, z, heading in looks[: len(looks) - OLD_LOOKS]:
             cell = nearest_free(self.map, np.array([x, y]))
-            if abs(z - self.survey.height_m) < _SAME_M and cell and np.isfinite(self.away[cell]):
+            if abs(z - self.survey.height_m) < 0.3 and cell and np.isfinite(self.away[cell]):
                 k = bin_of(float(heading))
                 found.append(View(cell, k, 1 / float(self._cost(cell, WALK_PITCH_RAD)[k])))
         return max(found, key=lambda view: view.rate, default=None)
@@ -230,10 +232,9 @@ class NextView:
         cells = way_back(self.map.free, self.away, view.cell)
         way = np.concatenate([self.at[None], np.stack([self._eye((int(a), int(b))) for a, b in cells])])
         way = straightened(self.map, way)
-        count, goal = frames_for(way, self.pace.step_m), float(_MIDDLE[view.bin])
-        position = along(way, count) if count else np.zeros((0, 3))
+        position, goal = paced(way, self.pace.step_m), float(_MIDDLE[view.bin])
         heading = self._headings(position, goal)
-        end = position[-1] if count else self.at
+        end = position[-1] if len(position) else self.at
         up = self._pitches(self.pitch, WALK_PITCH_RAD) if len(heading) else np.zeros(0)
         down = self._pitches(WALK_PITCH_RAD if len(heading) else self.pitch, view.pitch)
         heading = np.concatenate([np.full(len(up), self.heading), heading, np.full(len(down), goal)])

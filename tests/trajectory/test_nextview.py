@@ -13,7 +13,7 @@ from lyra_sim.procedural.truth import truth_distance, truth_free
 from lyra_sim.trajectory.freemap import CELL_M, map_of
 from lyra_sim.trajectory.gain import BIN_RAD, BINS, FAR_M, expect, known_share, new_floor, over_pictures
 from lyra_sim.trajectory.motion import Pace, heading_of, steer
-from lyra_sim.trajectory.nextview import DOWN_RAD, LEAST_KNOWN, NextView, View, nearest_free, opening
+from lyra_sim.trajectory.nextview import DOWN_RAD, LEAST_KNOWN, OLD_LOOKS, NextView, View, nearest_free, opening
 from lyra_sim.trajectory.survey import Survey
 from lyra_sim.trajectory.ways import distances, way_back
 from tests.trajectory.box_room import (
@@ -235,6 +235,50 @@ def test_views_that_would_show_mostly_unknown_are_left_for_later():
         share = over_pictures(known_share(survey.space, pose[:3, 3]), hfov) / over_pictures(np.ones(BINS), hfov)
         heading = np.arctan2(pose[1, 2], pose[0, 2])
         assert share[int((heading + np.pi) / BIN_RAD) % BINS] > LEAST_KNOWN - 0.1
+
+
+def test_a_return_is_due_where_no_old_view_was_seen_again(known):
+    planner = NextView(known, PACE, CAMERA, return_frames=64)
+    home = pose_at(4.3, -1.6, HEIGHT, 2.0, 0.12)
+    planner.plan(home, 8)
+    here = nearest_free(planner.map, home[:3, 3])
+    assert here
+    planner.away = distances(planner.map.free, here)
+    looks = known.looks
+    try:
+        old = [(0.6, 1.5, HEIGHT, 0.1), (4.0, -1.4, HEIGHT, 1.0), (0.6, -1.5, 1.4, 0.0)]
+        new = [(1.0 + 0.1 * k, 0.5, HEIGHT, 2.5) for k in range(OLD_LOOKS)]
+        known.looks = [*old, *new]
+        view = planner._old_view()
+        assert view and np.linalg.norm(planner.map.centre(np.array(view.cell)) - (4.0, -1.4)) < 0.1, "the nearest one"
+        assert abs((view.bin + 0.5) * BIN_RAD - np.pi - 1.0) < BIN_RAD
+        known.looks = [*old, *new, (3.9, -1.3, HEIGHT, 0.9)]
+        assert planner._old_view() is None, "it was just seen again"
+        known.looks = [*known.looks, *((2.0 + 0.1 * k, 1.0, HEIGHT, -2.5) for k in range(8))]
+        assert planner._old_view() is not None, "and that is 64 frames ago"
+        known.looks = [*old, *new[:8], (0.7, 1.4, HEIGHT, 0.1), *new[:8]]
+        assert planner._old_view() is None, "nothing is old enough"
+        planner.return_frames = 0
+        known.looks = [*old, *new, *new]
+        assert planner._old_view() is None, "switched off"
+    finally:
+        known.looks = looks
+
+
+def test_a_piece_ends_before_a_picture_of_which_too_little_is_known():
+    survey = Survey(np.array([0.4, 0.6, HEIGHT]), HEIGHT)
+    home = pose_at(0.4, 0.6, HEIGHT, 0.3, 0.12)
+    survey.see(room_frames(home[None]))
+    planner = NextView(survey, PACE, CAMERA)
+    planner.plan(home, 8)
+    hfov = 2 * np.arctan(CAMERA.width / 2 / CAMERA.fx)
+    away = np.stack([pose_at(0.4, 0.6, HEIGHT, 0.3 + a, 0.12) for a in np.deg2rad(3) * np.arange(1, 25)])
+    end = planner._known_until(away)
+    assert 0.1 * hfov < np.deg2rad(3) * end < 0.4 * hfov, (
+        "of 67 degrees no more than 22 percent and some are turned away"
+    )
+    still = np.repeat(home[None], 24, 0)
+    assert planner._known_until(still) == 24
 
 
 def test_floor_is_taken_for_granted_at_the_start_only():

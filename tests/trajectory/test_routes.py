@@ -9,7 +9,7 @@ from scipy.ndimage import distance_transform_edt
 from lyra_sim.core.errors import InputError
 from lyra_sim.core.records import Intrinsics
 from lyra_sim.trajectory.freemap import CELL_M, FreeMap
-from lyra_sim.trajectory.motion import along, heading_of, level_camera, sweep
+from lyra_sim.trajectory.motion import LAG, along, heading_of, level_camera, paced, smoothed, sweep
 from lyra_sim.trajectory.path_file import load_path, save_path
 from lyra_sim.trajectory.ways import distances, straightened, way_back
 
@@ -46,6 +46,24 @@ def test_poses_along_a_way_are_evenly_spaced():
     made = along(way, 20)
     assert np.allclose(made[-1], way[-1])
     assert np.allclose(made[:10], np.stack([np.arange(1, 11) / 10, np.zeros(10), np.ones(10)], 1))
+
+
+@pytest.mark.parametrize("turn_deg", [0, 20, 60, 90, 150])
+def test_smooth_walks_hardly_cut_corners(turn_deg):
+    turn = np.deg2rad(turn_deg)
+    corner = np.array([2.0, 0.0, 0.6])
+    way = np.stack([[0, 0, 0.6], corner, corner + 2 * np.array([np.cos(turn), np.sin(turn), 0])])
+    made = paced(way, 0.1)
+    step = np.linalg.norm(np.diff(np.concatenate([way[:1], made]), axis=0), axis=1)
+    assert step.max() <= 0.1 + 1e-9 and np.allclose(made[-1], way[-1]) and len(made) <= 40 + 8
+    poses = np.tile(np.eye(4), (len(made), 1, 1))
+    poses[:, :3, 3] = made
+    smooth = smoothed(np.repeat(poses[:1], LAG, 0), poses)[:, :3, 3]
+    t = [np.clip((smooth - a) @ (b - a) / ((b - a) @ (b - a)), 0, 1) for a, b in itertools.pairwise(way)]
+    legs = zip(t, itertools.pairwise(way), strict=True)
+    off = [np.linalg.norm(a + s[:, None] * (b - a) - smooth, axis=1) for s, (a, b) in legs]
+    assert np.min(off, 0).max() < 0.04
+    assert not len(paced(way[:1], 0.1)) and not len(paced(np.stack([corner, corner]), 0.1))
 
 
 def test_sweep_looks_both_ways_and_back():
