@@ -43,8 +43,8 @@ BY_NAME = {stage.name: stage for stage in STAGES}
 def reads_captions(config: dict[str, Any], kind: str) -> bool:
     """Whether the configured generator draws frames for inputs of this kind, and reads the words beside them."""
     explore, measured = config["explore"], kind == "rgbd" and config["observe"]["rgbd"]["backend"] == "sensor"
-    frames = explore["rgbd_frames" if measured else "photo_frames"]
-    return frames > 0 and explore["generator"]["backend"] == "lyra2" and explore["generator"]["prompt"] is None
+    draws = explore["path"]["kind"] != "planned" or explore["rgbd_frames" if measured else "photo_frames"] > 0
+    return draws and explore["generator"]["backend"] == "lyra2" and explore["generator"]["prompt"] is None
 
 
 def stages_for(config: dict[str, Any], stages: tuple[Stage, ...] = STAGES) -> tuple[Stage, ...]:

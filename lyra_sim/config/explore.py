@@ -53,9 +53,9 @@ class ExploreConfig(Config):
     """How a capture is explored further."""
 
     photo_frames: int = Field(default=121, ge=0, le=2000)
-    """New frames for a photo; fewer, but at least `least_frames`, where nothing is left to see."""
+    """New frames of a planned path for a photo; fewer, but at least `least_frames`, where nothing is left to see."""
     rgbd_frames: int = Field(default=0, ge=0, le=2000)
-    """New frames for an RGB-D walk, beyond its own."""
+    """New frames of a planned path for an RGB-D walk, beyond its own."""
     least_frames: int = Field(default=81, ge=1, le=2000)
     """A walk has this many new frames even where nothing can be gained, unless fewer were asked for."""
     path: PathConfig = PlannedPath()

@@ -8,9 +8,11 @@ from lyra_sim.config.explore import ExploreConfig
 from lyra_sim.explore.past import PLANNED, Past
 from lyra_sim.memory.spatial import STRIDE
 from lyra_sim.trajectory.freemap import CELL_M
-from lyra_sim.trajectory.given import beyond_pace, given_path, refuse_collisions
-from lyra_sim.trajectory.motion import LAG, Pace, smoothed
+from lyra_sim.trajectory.given import beyond_pace, collisions, given_path, kept_clearance, refuse_collisions
+from lyra_sim.trajectory.motion import LAG, WALK_PITCH_RAD, Pace, heading_of, smoothed
 from lyra_sim.trajectory.planner import Planner
+
+STILL_M = 0.1
 
 
 def pace_of(config: ExploreConfig) -> Pace:
@@ -37,19 +39,31 @@ def held(poses: np.ndarray, count: int) -> np.ndarray:
 
 
 class Given:
-    """Follows a preset or a file to its end, as long as it does not run into what has been seen."""
+    """Follows a preset or a file to its end, or to where it would run into what has been generated.
 
-    def __init__(self, config: ExploreConfig, past: Past) -> None:
-        self.past, self.clearance_m = past, config.clearance_m
+    Raises:
+        InputError: it runs into what the start shows.
+    """
+
+    def __init__(self, config: ExploreConfig, past: Past, *, refuse: bool = True) -> None:
+        self.past = past
         self.path = given_path(config.path, past.home, pace_of(config))
         fast = beyond_pace(self.path, past.home, pace_of(config))
         self.remarks = [f"the path: {fast}"] if fast else []
         self.frames, self.end, self.notes = len(self.path), f"{len(self.path)} frames of a given path", {}
+        self.kept_m = kept_clearance(past.home, past.survey.space, config.clearance_m)
+        if refuse:
+            refuse_collisions(self.path, past.home, past.survey.space, config.clearance_m)
 
     def poses(self, count: int) -> np.ndarray:
         """The next `count` frames at most."""
-        refuse_collisions(self.path, self.past.home, self.past.survey.space, self.clearance_m)
-        return self.path[self.past.generated :][:count]
+        done = self.past.generated
+        before = self.path[done - 1] if done else self.past.home
+        hit = collisions(self.path[done:], before, self.past.survey.space, self.kept_m)
+        if len(hit) and hit[0] <= count:
+            self.end = f"frame {done + hit[0]} of the given path would come too near to what was generated"
+            count = int(hit[0]) - 1
+        return self.path[done:][:count]
 
     def outline(self, _count: int) -> np.ndarray:
         """The whole path, whether it collides or not."""
@@ -62,6 +76,7 @@ class Planned:
     def __init__(self, config: ExploreConfig, past: Past, frames: int, exact: int | None) -> None:
         self.past, self.frames, self.remarks = past, frames, []
         self.least, self.enough_m2 = min(frames, config.least_frames), config.enough_floor_m2
+        self.most = exact or config.segment_frames // STRIDE * STRIDE
         pace = pace_of(config)
         again = config.return_frames
         self.planner = Planner(past.survey, pace, past.camera, whole=exact is not None, return_frames=again)
@@ -76,7 +91,9 @@ class Planned:
         before = self.past.planned
         planned = self.planner.plan(before[-1], count)
         if not len(planned) and self.past.generated < self.least:
-            planned = self.planner.look_around(before[-1], min(count, self.least - self.past.generated))
+            planned = self.planner.look_around(
+                before[-1], min(count, self.least - self.past.generated), self._level(before[-1])
+            )
         if not len(planned):
             self.end = f"nothing more to see after {self.past.generated} frames"
         planned = on_stride(planned, count)
@@ -89,11 +106,17 @@ class Planned:
         before = self.past.planned
         planned = self.planner.plan(before[-1], count)
         if len(planned) < count:
-            last = planned[-1] if len(planned) else before[-1]
-            around = self.planner.look_around(last, max(self.least - len(planned), 0))
-            planned = np.concatenate([planned, around])
+            while len(planned) < min(self.least, count):
+                last = planned[-1] if len(planned) else before[-1]
+                piece = min(self.most, self.least - len(planned))
+                planned = np.concatenate([planned, self.planner.look_around(last, piece, self._level(last))])
             self.end = f"nothing more to see after {len(planned)} frames"
         return smoothed(before, planned)
+
+    def _level(self, pose: np.ndarray) -> float:
+        """Pitch of a level look: the start's own where the camera never left it."""
+        moved = np.linalg.norm(pose[:3, 3] - self.past.home[:3, 3]) > STILL_M
+        return WALK_PITCH_RAD if moved else heading_of(self.past.home)[1]
 
     @property
     def notes(self) -> dict[str, Any]:

@@ -56,17 +56,18 @@ def explore(
         InputError: a given path would collide with what was seen.
     """
     frames = config.rgbd_frames if start.frame.measured else config.photo_frames
-    if frames == 0:
+    planned = config.path.kind == "planned"
+    if planned and frames == 0:
         return Explored((), {}, "no new frames were asked for")
     generator = build(config.generator, source=source_dir, T_world_source=start.frame.T_world_source)
     past = Past(start.frames, generator.camera(start.frames.intrinsics, config.height_px), config.robot_height_m)
+    course = Planned(config, past, frames, generator.frames) if planned else Given(config, past)
     where = "the start"
     generator.begin(start, captions, lambda line: progress(f"{where}, {line}"))
     for index, segment in enumerate(done):
         assert segment.index == index, "segments are committed in order"
         generator.remember(segment)
         past.add(segment)
-    course = Given(config, past) if config.path.kind != "planned" else Planned(config, past, frames, generator.frames)
     for line in course.remarks:
         progress(line)
     index = len(done)

@@ -88,10 +88,10 @@ def outline(start: PosedFrames, config: ExploreConfig, *, source_dir: Path | Non
     )
     past = Past(start.frames, camera, config.robot_height_m)
     frames = config.rgbd_frames if start.frame.measured else config.photo_frames
-    if frames == 0:
+    if frames == 0 and config.path.kind == "planned":
         return _outlined(past, config, np.zeros((0, 4, 4)), (), "no new frames were asked for", [])
     if config.path.kind != "planned":
-        course = Given(config, past)
+        course = Given(config, past, refuse=False)
         poses, enough = course.outline(course.frames), None
     else:
         course = Planned(config, past, frames, exact=frames)

@@ -51,12 +51,12 @@ class Past:
         first = self._count
         self._count += len(frames)
         kept = [t for t in range(len(frames)) if (first + t) % STRIDE == 0]
-        for t in kept:
-            frame_id = first + t
-            self._geometry[frame_id] = geometry = geometry_of(frames, t)
-            w2c, K = invert(frames.cam_to_world[t]), integer_matrix(frames.intrinsics)
+        few = _subset(frames, kept)  # a copy: views of `frames` would keep all of them in memory
+        for k, frame_id in enumerate(first + t for t in kept):
+            self._geometry[frame_id] = geometry = geometry_of(few, k)
+            w2c, K = invert(few.cam_to_world[k]), integer_matrix(few.intrinsics)
             self._memory.add(frame_id, geometry.depth_m, w2c, K)
-            self._views[frame_id] = view_of(frames, t, frame_id)
+            self._views[frame_id] = view_of(few, k, frame_id)
         self.survey.see(_subset(frames, sorted({*kept, len(frames) - 1})))
 
     def request(self, poses: np.ndarray, views: int, seed: int) -> Request:

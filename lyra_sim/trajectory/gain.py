@@ -65,7 +65,9 @@ def expect(
 
 
 def _reach(eye: np.ndarray, steepest_rad: float, flattest_rad: float) -> np.ndarray:
-    """From where to where a picture shows floor, metres."""
+    """From where to where a picture shows floor, metres; nowhere for a camera on or below it."""
+    if eye[2] < VOXEL_M:
+        return np.array([1.0, 0.0])
     return np.array([eye[2] / np.tan(steepest_rad), min(eye[2] / np.tan(max(flattest_rad, 1e-3)), FAR_M)])
 
 

@@ -16,6 +16,9 @@ from lyra_sim.trajectory.path_file import load_path
 from lyra_sim.trajectory.presets import preset_poses
 from lyra_sim.trajectory.voxels import BLOCK, OCCUPIED, VOXEL_M, VoxelMap, state_at
 
+MOST_M = 45.0
+"""A path leads no farther from its start: space is mapped 51 m about it."""
+
 
 def given_path(config: PathConfig, home: Float64[np.ndarray, "4 4"], pace: Pace) -> Float64[np.ndarray, "N 4 4"]:
     """Camera to world of all frames after `home`.
@@ -31,6 +34,14 @@ def given_path(config: PathConfig, home: Float64[np.ndarray, "4 4"], pace: Pace)
     if not isinstance(config, FilePath):
         return preset_poses(config, home, pace.step_m, pace.turn_rad)
     poses, _ = load_path(config.path)
+    far = float(np.linalg.norm(poses[:, :3, 3] - poses[0, :3, 3], axis=1).max())
+    if far > MOST_M:
+        raise InputError(
+            config.path,
+            expected=f"cameras within {MOST_M:g} m of the first one",
+            got=f"one that is {far:.0f} m away",
+            todo="Positions are metres; cut longer paths into several.",
+        )
     if len(poses) < 2:
         raise InputError(
             config.path, expected="the start's camera and at least one more", got="1 pose", todo="Add poses."

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float64
 
 from lyra_sim.core.records import Intrinsics
 from lyra_sim.trajectory.freemap import FreeMap
+from lyra_sim.trajectory.given import collisions, kept_clearance
 from lyra_sim.trajectory.motion import (
     WALK_PITCH_RAD,
     Leg,
@@ -16,7 +17,6 @@ from lyra_sim.trajectory.motion import (
     frames_for,
     heading_of,
     smoothly,
-    stand,
     steer,
     sweep,
 )
@@ -53,7 +53,7 @@ class Planner:
         Steps are at most `pace.step_m`, turns at most `pace.turn_rad` a frame.
         """
         free = self.survey.free_map(self.pace.clearance_m)
-        if self._walks(free, pose):
+        if abs(pose[2, 3] - self.survey.height_m) < _AT_HEIGHT_M:
             return self.next_view.plan(pose, frames)
         landing = self._landing(free, pose[:3, 3])
         if landing is None:
@@ -70,16 +70,28 @@ class Planner:
         cell = None if place is None else nearest_free(free, place)
         return np.zeros_like(free.free) if cell is None else np.isfinite(distances(free.free, cell))
 
-    def look_around(self, pose: Float64[np.ndarray, "4 4"], frames: int) -> Float64[np.ndarray, "N 4 4"]:
-        """`frames` poses at one place that look left and right, level and lower in turn: the floor at the camera's foot
-        is what a level camera misses."""
+    def look_around(
+        self, pose: Float64[np.ndarray, "4 4"], frames: int, level_rad: float
+    ) -> Float64[np.ndarray, "N 4 4"]:
+        """`frames` poses at one place that look left, right and back, as far as they allow; lower than level where the
+        last look was level, for the floor at the camera's foot is what a level camera misses.
+
+        Args:
+            level_rad: pitch of a level look.
+        """
         heading, pitch = heading_of(pose)
-        legs, down = [], 0.0
-        while sum(len(leg.heading) for leg in legs) < frames:
-            turns = sweep(heading, _LOOK_RAD, self.pace.turn_rad)
-            legs.append(stand(pose[:3, 3], turns, min(pitch + down, _STEEPEST)))
-            down = _LOOK_DOWN_RAD - down
-        return steer(pose, legs, self.pace.turn_rad)[:frames]
+        lower = min(level_rad + _LOOK_DOWN_RAD, max(_STEEPEST, level_rad))
+        target = lower if pitch < level_rad + _LOOK_DOWN_RAD / 2 else level_rad
+        begin = min(int(np.ceil(abs(target - pitch) / self.pace.turn_rad)), frames)
+        reach = min(_LOOK_RAD, (frames - begin) * self.pace.turn_rad / 4)
+        turns = sweep(heading, reach, self.pace.turn_rad)[: frames - begin] if frames > begin else np.zeros(0)
+        rest = np.full(frames - begin - len(turns), heading)
+        headings = np.concatenate([np.full(begin, heading), turns, rest])
+        steps = np.minimum(np.arange(1, frames + 1) / max(begin, 1), 1.0)
+        leg = Leg(
+            position=np.repeat(pose[None, :3, 3], frames, 0), heading=headings, pitch=pitch + (target - pitch) * steps
+        )
+        return steer(pose, [leg], self.pace.turn_rad)
 
     def _walks(self, free: FreeMap, pose: np.ndarray) -> bool:
         """Is the camera where it can walk, at the right height over free floor?"""
@@ -108,7 +120,14 @@ class Planner:
         order = np.argsort(np.linalg.norm(places - eye, axis=1), kind="stable")
         for place in places[[*order[:200:4], *order[200:4000:40]]]:
             points = eye + np.linspace(0, 1, 200)[:, None] * (place - eye)
-            points = points[np.linalg.norm(points - eye, axis=1) > _OWN_M]
-            if (self.survey.space.states(points) == FREE).all():
+            seen = points[np.linalg.norm(points - eye, axis=1) > _OWN_M]
+            if (self.survey.space.states(seen) == FREE).all() and self._keeps_away(points[::10]):
                 return place
         return None
+
+    def _keeps_away(self, points: np.ndarray) -> bool:
+        """Nothing stands nearer to the points than the clearance, or than to the first one if that is less."""
+        poses = np.tile(np.eye(4), (len(points), 1, 1))
+        poses[:, :3, 3] = points
+        kept = kept_clearance(poses[0], self.survey.space, self.pace.clearance_m)
+        return not len(collisions(poses[1:], poses[0], self.survey.space, kept))

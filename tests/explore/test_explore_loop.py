@@ -10,7 +10,8 @@ from lyra_sim.core.errors import InputError
 from lyra_sim.core.licence import Licence
 from lyra_sim.core.records import Frames, Intrinsics, PixelOrigin, PosedFrames, Segment
 from lyra_sim.explore import explore, loop
-from lyra_sim.explore.course import held, on_stride
+from lyra_sim.explore.course import Given, held, on_stride
+from lyra_sim.explore.past import Past
 from lyra_sim.procedural.cameras import photo_camera, pinhole
 from lyra_sim.procedural.flat import make_flat
 from lyra_sim.procedural.render import render
@@ -19,7 +20,7 @@ from lyra_sim.trajectory.given import given_path
 from lyra_sim.trajectory.motion import Pace
 from lyra_sim.worldgen.reproject import Reproject
 from lyra_sim.worldgen.request import Drawn, Stateless, view_of
-from tests.trajectory.box_room import all_around, pose_at, room_frames, start_of
+from tests.trajectory.box_room import HIGH, all_around, pose_at, room_frames, start_of
 
 HOME = pose_at(0.2, 0.1, 1.4)
 BIG = Intrinsics(fx=360.0, fy=360.0, cx=240.0, cy=180.0, width=480, height=360)
@@ -198,6 +199,32 @@ def test_the_camera_stands_still_where_less_was_planned_than_is_drawn():
     assert np.array_equal(made[:3], poses) and np.array_equal(made[3:], poses[[2, 2]])
 
 
+def test_a_given_path_ends_where_generated_things_stand_in_its_way():
+    shown = room_frames(HOME[None], BIG)
+    blind = replace(shown, valid=np.zeros_like(shown.valid))
+    config = ExploreConfig.model_validate({"path": {"kind": "dolly", "forward_m": 6.0, "right_m": 0.0}})
+    past = Past(blind, BIG, 0.6)
+    course = Given(config, past)
+    first = course.poses(24)
+    assert len(first) == 24, "unknown space is no obstacle"
+    past.add(Segment(index=0, frames=room_frames(first)))
+    assert len(course.poses(8)) == 8
+    rest = course.poses(1000)
+    assert 8 < len(rest) < len(course.path) - 24
+    assert HIGH[0] - rest[-1, 0, 3] == pytest.approx(config.clearance_m, abs=0.16)
+    assert course.end == f"frame {24 + len(rest) + 1} of the given path would come too near to what was generated"
+
+
+def test_what_is_remembered_does_not_hold_on_to_the_rest_of_its_segment():
+    past = Past(room_frames(HOME[None], BIG), BIG, 0.6)
+    frames = room_frames(np.repeat(HOME[None], 24, 0))
+    past.add(Segment(index=0, frames=frames))
+    for number in (8, 16, 24):
+        view = past._views[number]
+        assert np.array_equal(view.image, frames.images[number - 1])
+        assert not np.shares_memory(view.image, frames.images) and not np.shares_memory(view.depth_m, frames.depth_m)
+
+
 def test_pieces_end_where_a_frame_is_remembered():
     poses = np.stack([pose_at(0.1 * i, 0, 1.4) for i in range(30)])
     for given, count, expected in (
@@ -231,7 +258,7 @@ def test_stops_early_where_nothing_is_left_to_see():
 
 @pytest.mark.parametrize("path", [{"kind": "orbit", "radius_m": 1.0, "angle_deg": 30}, {"kind": "zoom"}])
 def test_a_given_path_is_driven_to_its_end_and_resumes(start, path):
-    config = ExploreConfig.model_validate({"path": path, "photo_frames": 1, "segment_frames": 8})
+    config = ExploreConfig.model_validate({"path": path, "photo_frames": 0, "segment_frames": 8})
     made = _run(start, config)
     pace = Pace(robot_height_m=0.6, clearance_m=0.35, step_m=0.1, turn_rad=float(np.deg2rad(3)))
     wanted = given_path(config.path, HOME, pace)

@@ -5,12 +5,13 @@ import itertools
 import numpy as np
 import pytest
 
-from lyra_sim.config.path import DollyPath, LookAroundPath, OrbitPath, ZoomPath
+from lyra_sim.config.path import DollyPath, FilePath, LookAroundPath, OrbitPath, ZoomPath
 from lyra_sim.core.errors import InputError
 from lyra_sim.trajectory.given import beyond_pace, collisions, frame_ranges, given_path, refuse_collisions
 from lyra_sim.trajectory.motion import Pace
+from lyra_sim.trajectory.path_file import save_path
 from lyra_sim.trajectory.voxels import BLOCK, OCCUPIED, VOXEL_M, VoxelMap
-from tests.trajectory.box_room import BOX_HIGH, BOX_LOW, HIGH, LOW, all_around, pose_at, room_frames
+from tests.trajectory.box_room import BOX_HIGH, BOX_LOW, CAMERA, HIGH, LOW, all_around, pose_at, room_frames
 
 PACE = Pace(robot_height_m=0.6, clearance_m=0.35, step_m=0.1, turn_rad=np.deg2rad(3.0))
 HOME = pose_at(0.2, 0.1, 1.4, 0.0, 0.0)
@@ -151,3 +152,11 @@ def test_frames_are_named_in_ranges():
     assert frame_ranges(np.array([12, 13, 14, 44])) == "frames 12-14, 44"
     assert frame_ranges(np.array([7])) == "frame 7"
     assert frame_ranges(np.arange(1, 40, 2)).endswith("17, 19 and 10 more")
+
+
+def test_a_file_in_other_units_is_refused(tmp_path):
+    poses = np.tile(np.eye(4), (20, 1, 1))
+    poses[:, 0, 3] = 100.0 * np.arange(20)  # millimetres
+    save_path(tmp_path / "mm.npz", poses, CAMERA)
+    with pytest.raises(InputError, match="metres"):
+        given_path(FilePath(path=tmp_path / "mm.npz"), np.eye(4), PACE)

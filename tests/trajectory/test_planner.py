@@ -100,11 +100,19 @@ def test_where_no_floor_is_known_it_can_only_look_around(seen):
     doubtful = np.where(seen.label == Label.FLOOR, int(Label.OBSTACLE), seen.label).astype(np.uint8)
     planner = _planner(_with(seen, label=doubtful))
     assert not len(planner.plan(HOME, 81))
-    poses = planner.look_around(HOME, 90)
-    assert len(poses) == 90 and np.ptp(poses[:, :3, 3], axis=0).max() == 0
-    assert _turns(np.concatenate([HOME[None], poses])).max() <= PACE.turn_rad + 1e-7
-    looks = np.array([heading_of(pose) for pose in poses])
-    assert np.ptp(looks[:, 0]) > np.deg2rad(40) and np.ptp(looks[:, 1]) > np.deg2rad(14)
+    for size in (24, 80):
+        at, looks = HOME, []
+        for _ in range(4):
+            poses = planner.look_around(at, size, 0.35)
+            assert len(poses) == size and np.ptp(poses[:, :3, 3], axis=0).max() == 0
+            every = np.concatenate([at[None], poses])
+            assert _turns(every).max() <= PACE.turn_rad + 1e-7 and np.abs(every[:, 2, 0]).max() < 1e-7
+            at, looks = poses[-1], [*looks, np.array([heading_of(pose) for pose in poses])]
+            assert abs(looks[-1][-1, 0]) < np.deg2rad(3), "back in the middle"
+            assert np.ptp(looks[-1][:, 0]) > np.deg2rad(20)
+        pitch = np.array([look[-1, 1] for look in looks])
+        low = 0.35 + np.deg2rad(15)
+        assert np.allclose(pitch, [low, 0.35, low, 0.35], atol=0.02), "lower and level in turn"
 
 
 def test_unlabelled_depth_works():

@@ -91,6 +91,13 @@ def test_grids_grow_and_keep_what_they_hold():
     assert one.near.sum() > two.near.sum() + 1000, "and the new place is there too"
 
 
+def test_a_camera_below_the_floor_shows_none():
+    survey = Survey(np.array([0.0, 0.0, 0.6]), 0.6)
+    for height in (-0.4, 0.0, 0.05):
+        survey.see(_ground(-2.0, Label.OBSTACLE, pose_at(0, 0, height, 0.4, 0.2)))
+    assert not survey.near.any() and (survey.hope == 1).all()
+
+
 def _moved(pose: np.ndarray, away: np.ndarray) -> np.ndarray:
     out = pose.copy()
     out[:3, 3] += away
