@@ -90,4 +90,4 @@ def test_the_same_walk_with_the_truth_instead_is_published(frame, tmp_path):
     assert result.returncode == 0, result.stderr + result.stdout
     (world,) = json.loads((tmp_path / "summary.json").read_text())["worlds"]
     assert world["status"] == "published" and "jetbot" in world["trainable"]
-    assert len(generated(tmp_path)["segments"]) == 3
+    assert 10 <= len(generated(tmp_path)["segments"]) <= 30, "pieces of 8 to 24 frames"
