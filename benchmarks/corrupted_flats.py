@@ -1,6 +1,6 @@
 """What the faults of a video generator do to worlds: procedural flats through the whole line, without and with them.
 
-    python benchmarks/corrupted_flats.py [--flats 20] [--first 301] [--frames 240] [--keep FOLDER] [--workers 1]
+    python benchmarks/corrupted_flats.py [--flats 20] [--first 301] [--frames 120] [--keep FOLDER] [--workers 1]
 
 Each flat of 3 to 6 rooms is given as a short walk of a depth camera through one of its rooms, and explored by the
 `truth` generator for so many new frames: exact ones, and ones with the faults of `--config corruption/video`. Prints
@@ -82,7 +82,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--flats", type=int, default=20)
     parser.add_argument("--first", type=int, default=301, help="seed")
-    parser.add_argument("--frames", type=int, default=240, help="new frames of each flat")
+    parser.add_argument("--frames", type=int, default=120, help="new frames of each flat")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--keep", type=Path, help="keep walks and worlds here, and go on from what lies there")
     args = parser.parse_args()

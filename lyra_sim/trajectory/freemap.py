@@ -1,9 +1,9 @@
 """Where a robot-sized camera may go: floor that was really seen, with distance kept from everything else."""
 
+import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Float64
+from jaxtyping import Bool, Float, Float64, UInt8
 from numba import njit
-from scipy import ndimage
 
 from lyra_sim.core.record import record
 from lyra_sim.core.records import Frames, Intrinsics, Label, PixelOrigin
@@ -16,6 +16,9 @@ _FAR_M = 16.0
 """Rays that end in the sky are followed this far."""
 RELIEF_M = 0.25
 """Floor that is labelled so may lie this much higher or lower: pavements, thresholds, ramps."""
+_STANDS, _LOW, _RAISED = 1, 2, 4
+_EDGE = 2
+"""Cells between the edge of raised floor and where it is seen first."""
 _NO_SURFACE, _SURFACE, _FLOOR, _SKY, _UNLABELLED = 0, 1, 2, 3, 4
 
 
@@ -80,16 +83,35 @@ def map_of(
     clearance_m: float,
 ) -> FreeMap:
     """The map of cells in which floor was seen, and of cells in which something stands."""
-    closed = np.asarray(ndimage.binary_closing(floor, np.ones((3, 3)), iterations=2), bool)
-    known = (floor | closed) & ~blocked
+    known = closed(floor, 2) & ~blocked
     known[[0, -1]] = known[:, [0, -1]] = False
-    distance = np.asarray(ndimage.distance_transform_edt(known)) * CELL_M
+    distance = depth_in(known)
     return FreeMap(
         origin_m=origin_m,
         known=known,
         distance_m=distance,
         free=known & (distance >= clearance_m),
     )
+
+
+def blocked(things: UInt8[np.ndarray, "X Y"]) -> Bool[np.ndarray, "X Y"]:
+    """Cells in which something stands, by the bits of `see_obstacles`; low things do not where raised floor begins:
+    kerbs, the edges of steps."""
+    raised = cv2.dilate(things & _RAISED, np.ones((2 * _EDGE + 1, 2 * _EDGE + 1), np.uint8)) > 0
+    return (things & _STANDS > 0) | ((things & _LOW > 0) & ~raised)
+
+
+def closed(mask: Bool[np.ndarray, "X Y"], cells: int) -> Bool[np.ndarray, "X Y"]:
+    """The mask with its gaps of up to twice so many cells filled."""
+    square = np.ones((2 * cells + 1, 2 * cells + 1), np.uint8)
+    return cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, square).astype(bool)
+
+
+def depth_in(mask: Bool[np.ndarray, "X Y"]) -> Float64[np.ndarray, "X Y"]:
+    """Metres from the centre of each cell of a mask to the nearest centre of one that is not in it; 0 for the others.
+    The exact Euclidean distance of Felzenszwalb and Huttenlocher (2012)."""
+    cells = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return cells.astype(np.float64) * CELL_M
 
 
 def _lens(camera: Intrinsics, step: int) -> np.ndarray:
@@ -133,8 +155,9 @@ def _floor_at(x, y, height, depth, kind, lens, pose, inverse, reach):
 
 
 @njit(cache=True)
-def see_obstacles(depth, kind, lens, pose, origin, low, high, blocked):
-    """Mark cells above which a surface was seen between two heights."""
+def see_obstacles(depth, kind, lens, pose, origin, high, reach, things, floor, near):
+    """Set bits of cells above which a surface was seen lower than `high`; raised floor is floor, of which a view of the
+    floor below it may show the edge only."""
     for v in range(depth.shape[0]):
         b = (v + 0.5 - lens[3]) / lens[1]
         for u in range(depth.shape[1]):
@@ -142,15 +165,16 @@ def see_obstacles(depth, kind, lens, pose, origin, low, high, blocked):
                 continue
             a, d = (u + 0.5 - lens[2]) / lens[0], depth[v, u]
             z = (pose[2, 0] * a + pose[2, 1] * b + pose[2, 2]) * d + pose[2, 3]
-            if (RELIEF_M if kind[v, u] == _FLOOR else low) < z < high:
-                i = int(
-                    np.floor(((pose[0, 0] * a + pose[0, 1] * b + pose[0, 2]) * d + pose[0, 3] - origin[0]) / CELL_M)
-                )
-                j = int(
-                    np.floor(((pose[1, 0] * a + pose[1, 1] * b + pose[1, 2]) * d + pose[1, 3] - origin[1]) / CELL_M)
-                )
-                if 0 <= i < blocked.shape[0] and 0 <= j < blocked.shape[1]:
-                    blocked[i, j] = True
+            if not LOW_M < z < high:
+                continue
+            x = (pose[0, 0] * a + pose[0, 1] * b + pose[0, 2]) * d + pose[0, 3]
+            y = (pose[1, 0] * a + pose[1, 1] * b + pose[1, 2]) * d + pose[1, 3]
+            i, j = int(np.floor((x - origin[0]) / CELL_M)), int(np.floor((y - origin[1]) / CELL_M))
+            if 0 <= i < things.shape[0] and 0 <= j < things.shape[1]:
+                raised = kind[v, u] == _FLOOR and z < RELIEF_M
+                things[i, j] |= _RAISED if raised else _LOW if z < RELIEF_M else _STANDS
+                floor[i, j] |= raised
+                near[i, j] |= raised and d <= reach
 
 
 @njit(cache=True)

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 from numba import njit
 
-from lyra_sim.trajectory.voxels import OCCUPIED, UNKNOWN, VOXEL_M, VoxelMap, state_at
+from lyra_sim.trajectory.voxels import BLOCK, OCCUPIED, UNKNOWN, VOXEL_M, VoxelMap, state_at
 
 BINS = 120
 """Of azimuth, 3 degrees each."""
@@ -19,7 +19,7 @@ THROUGH = 0.95
 FAR_M = 5.8
 """Floor farther away is not seen well enough to count."""
 OPEN_M = 5.0
-_ELEVATIONS = np.radians(np.array([-22.0, -14.0, -7.0, -1.0, 5.0, 12.0]))
+ELEVATIONS = np.radians(np.array([-22.0, -14.0, -7.0, -1.0, 5.0, 12.0]))
 """Rays of one azimuth that tell whether it is known: rows of a picture that looks slightly down."""
 
 
@@ -40,7 +40,8 @@ def new_floor(
         flattest_rad: how far below it the upper edge lies, where it does.
     """
     out, reach = np.zeros(BINS), _reach(eye, steepest_rad, flattest_rad)
-    _new_floor(np.asarray(eye, np.float64), *arrays(space), unseen, origin_m, cell_m, reach, out, 0, BINS, 0.0)
+    where = (np.asarray(eye, np.float64), space.origin_m)
+    _new_floor(*where, space.columns(), unseen, origin_m, cell_m, reach, out, 0, BINS, 0.0)
     return out
 
 
@@ -60,8 +61,8 @@ def expect(
     reach = _reach(eye, steepest_rad, flattest_rad)
     middle, half = bin_of(heading), round(hfov_rad / 2 / BIN_RAD)
     bins = (middle - half + BINS, middle + half + 1 + BINS)
-    out = np.zeros(BINS)
-    _new_floor(np.asarray(eye, np.float64), *arrays(space), unseen, origin_m, cell_m, reach, out, *bins, trust)
+    where = (np.asarray(eye, np.float64), space.origin_m)
+    _new_floor(*where, space.columns(), unseen, origin_m, cell_m, reach, np.zeros(BINS), *bins, trust)
 
 
 def _reach(eye: np.ndarray, steepest_rad: float, flattest_rad: float) -> np.ndarray:
@@ -83,7 +84,7 @@ def known_share(space: VoxelMap, eye: Float[np.ndarray, "3"], down_rad: float = 
         down_rad: how much lower than a walking camera it looks.
     """
     out = np.zeros(BINS)
-    _known_share(np.asarray(eye, np.float64), *arrays(space), _ELEVATIONS - down_rad, OPEN_M, out)
+    _known_share(np.asarray(eye, np.float64), *arrays(space), ELEVATIONS - down_rad, OPEN_M, out)
     return out
 
 
@@ -100,44 +101,62 @@ def over_pictures(values: Float[np.ndarray, "120"], hfov_rad: float) -> Float[np
 
 
 @njit(cache=True)
-def _new_floor(eye, origin, index, passed, hits, unseen, corner, cell, reach, out, first, end, trust):
-    step = VOXEL_M
-    count = int(reach[1] / step)
-    solid = np.zeros((count + 1, 64), np.bool_)
+def _new_floor(eye, origin, columns, unseen, corner, cell, reach, out, first, end, trust):
+    step, count = VOXEL_M, int(reach[1] / VOXEL_M)
     levels = min(int(eye[2] / VOXEL_M) + 1, 64)
+    above = ~np.uint64(3) & (~np.uint64(0) >> np.uint64(64 - levels))  # up to 15 cm may be floor
+    middle = np.uint64(1) << np.uint64(levels // 2)
     width = 2 * np.pi / len(out)
     touched = np.zeros(unseen.shape if trust > 0 else (1, 1), np.bool_)
+    hidden = np.zeros(count + 1, np.bool_)
     for b in range(first, end):
         angle = ((b % len(out)) + 0.5) * width - np.pi
         c, s = np.cos(angle), np.sin(angle)
         clear = 1.0
+        hidden[:] = False
         for n in range(1, count + 1):
             r = n * step
             x, y = eye[0] + r * c, eye[1] + r * s
-            wall, unknown = True, False
-            for k in range(levels):  # layer k holds heights k * VOXEL_M about its middle; up to 15 cm may be floor
-                state = state_at(x, y, k * VOXEL_M, origin, index, passed, hits)
-                solid[n, k] = state == OCCUPIED and k > 1
-                wall &= state == OCCUPIED or k <= 1
-                unknown |= state == UNKNOWN and k == levels // 2
-            if wall:
+            solid, dark = _column(x, y, origin, columns)
+            solid &= above
+            if solid == above:
                 break
-            if unknown:
+            if solid:
+                _hide(hidden, n, solid, levels, eye[2] / VOXEL_M)
+            if dark & middle:
                 clear *= THROUGH
-            if r < reach[0]:
+            if r < reach[0] or hidden[n]:
                 continue
             i, j = int((x - corner[0]) / cell), int((y - corner[1]) / cell)
             if not (0 <= i < unseen.shape[0] and 0 <= j < unseen.shape[1]) or unseen[i, j] <= 0:
                 continue
-            open_ = True
-            for m in range(1, n):
-                if solid[m, min(int(eye[2] * (1 - m / n) / VOXEL_M + 0.5), levels - 1)]:
-                    open_ = False
-                    break
-            if open_:
-                out[b % len(out)] += unseen[i, j] * clear * r * width * step
-                if trust > 0:
-                    _lower(unseen, touched, eye, corner, cell, r, step, angle, width, trust * clear)
+            out[b % len(out)] += unseen[i, j] * clear * r * width * step
+            if trust > 0:
+                _lower(unseen, touched, eye, corner, cell, r, step, angle, width, trust * clear)
+
+
+@njit(cache=True)
+def _column(x, y, origin, columns):
+    """Bits of the occupied and of the unknown voxels above the floor at a place."""
+    i, j = int((x - origin[0]) / VOXEL_M), int((y - origin[1]) / VOXEL_M)
+    a, b = i // BLOCK, j // BLOCK
+    if x >= origin[0] and y >= origin[1] and a < columns.index.shape[0] and b < columns.index.shape[1]:
+        at = columns.index[a, b]
+        if at >= 0:
+            return columns.occupied[at, i % BLOCK, j % BLOCK], columns.unknown[at, i % BLOCK, j % BLOCK]
+    return np.uint64(0), ~np.uint64(0)
+
+
+@njit(cache=True)
+def _hide(hidden, m, solid, levels, height):
+    """Mark the places n on the floor to which the line from an eye, `height` voxels up, passes a solid one of column m:
+    at m it is height * (1 - m / n) up."""
+    for k in range(2, levels):
+        if solid >> np.uint64(k) & np.uint64(1):
+            low, high = 1 - (k - 0.5) / height, 1 - (k + 0.5) / height
+            begin = int(np.ceil(m / low)) if low > 0 else len(hidden)
+            end = int(np.ceil(m / high)) if high > 0 and k < levels - 1 else len(hidden)
+            hidden[begin : min(end, len(hidden))] = True
 
 
 @njit(cache=True)

@@ -12,9 +12,10 @@ from jaxtyping import Bool, Float, Float32, Float64
 from scipy import ndimage
 
 from lyra_sim.core.records import Intrinsics
-from lyra_sim.trajectory.freemap import CELL_M, FreeMap, map_of
+from lyra_sim.trajectory.freemap import CELL_M, FreeMap, depth_in, map_of
 from lyra_sim.trajectory.gain import BIN_RAD, BINS, FAR_M, bin_of, expect, known_share, new_floor, over_pictures
 from lyra_sim.trajectory.motion import WALK_PITCH_RAD, Leg, Pace, heading_of, paced, steer
+from lyra_sim.trajectory.returns import OLD_LOOKS, SURE_OVERLAP, expected_overlap
 from lyra_sim.trajectory.survey import Survey
 from lyra_sim.trajectory.ways import distances, straightened, way_back
 
@@ -37,9 +38,10 @@ _CHECK = 4
 """Of every so many frames of a piece it is asked how much is known."""
 LOOK_FRAMES = 8
 """Frames between two looks of a survey."""
-OLD_LOOKS = 21
-"""A return is a view like one at least so many looks, more than 160 frames, before: two segments of a video network."""
-_SAME_M, _SAME_RAD = 0.8, 0.35
+_RETURNS = 80
+"""Places from which a return is tried, the nearest first."""
+_USUAL_M2 = 0.4
+"""Newly seen floor that is worth a frame."""
 KEY = 3.0
 """Floor that has to be seen before the camera can go on counts for so much more."""
 _HOPE = 0.3
@@ -122,23 +124,31 @@ class NextView:
         return len(poses)
 
     def _old_view(self) -> View | None:
-        """Where a return is due, the view of long ago that is reached soonest."""
-        looks = np.array(self.survey.looks)
-        if not self.return_frames or len(looks) <= OLD_LOOKS:
+        """Where a return is due, the view that returns to one of long ago for the fewest frames, those it is worth for
+        what it newly shows taken off; the old view that is reached soonest where none is sure to return."""
+        old = self.survey.views[: max(len(self.survey.views) + 1 - OLD_LOOKS, 0)]
+        due = (len(self.survey.looks) - 1 - self.survey.returned) * LOOK_FRAMES >= self.return_frames
+        if not self.return_frames or not old or not due:
             return None
-        apart = np.linalg.norm(looks[:, None, :3] - looks[None, :, :3], axis=2) < _SAME_M
-        apart &= np.abs(np.angle(np.exp(1j * (looks[:, None, 3] - looks[None, :, 3])))) < _SAME_RAD
-        back = np.flatnonzero(np.tril(apart, -OLD_LOOKS).any(1))
-        last = int(back[-1]) if len(back) else 0
-        if (len(looks) - 1 - last) * LOOK_FRAMES < self.return_frames:
-            return None
-        found: list[View] = []
-        for x, y, z, heading in looks[: len(looks) - OLD_LOOKS]:
-            cell = nearest_free(self.map, np.array([x, y]))
-            if abs(z - self.survey.height_m) < 0.3 and cell and np.isfinite(self.away[cell]):
-                k = bin_of(float(heading))
-                found.append(View(cell, k, 1 / float(self._cost(cell, WALK_PITCH_RAD)[k])))
-        return max(found, key=lambda view: view.rate, default=None)
+        best, best_cost, first = None, np.inf, None
+        looks = [nearest_free(self.map, np.array(look[:2])) for look in self.survey.looks[: len(old)]]
+        cells = {cell for cell in (*self._places(), *looks) if cell and np.isfinite(self.away[cell])}
+        for cell in sorted(cells, key=lambda cell: (float(self.away[cell]), cell))[:_RETURNS]:
+            cost = self._cost(cell, WALK_PITCH_RAD)
+            if cost.min() / 2 >= best_cost:
+                break
+            gain = over_pictures(self._new(self._eye(cell)), self.hfov)
+            cost = cost - np.minimum(gain / _USUAL_M2, cost / 2)
+            overlap = expected_overlap(self.survey.space, self._eye(cell), old, self.hfov)
+            k = int(np.argmin(np.where(overlap >= SURE_OVERLAP, cost, np.inf)))
+            if overlap[k] >= SURE_OVERLAP and cost[k] < best_cost:
+                best, best_cost = View(cell, k, 1 / float(cost[k])), float(cost[k])
+        for cell, look in zip(looks, self.survey.looks, strict=False):
+            if best is None and cell and np.isfinite(self.away[cell]):
+                k = bin_of(look[3])
+                view = View(cell, k, 1 / float(self._cost(cell, WALK_PITCH_RAD)[k]))
+                first = view if first is None or view.rate > first.rate else first
+        return best or first
 
     def _best(self) -> View | None:
         """The view with the most new floor per frame, or one on the way to such a view."""
@@ -162,6 +172,8 @@ class NextView:
                 break
             gain = over_pictures(self._new(self._eye(cell), pitch), self.hfov)
             rate = np.where(gain < LEAST_M2, 0.0, gain / self._cost(cell, pitch))
+            if rate.max() <= (best.rate if best else 0.0):
+                continue
             known = self._known(cell, pitch) >= LEAST_KNOWN
             k = int(np.argmax(np.where(known, 0.0, rate)))
             if rate[k] > 0 and not known[k]:
@@ -298,9 +310,8 @@ def opening(
     beyond = np.asarray(ndimage.label(hoped.free & ~free_map.free)[0]).astype(np.int64)  # pyright: ignore[reportIndexIssue]
     large = np.bincount(beyond.ravel()) * CELL_M**2 >= _BEYOND_M2
     large[0] = False
-    near = np.asarray(ndimage.distance_transform_edt(~large[beyond])) * CELL_M < clearance_m
-    edge = np.asarray(ndimage.distance_transform_edt(~free_map.free)) * CELL_M < 2 * clearance_m
-    return near & edge
+    near = depth_in(~large[beyond]) < clearance_m
+    return near & (depth_in(~free_map.free) < 2 * clearance_m)
 
 
 def turned(now: float, target: float) -> float:

@@ -2,15 +2,16 @@
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32
-from scipy import ndimage
 
 from lyra_sim.core.records import Frames
 from lyra_sim.geometry.camera import invert
+from lyra_sim.memory.overlap import DepthView
 from lyra_sim.trajectory.freemap import (
     ALL_AIR,
     CELL_M,
-    LOW_M,
     FreeMap,
+    blocked,
+    closed,
     map_of,
     see_air,
     see_floor,
@@ -19,6 +20,7 @@ from lyra_sim.trajectory.freemap import (
 )
 from lyra_sim.trajectory.gain import FAR_M, expect
 from lyra_sim.trajectory.motion import heading_of
+from lyra_sim.trajectory.returns import OLD_LOOKS, is_return, kept_view
 from lyra_sim.trajectory.voxels import FREE, VoxelMap
 
 REACH_M = 12.0
@@ -47,9 +49,9 @@ class Survey:
         self.floor = np.zeros((cells, cells), np.bool_)
         """Cells in which floor was seen, ..."""
         self.near: Bool[np.ndarray, "X Y"] = self.floor.copy()
-        """... from near enough to count, ..."""
-        self.blocked = self.floor.copy()
-        """... and over which something stands."""
+        """... from near enough to count."""
+        self.things = np.zeros((cells, cells), np.uint8)
+        """What else was seen in each cell, in bits; see `freemap.see_obstacles`."""
         self.air = np.zeros((cells, cells), np.uint8)
         """One bit for each layer of air about the camera's height that was looked through."""
         self.granted: Bool[np.ndarray, "X Y"] = self.floor.copy()
@@ -57,7 +59,11 @@ class Survey:
         self.hope = np.ones((cells, cells), np.float32)
         """How likely it still is that floor is there: less with every look at a cell that showed none."""
         self.looks: list[tuple[float, float, float, float]] = []
-        """Place and heading of all views."""
+        """Place and heading of all views, ..."""
+        self.views: list[DepthView] = []
+        """... what they showed, ..."""
+        self.returned = 0
+        """... and the number of the last one that returned to one of long ago."""
 
     def see(self, frames: Frames) -> None:
         """Take in all frames."""
@@ -70,12 +76,16 @@ class Survey:
             inverse = invert(pose)
             see_floor(depth, kind, lens, pose, inverse, origin, np.inf, self.floor[part])
             see_floor(depth, kind, lens, pose, inverse, origin, FAR_M, self.near[part])
-            see_obstacles(depth, kind, lens, pose, origin, LOW_M, self.height_m + 0.35, self.blocked[part])
+            grids = (self.things[part], self.floor[part], self.near[part])
+            see_obstacles(depth, kind, lens, pose, origin, self.height_m + 0.35, FAR_M, *grids)
             see_air(depth, kind, lens, pose, origin, self.height_m, self.air[part])
         camera = frames.intrinsics
         hfov, half = 2 * np.arctan(camera.width / 2 / camera.fx), np.arctan(camera.height / 2 / camera.fy)
-        for pose in frames.cam_to_world:
+        for t, pose in enumerate(frames.cam_to_world):
             heading, pitch = heading_of(pose)
+            if is_return(frames, t, self.views[: max(len(self.looks) + 1 - OLD_LOOKS, 0)]):
+                self.returned = len(self.looks)
+            self.views.append(kept_view(frames, t))
             self.looks.append((float(pose[0, 3]), float(pose[1, 3]), float(pose[2, 3]), heading))
             if pitch + half > 0.05:
                 edges = {"steepest_rad": min(pitch + half, 1.5), "flattest_rad": pitch - half}
@@ -95,7 +105,7 @@ class Survey:
         after = np.where(high > self.floor.shape, high - self.floor.shape + more, 0)
         if before.any() or after.any():
             pad = tuple(zip(before.tolist(), after.tolist(), strict=True))
-            for name in ("floor", "near", "blocked", "air", "granted", "hope"):
+            for name in ("floor", "near", "things", "air", "granted", "hope"):
                 setattr(self, name, np.pad(getattr(self, name), pad, constant_values=1 if name == "hope" else 0))
             self.origin_m = self.origin_m - before * CELL_M
             low, high = low + before, high + before
@@ -117,10 +127,15 @@ class Survey:
         self.granted[tuple(at[foot].T)] = True
         self.floor[tuple(at[air | foot].T)] = True
 
+    @property
+    def blocked(self) -> Bool[np.ndarray, "X Y"]:
+        """Cells over which something stands."""
+        return blocked(self.things)
+
     def free_map(self, clearance_m: float) -> FreeMap:
         """Where a camera may go: over floor, through air about its height that was looked through. Floor alone can be
         seen below a thing whose other side was never seen."""
-        air = np.asarray(ndimage.binary_closing(self.air == ALL_AIR, np.ones((3, 3))), bool)
+        air = closed(self.air == ALL_AIR, 1)
         return map_of(self.origin_m, self.floor, self.blocked | ~(air | self.granted), clearance_m)
 
     def looked(self, eye: Float[np.ndarray, "3"], heading: float) -> bool:
@@ -132,6 +147,4 @@ class Survey:
     def unseen(self) -> Float32[np.ndarray, "X Y"]:
         """How likely a cell holds floor that was not seen from near; cells in which something stands hold none, nor do
         slots of a few cells beside them."""
-        known = self.near | self.blocked
-        closed = np.asarray(ndimage.binary_closing(known, np.ones((3, 3)), iterations=1), bool)
-        return np.where(known | closed, np.float32(0), self.hope)
+        return np.where(closed(self.near | self.blocked, 1), np.float32(0), self.hope)

@@ -4,8 +4,10 @@ Depth rays empty the voxels they pass and fill the one they end in (Moravec and 
 For each voxel the nearest distance from which it was seen is kept, and the directions, in eighths of a circle.
 """
 
+from typing import NamedTuple
+
 import numpy as np
-from jaxtyping import Float, Float64, UInt8
+from jaxtyping import Float, Float64, Int32, UInt8, UInt64
 from numba import njit
 
 from lyra_sim.core.records import Frames, Label, PixelOrigin
@@ -20,6 +22,19 @@ _LEAST_HITS = 2
 """Depth pixels that make a voxel occupied, ..."""
 _HIT_WEIGHT = 4
 """... each as much as so many rays that pass through: thin things fill part of a voxel only."""
+_FULL = 250
+"""Counts are halved before they overflow: their ratio is what matters."""
+FLOOR_LAYER = 2 * BLOCK
+"""Floor (z = 0) lies in the middle of this layer of voxels."""
+
+
+class Columns(NamedTuple):
+    """The voxels above the floor, 64 bits a column, bit 0 the floor's layer; in blocks of 16 x 16 columns."""
+
+    index: Int32[np.ndarray, "64 64"]
+    """-1 where nothing was seen."""
+    occupied: UInt64[np.ndarray, "B 16 16"]
+    unknown: UInt64[np.ndarray, "B 16 16"]
 
 
 class VoxelMap:
@@ -33,7 +48,7 @@ class VoxelMap:
     def __init__(self, centre: Float[np.ndarray, "3"], reach_m: float = 8.0) -> None:
         side = BLOCK * VOXEL_M
         low = np.floor(np.asarray(centre[:2]) / side) * side - side * np.array(_BLOCKS[:2]) / 2
-        self.origin_m: Float64[np.ndarray, 3] = np.append(low, -side * 2 - VOXEL_M / 2)
+        self.origin_m: Float64[np.ndarray, 3] = np.append(low, -FLOOR_LAYER * VOXEL_M - VOXEL_M / 2)
         self.reach_m = reach_m
         self.index = np.full(_BLOCKS, -1, np.int32)
         """Block at each place, -1 where nothing was seen."""
@@ -44,6 +59,7 @@ class VoxelMap:
         self.sides = self.passed.copy()
         """Bit k: seen from a camera that lies in the k-th eighth of a circle about it."""
         self.count = 0
+        self._columns: Columns | None = None
 
     @property
     def bytes(self) -> int:
@@ -52,10 +68,15 @@ class VoxelMap:
 
     def see(self, frames: Frames) -> None:
         """Take in the depth of all frames. Sky is free, FILLED pixels say nothing. Two rays meet each voxel at the
-        reach."""
+        reach; nearer than half of it every other row and column of pixels does, and nearer than a quarter every
+        fourth."""
+        self._columns = None
         camera = frames.intrinsics
         step = max(1, int(VOXEL_M / 2 / self.reach_m * camera.fx))
         rays = pixel_rays(camera)[step // 2 :: step, step // 2 :: step]
+        row, column = np.ogrid[: rays.shape[0], : rays.shape[1]]
+        near = (row | column) & 3
+        begin = self.reach_m * np.choose(near, (0.0, 0.5, 0.25, 0.5))
         for t in range(len(frames)):
             known = frames.valid[t] & (frames.origin[t] != PixelOrigin.FILLED)
             depth = np.where(known, frames.depth_m[t], 0)
@@ -63,14 +84,26 @@ class VoxelMap:
             depth = depth[step // 2 :: step, step // 2 :: step]
             T = frames.cam_to_world[t]
             ends = (rays * depth[..., None]).reshape(-1, 3)[depth.ravel() > 0] @ T[:3, :3].T + T[:3, 3]
-            self._room_for(T[:3, 3], ends)
+            first = begin[depth > 0]
+            self._room_for(T[:3, 3], ends, first)
             counts = (self.passed, self.hits, self.nearest_dm, self.sides)
-            _see(T[:3, 3], ends, self.origin_m, self.index, *counts, self.reach_m)
+            _see(T[:3, 3], ends, first, self.origin_m, self.index, *counts, self.reach_m)
 
-    def _room_for(self, eye: np.ndarray, ends: np.ndarray) -> None:
+    def columns(self) -> Columns:
+        """Of all that was seen so far."""
+        if self._columns is None:
+            places = np.argwhere((self.index >= 0).any(2))
+            index = np.full(_BLOCKS[:2], -1, np.int32)
+            index[tuple(places.T)] = np.arange(len(places))
+            occupied, unknown = np.zeros((2, len(places), BLOCK, BLOCK), np.uint64)
+            _stack(places, self.index, self.passed, self.hits, occupied, unknown)
+            self._columns = Columns(index, occupied, unknown)
+        return self._columns
+
+    def _room_for(self, eye: np.ndarray, ends: np.ndarray, first: np.ndarray) -> None:
         """Blocks along all rays."""
         touched = np.zeros(_BLOCKS, np.bool_)
-        _touch(eye, ends, self.origin_m, touched, self.reach_m)
+        _touch(eye, ends, first, self.origin_m, touched, self.reach_m)
         new = np.argwhere(touched & (self.index < 0))
         if not len(new):
             return
@@ -101,8 +134,11 @@ def state_at(x, y, z, origin, index, passed, hits):
     at = index[a, b, c]
     if at < 0:
         return UNKNOWN
-    i, j, k = i % BLOCK, j % BLOCK, k % BLOCK
-    hit, through = hits[at, i, j, k], passed[at, i, j, k]
+    return _state(hits[at, i % BLOCK, j % BLOCK, k % BLOCK], passed[at, i % BLOCK, j % BLOCK, k % BLOCK])
+
+
+@njit(cache=True)
+def _state(hit, through):
     if hit >= _LEAST_HITS and hit * _HIT_WEIGHT >= through:
         return OCCUPIED
     return FREE if through > 0 else UNKNOWN
@@ -117,38 +153,57 @@ def _states(points, origin, index, passed, hits):
 
 
 @njit(cache=True)
-def _touch(eye, ends, origin, touched, reach):
-    """Blocks that rays run through, found in steps of half a voxel block."""
+def _stack(places, index, passed, hits, occupied, unknown):
+    """Bits of all columns."""
+    for n in range(len(places)):
+        for layer in range(FLOOR_LAYER, min(FLOOR_LAYER + 64, index.shape[2] * BLOCK)):
+            at = index[places[n, 0], places[n, 1], layer // BLOCK]
+            bit = np.uint64(1) << np.uint64(layer - FLOOR_LAYER)
+            for i in range(BLOCK):
+                for j in range(BLOCK):
+                    k = layer % BLOCK
+                    state = _state(hits[at, i, j, k], passed[at, i, j, k]) if at >= 0 else UNKNOWN
+                    if state == OCCUPIED:
+                        occupied[n, i, j] |= bit
+                    elif state == UNKNOWN:
+                        unknown[n, i, j] |= bit
+
+
+@njit(cache=True)
+def _touch(eye, ends, first, origin, touched, reach):
+    """Blocks that rays run through from their first metre on, found in steps of a voxel."""
     side = BLOCK * VOXEL_M
     for n in range(len(ends)):
         away = ends[n] - eye
         length = np.sqrt((away * away).sum())
         far = min(length, reach)
-        steps = int(far / VOXEL_M) + 2
+        begin = min(first[n], far)
+        steps = int((far - begin) / VOXEL_M) + 2
         for s in range(steps + 1):
-            p = eye + away * (far * s / steps / length)
+            p = eye + away * ((begin + (far - begin) * s / steps) / length)
             a, b, c = int((p[0] - origin[0]) / side), int((p[1] - origin[1]) / side), int((p[2] - origin[2]) / side)
             if 0 <= a < touched.shape[0] and 0 <= b < touched.shape[1] and 0 <= c < touched.shape[2]:
                 touched[a, b, c] = True
 
 
 @njit(cache=True)
-def _see(eye, ends, origin, index, passed, hits, nearest, sides, reach):
-    """One frame: a voxel counts each ray that passes it or ends in it once."""
+def _see(eye, ends, first, origin, index, passed, hits, nearest, sides, reach):
+    """One frame: a voxel counts each ray that ends in it or passes it once; those that pass where only every fourth or
+    sixteenth ray is followed count for all."""
+    step = 0.5 * VOXEL_M
     for n in range(len(ends)):
         away = ends[n] - eye
         length = np.sqrt((away * away).sum())
         eighth = int((np.arctan2(-away[1], -away[0]) + np.pi) / (np.pi / 4)) % 8
-        steps = int(min(length, reach) / (0.5 * VOXEL_M))
         at, i, j, k = _place(ends[n], origin, index)
         goal = ((at * BLOCK + i) * BLOCK + j) * BLOCK + k
         last = -1
-        for s in range(steps + 1):
-            p = eye + away * (s * 0.5 * VOXEL_M / length)
-            last = _count(p, origin, index, passed, hits, last, goal)
+        for s in range(int(first[n] / step), int(min(length, reach) / step) + 1):
+            p = eye + away * (s * step / length)
+            weight = 16 if 4 * s * step < reach else 4 if 2 * s * step < reach else 1
+            last = _pass(p, weight, origin, index, passed, hits, last, goal)
         if length <= reach and at >= 0:
-            hits[at, i, j, k] += 1
-            _aged(passed, hits, at, i, j, k)
+            _count(passed, hits, at, i, j, k, 0, 1)
             nearest[at, i, j, k] = min(nearest[at, i, j, k], int(length * 10))
             sides[at, i, j, k] |= 1 << eighth
 
@@ -163,21 +218,20 @@ def _place(p, origin, index):
 
 
 @njit(cache=True)
-def _count(p, origin, index, passed, hits, last, goal):
-    """One ray passes a voxel that it does not end in; returns the voxel's number, so that it counts once per ray."""
+def _pass(p, weight, origin, index, passed, hits, last, goal):
+    """A ray passes a voxel that it does not end in; returns the voxel's number, so that it counts once per ray."""
     at, i, j, k = _place(p, origin, index)
     if at < 0:
         return -1
     number = ((at * BLOCK + i) * BLOCK + j) * BLOCK + k
     if number != last and number != goal:
-        passed[at, i, j, k] += 1
-        _aged(passed, hits, at, i, j, k)
+        _count(passed, hits, at, i, j, k, weight, 0)
     return number
 
 
 @njit(cache=True)
-def _aged(passed, hits, at, i, j, k):
-    """Both counts are halved before one overflows: their ratio counts."""
-    if max(passed[at, i, j, k], hits[at, i, j, k]) >= 250:
-        passed[at, i, j, k] //= 2
-        hits[at, i, j, k] //= 2
+def _count(passed, hits, at, i, j, k, through, hit):
+    through, hit = through + passed[at, i, j, k], hit + hits[at, i, j, k]
+    if max(through, hit) >= _FULL:
+        through, hit = through // 2, hit // 2
+    passed[at, i, j, k], hits[at, i, j, k] = through, hit

@@ -1,5 +1,7 @@
 """What a survey keeps: floor of any height, air that was looked through, grids that grow with the walk."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from lyra_sim.core.records import Frames, Label, PixelOrigin
@@ -54,6 +56,32 @@ def test_other_surfaces_that_high_are_no_floor():
         assert not survey.near.any() and survey.blocked.any()
     assert _seen(0.0, Label.UNKNOWN).near.any(), "without labels height 0 is floor"
     assert not _seen(0.5, Label.FLOOR).near.any() and _seen(0.5, Label.FLOOR).blocked.any()
+
+
+def test_a_kerb_does_not_block_but_what_stands_elsewhere_does():
+    eye = pose_at(0, 0, 0.6, 0.0, 0.2)
+    way = pixel_rays(CAMERA) @ eye[:3, :3].T
+    with np.errstate(divide="ignore"):
+        road, pavement, face = -0.6 / way[..., 2], (0.12 - 0.6) / way[..., 2], 3.0 / way[..., 0]
+    down, high = way[..., 2] < 0, 0.6 + way[..., 2] * face
+    road, pavement = np.where(down, road, np.inf), np.where(down, pavement, np.inf)
+    onto = way[..., 0] * pavement > 3.0
+    depth = np.where(road < face, road, np.where(onto, pavement, np.where(high < 0.12, face, np.inf)))
+    kerb = (road >= face) & ~onto & (high < 0.12)
+    for label, upper in ((Label.FLOOR, 1), (Label.OBSTACLE, 0)):
+        valid = np.isfinite(depth) & (depth < 20)
+        kind = np.where(valid, int(Label.FLOOR), int(Label.SKY)).astype(np.uint8)
+        kind[onto & valid], kind[kerb] = int(label), int(Label.OBSTACLE)
+        frames = replace(
+            _ground(0.0, Label.FLOOR, eye),
+            depth_m=np.where(valid, depth, 0).astype(np.float32)[None], valid=valid[None], label=kind[None],
+        )  # fmt: skip
+        assert kerb.sum() > 500
+        survey = Survey(eye[:3, 3], 0.6)
+        survey.see(frames)
+        i, j = np.floor((np.array([3.0, 0.3]) - survey.origin_m) / CELL_M).astype(int)
+        assert bool(survey.blocked[i - 1 : i + 1, j].any()) == (not upper)
+        assert bool(survey.free_map(0.1).known[i - 3 : i + 4, j].all()) == bool(upper)
 
 
 def test_air_is_what_rays_pass_about_the_camera_height():

@@ -1,0 +1,113 @@
+"""Returns: views that show again much of what one view of long ago showed, so that a generator can close loops.
+
+What counts is the overlap of two views (see `memory.overlap`), not where they were taken: looking back down a road from
+afar shows again what was passed.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float, Float64
+from numba import njit
+
+from lyra_sim.core.records import Frames, Intrinsics, Label, PixelOrigin
+from lyra_sim.geometry.camera import invert, pixel_rays
+from lyra_sim.memory.overlap import Z_SHARE, DepthView, lens_of
+from lyra_sim.trajectory.gain import BINS, ELEVATIONS, OPEN_M, arrays, over_pictures
+from lyra_sim.trajectory.voxels import OCCUPIED, UNKNOWN, VOXEL_M, VoxelMap, state_at
+
+OLD_LOOKS = 21
+"""A return is like one at least so many looks, more than 160 frames, before: two segments of a video network."""
+LEAST_OVERLAP = 0.5
+"""Of two views of which one returns to the other."""
+SURE_OVERLAP = 0.62
+"""A planned return is expected to have so much: what is expected is up to 0.1 too high."""
+_COLUMNS = 200
+"""Views are kept so wide at least."""
+_SPREAD = 6
+"""Of a new view every so many rows and columns are looked for in old ones."""
+
+
+def kept_view(frames: Frames, t: int) -> DepthView:
+    """The depth that frame `t` shows, thinned to between 200 and 400 columns."""
+    step = max(1, frames.intrinsics.width // _COLUMNS)
+    known = frames.valid[t] & (frames.origin[t] != PixelOrigin.FILLED) & (frames.depth_m[t] > 0)
+    depth = np.where(known, frames.depth_m[t], np.float32(0))[step // 2 :: step, step // 2 :: step]
+    camera, shift = frames.intrinsics, 0.5 - (step // 2 + 0.5) / step
+    thin = Intrinsics(
+        fx=camera.fx / step, fy=camera.fy / step, cx=camera.cx / step + shift, cy=camera.cy / step + shift,
+        width=depth.shape[1], height=depth.shape[0],
+    )  # fmt: skip
+    return DepthView(depth_m=np.ascontiguousarray(depth), cam_to_world=frames.cam_to_world[t], intrinsics=thin)
+
+
+def is_return(frames: Frames, t: int, old: Sequence[DepthView]) -> bool:
+    """Does one of the old views cover half of what frame `t` shows? Paint counts as not covered, sky not at all."""
+    part = (slice(_SPREAD // 2, None, _SPREAD),) * 2
+    known = (frames.valid[t] & (frames.origin[t] != PixelOrigin.FILLED) & (frames.depth_m[t] > 0))[part]
+    paint = ((frames.origin[t] == PixelOrigin.FILLED) & (frames.label[t] != Label.SKY))[part]
+    rays, pose = pixel_rays(frames.intrinsics)[part][known], frames.cam_to_world[t]
+    points = (rays * frames.depth_m[t][part][known][:, None]) @ pose[:3, :3].T + pose[:3, 3]
+    valid = int(known.sum() + paint.sum())
+    return bool(valid and covered(points, old, 0.0).sum(1).max(initial=0) >= LEAST_OVERLAP * valid)
+
+
+def covered(points: Float[np.ndarray, "P 3"], views: Sequence[DepthView], slack_m: float) -> Bool[np.ndarray, "V P"]:
+    """Which points each view shows: the z-test of `memory.overlap` with some metres more."""
+    out = np.zeros((len(views), len(points)), np.bool_)
+    for mask, view in zip(out, views, strict=True):
+        _cover(np.asarray(points), invert(view.cam_to_world), view.depth_m, lens_of(view.intrinsics), slack_m, mask)
+    return out
+
+
+def expected_overlap(
+    space: VoxelMap, eye: Float[np.ndarray, "3"], old: Sequence[DepthView], hfov_rad: float
+) -> Float64[np.ndarray, "120"]:
+    """The largest overlap with one of the old views that a walking camera at `eye` would have, by heading. Rays that
+    meet the unknown near by count as not covered, those that leave through known air not at all."""
+    ends = np.zeros((BINS, len(ELEVATIONS), 3))
+    kind = np.zeros((BINS, len(ELEVATIONS)), np.uint8)
+    _ends(np.asarray(eye, np.float64), *arrays(space), ELEVATIONS, space.reach_m, ends, kind)
+    known = kind == OCCUPIED
+    valid = over_pictures((kind != _OPEN).sum(1).astype(np.float64), hfov_rad)
+    by = np.zeros((len(old), *kind.shape))
+    by[:, known] = covered(ends[known], old, VOXEL_M)
+    most = np.zeros(BINS)
+    for view in by.sum(2):
+        if view.any():
+            most = np.maximum(most, over_pictures(view, hfov_rad))
+    return np.where(valid > 0, most / np.maximum(valid, 1.0), 0.0)
+
+
+_OPEN = 3
+
+
+@njit(cache=True)
+def _cover(points, T, depth, lens, slack, mask):
+    for n in range(len(points)):
+        x, y, z = points[n, 0], points[n, 1], points[n, 2]
+        d = T[2, 0] * x + T[2, 1] * y + T[2, 2] * z + T[2, 3]
+        if d > VOXEL_M:
+            u = int(np.floor((T[0, 0] * x + T[0, 1] * y + T[0, 2] * z + T[0, 3]) / d * lens[0] + lens[2]))
+            v = int(np.floor((T[1, 0] * x + T[1, 1] * y + T[1, 2] * z + T[1, 3]) / d * lens[1] + lens[3]))
+            if 0 <= u < depth.shape[1] and 0 <= v < depth.shape[0]:
+                known = depth[v, u]
+                mask[n] = known > 0.0 and abs(d - known) <= Z_SHARE * known + slack
+
+
+@njit(cache=True)
+def _ends(eye, origin, index, passed, hits, elevations, reach, ends, kind):
+    """Where the ray of each azimuth and elevation ends: in an occupied voxel, in an unknown one, or nowhere."""
+    for b in range(len(ends)):
+        angle = (b + 0.5) * 2 * np.pi / len(ends) - np.pi
+        for e in range(len(elevations)):
+            way = np.array([np.cos(angle) * np.cos(elevations[e]), np.sin(angle) * np.cos(elevations[e]), 0.0])
+            way[2] = np.sin(elevations[e])
+            kind[b, e] = _OPEN
+            for n in range(2, int(reach / VOXEL_M)):
+                p = eye + way * (n * VOXEL_M)
+                state = state_at(p[0], p[1], p[2], origin, index, passed, hits)
+                if state == OCCUPIED or (state == UNKNOWN and n > 3):
+                    ends[b, e] = p
+                    kind[b, e] = _OPEN if state == UNKNOWN and n * VOXEL_M > OPEN_M else state
+                    break
