@@ -103,7 +103,10 @@ class NextView:
             view = self._best()
             if view is None:
                 break
-            leg = self._go(self._old_view() or view if not legs else view, left)
+            old = None if legs else self._old_view()
+            leg = self._go(old, left) if old else None
+            if leg is None or not len(leg.position):
+                leg = self._go(view, left)
             if not len(leg.position):
                 continue
             left -= len(leg.position)
@@ -130,6 +133,7 @@ class NextView:
         due = (len(self.survey.looks) - 1 - self.survey.returned) * LOOK_FRAMES >= self.return_frames
         if not self.return_frames or not old or not due:
             return None
+        since = self.survey.returned + 1  # what was seen since then was no return
         best, best_cost, first = None, np.inf, None
         looks = [nearest_free(self.map, np.array(look[:2])) for look in self.survey.looks[: len(old)]]
         cells = {cell for cell in (*self._places(), *looks) if cell and np.isfinite(self.away[cell])}
@@ -140,6 +144,7 @@ class NextView:
             gain = over_pictures(self._new(self._eye(cell)), self.hfov)
             cost = cost - np.minimum(gain / _USUAL_M2, cost / 2)
             overlap = expected_overlap(self.survey.space, self._eye(cell), old, self.hfov)
+            overlap[self.survey.looked(self._eye(cell), _MIDDLE, since)] = 0
             k = int(np.argmin(np.where(overlap >= SURE_OVERLAP, cost, np.inf)))
             if overlap[k] >= SURE_OVERLAP and cost[k] < best_cost:
                 best, best_cost = View(cell, k, 1 / float(cost[k])), float(cost[k])
@@ -147,7 +152,8 @@ class NextView:
             if best is None and cell and np.isfinite(self.away[cell]):
                 k = bin_of(look[3])
                 view = View(cell, k, 1 / float(self._cost(cell, WALK_PITCH_RAD)[k]))
-                first = view if first is None or view.rate > first.rate else first
+                again = self.survey.looked(self._eye(cell), _MIDDLE, since)[k]
+                first = view if not again and (first is None or view.rate > first.rate) else first
         return best or first
 
     def _best(self) -> View | None:
@@ -206,7 +212,7 @@ class NextView:
             turn = np.abs(np.angle(np.exp(1j * (_MIDDLE - _MIDDLE[view.bin]))))
             known = self._known(view.cell, view.pitch)
             k = int(np.argmin(np.where(known >= LEAST_KNOWN, turn, np.inf)))
-            been = (view.cell, k) in self.approached or self.survey.looked(self._eye(view.cell), float(_MIDDLE[k]))
+            been = (view.cell, k) in self.approached or self.survey.looked(self._eye(view.cell), _MIDDLE)[k]
             if known[k] >= LEAST_KNOWN and not been:
                 self.approached.add((view.cell, k))
                 return View(view.cell, k, view.rate, view.pitch, last=True)

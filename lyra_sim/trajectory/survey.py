@@ -138,11 +138,14 @@ class Survey:
         air = closed(self.air == ALL_AIR, 1)
         return map_of(self.origin_m, self.floor, self.blocked | ~(air | self.granted), clearance_m)
 
-    def looked(self, eye: Float[np.ndarray, "3"], heading: float) -> bool:
-        """Was there a view from about this place into about this direction?"""
-        looks = np.array(self.looks).reshape(-1, 4)
-        turn = np.abs(np.angle(np.exp(1j * (looks[:, 3] - heading))))
-        return bool(((np.linalg.norm(looks[:, :3] - eye, axis=1) < _SAME_M) & (turn < _SAME_RAD)).any())
+    def looked(
+        self, eye: Float[np.ndarray, "3"], headings: Float[np.ndarray, "K"], since: int = 0
+    ) -> Bool[np.ndarray, "K"]:
+        """Was there a view from about this place into about these directions, from number `since` on?"""
+        looks = np.array(self.looks[since:]).reshape(-1, 4)
+        looks = looks[np.linalg.norm(looks[:, :3] - eye, axis=1) < _SAME_M]
+        turn = np.abs(np.angle(np.exp(1j * (looks[:, 3] - headings[:, None]))))
+        return (turn < _SAME_RAD).any(1)
 
     def unseen(self) -> Float32[np.ndarray, "X Y"]:
         """How likely a cell holds floor that was not seen from near; cells in which something stands hold none, nor do
