@@ -5,7 +5,7 @@
 
 The whole loop (plan, retrieve, generate, remember) with the `truth` generator in procedural flats of 3 to 6 rooms, from
 a photo with exact depth, 70 degrees wide, frames 120 pixels high. `truth` is shown no memory: its segments name the
-views that a generator with three views per group of 8 frames would be shown. Overlap (`lyra_sim/memory/overlap.py`) is
+views that a generator with three views per group of 4 frames would be shown. Overlap (`lyra_sim/memory/overlap.py`) is
 that of every single frame with all views of its segment. Beside it stand what the best three views per group would have
 given (chosen with the drawn frames at hand), and all of memory before the segment, which no retrieval exceeds: where
 that is low, the way goes into the unseen too fast. A frame returns when it overlaps with one that is more than 160
@@ -41,7 +41,7 @@ from pipelines.report.retrieval import tinted
 PHOTO = pinhole(208, 120, 70.0)
 PITCH_DEG = 12.0
 LEAST_OVERLAP, LEAST_RETURN, WINDOW = 0.60, 0.50, 240
-GROUP, VIEWS = 8, 3
+GROUP, VIEWS = 4, 3
 CHOSEN, BEST, ALL = "the views of its segment", "the best views of that number", "all of memory"
 
 
@@ -123,7 +123,7 @@ def part(found: Coverage, picked: list[int]) -> Coverage:
 
 
 def best_views(found: list[Coverage]) -> list[int]:
-    """The `VIEWS` views for each group of 8 frames that cover its first and last frame best, chosen greedily by one who
+    """The `VIEWS` views for each group of 4 frames that cover its first and last frame best, chosen greedily by one who
     has drawn the frames already: what no retrieval of this kind can exceed by much."""
     picked: set[int] = set()
     for group in (found[k : k + GROUP] for k in range(0, len(found), GROUP)):

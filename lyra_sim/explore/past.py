@@ -10,16 +10,17 @@ from lyra_sim.memory.overlap import DepthView, coverage, geometry_of
 from lyra_sim.memory.spatial import STRIDE, SpatialMemory
 from lyra_sim.memory.warp import integer_matrix
 from lyra_sim.trajectory.motion import LAG
+from lyra_sim.trajectory.returns import covered, first_surface
 from lyra_sim.trajectory.survey import Survey
+from lyra_sim.trajectory.voxels import OCCUPIED, VOXEL_M
 from lyra_sim.worldgen.request import Drawn, Request, View, view_of
 
 PLANNED = "planned"
 """Name of a segment's note on the poses that were planned last."""
-_GROUP = 8
+_GROUP = 4
 """Target frames that share one retrieval."""
 _COARSE = 3
-"""Targets of retrieval are so many times coarser than the frames: remembered points are sparse, and between them what
-they hide would count as seen."""
+"""Targets of retrieval are so many times coarser than the frames, and those of the memory some times more."""
 _UNASKED = 3
 """Views retrieved per group, only to be judged, for generators that are shown none."""
 
@@ -77,11 +78,25 @@ class Past:
         chosen: list[tuple[int, ...]] = []
         for begin in range(0, len(poses), _GROUP):
             group = poses[begin : begin + _GROUP]
-            targets = invert(group[[0, -1]])
+            targets = self._memory.cameras(invert(group[[0, -1]]), np.stack([K, K]), size)
+            seen = [self._seen(*target) for target in targets]
             # The last frame is not shown to the generator by itself, so it competes like any other.
-            found = self._memory.retrieve(targets, np.stack([K, K]), size, count=views, exclude_recent=False)
+            found = self._memory.cover(np.concatenate(seen, 1), count=views, exclude_recent=False)
             chosen += [tuple(frame_id for _, frame_id in reversed(found)) or (0,)] * len(group)
         return tuple(chosen)
+
+    def _seen(self, w2c: np.ndarray, K: np.ndarray, height: int, width: int) -> np.ndarray:
+        """(entries, pixels): which remembered frame shows what a target will show. Remembered points are sparse, and
+        what they should hide would count as seen between them; so where the survey knows of a surface it is asked for
+        that one."""
+        seen = self._memory.visible(w2c, K, height, width)
+        v, u = np.mgrid[:height, :width]
+        ways = np.stack([u.ravel(), v.ravel(), np.ones(u.size)], 1) @ np.linalg.inv(K).T @ w2c[:3, :3]
+        eye = -w2c[:3, :3].T @ w2c[:3, 3]
+        ends, kind = first_surface(self.survey.space, eye, ways / np.linalg.norm(ways, axis=1, keepdims=True))
+        views = [self._geometry[frame_id] for _, frame_id in self._memory.ids]
+        seen[:, kind == OCCUPIED] = covered(ends[kind == OCCUPIED], views, VOXEL_M)
+        return seen
 
     def retrieval_notes(self, request: Request, drawn: Drawn) -> dict[str, Any]:
         """Which remembered frames a piece was drawn from and how much of it they cover, before it is taken in.

@@ -98,7 +98,7 @@ class SpatialMemory:
         """
         if not self.ids:
             return []
-        seen = [self._visible(*camera) for camera in self.cameras(target_w2c, target_K, size)]
+        seen = [self.visible(*camera) for camera in self.cameras(target_w2c, target_K, size)]
         return self.cover(np.concatenate(seen, 1), count=count, exclude_recent=exclude_recent)
 
     def cover(
@@ -156,8 +156,10 @@ class SpatialMemory:
             coarse[:2] /= self.downsample
             yield np.asarray(w2c, np.float64), coarse, height, width
 
-    def _visible(self, w2c: np.ndarray, K: np.ndarray, height: int, width: int) -> np.ndarray:
-        """(entries, pixels): does this entry see this pixel's foremost surface?"""
+    def visible(
+        self, w2c: Float[np.ndarray, "4 4"], K: Float[np.ndarray, "3 3"], height: int, width: int
+    ) -> Bool[np.ndarray, "entries pixels"]:
+        """Does this entry see this pixel's foremost surface? `cameras` gives the arguments."""
         nearest = np.full(height * width, np.inf)
         landed = []
         P = K @ w2c[:3]

@@ -2,7 +2,7 @@
 
 import numpy as np
 from jaxtyping import Float64
-from scipy.spatial.transform import Rotation
+from scipy.spatial.transform import Rotation, Slerp
 
 from lyra_sim.core.record import record
 
@@ -121,6 +121,19 @@ def steer(start: np.ndarray, legs: list[Leg], turn_rad: float) -> Float64[np.nda
             pose[:3, 3] = position
             poses.append(pose)
     return np.stack(poses) if poses else np.zeros((0, 4, 4))
+
+
+def slowed(
+    start: Float64[np.ndarray, "4 4"], poses: Float64[np.ndarray, "N 4 4"], count: int
+) -> Float64[np.ndarray, "{count} 4 4"]:
+    """The same way as `poses` from `start` on, in more frames."""
+    every = np.concatenate([start[None], poses])
+    at = np.linspace(0, len(poses), count + 1)[1:]
+    out = np.tile(np.eye(4), (count, 1, 1))
+    for axis in range(3):
+        out[:, axis, 3] = np.interp(at, np.arange(len(every)), every[:, axis, 3])
+    out[:, :3, :3] = Slerp(np.arange(len(every)), Rotation.from_matrix(every[:, :3, :3]))(at).as_matrix()
+    return out
 
 
 _KERNEL = np.array([1.0, 2.0, 3.0, 2.0, 1.0]) / 9

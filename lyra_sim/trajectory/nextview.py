@@ -14,7 +14,7 @@ from scipy import ndimage
 from lyra_sim.core.records import Intrinsics
 from lyra_sim.trajectory.freemap import CELL_M, FreeMap, depth_in, map_of
 from lyra_sim.trajectory.gain import BIN_RAD, BINS, FAR_M, bin_of, expect, known_share, new_floor, over_pictures
-from lyra_sim.trajectory.motion import WALK_PITCH_RAD, Leg, Pace, heading_of, paced, steer
+from lyra_sim.trajectory.motion import WALK_PITCH_RAD, Leg, Pace, heading_of, paced, slowed, steer
 from lyra_sim.trajectory.returns import OLD_LOOKS, SURE_OVERLAP, expected_overlap
 from lyra_sim.trajectory.survey import Survey
 from lyra_sim.trajectory.ways import distances, straightened, way_back
@@ -31,7 +31,7 @@ DOWN_RAD = 0.55
 _POOR = 0.05
 """... where no other view brings as much, square metres a frame."""
 LEAST_FRAMES = 8
-"""Of a piece that ends early."""
+"""Of a piece that ends early; where fewer show enough that is known the camera takes that long for them."""
 _KEPT_KNOWN = 0.78
 """A piece that ends early ends before a picture of which less is known when it begins."""
 _CHECK = 4
@@ -115,15 +115,18 @@ class NextView:
             if view.last and not self.whole and frames - left >= LEAST_FRAMES:
                 break
         poses = steer(pose, legs, self.pace.turn_rad)
-        return poses if self.whole else poses[: self._known_until(poses)]
+        if self.whole or not len(poses):
+            return poses
+        kept = self._known_until(poses)
+        return poses[:kept] if kept >= LEAST_FRAMES else slowed(pose, poses[:kept], min(LEAST_FRAMES, len(poses)))
 
     def _known_until(self, poses: Float64[np.ndarray, "N 4 4"]) -> int:
-        """How many of the poses keep enough of what is known now in their picture; what comes after is planned again
-        when more is known."""
+        """How many of the poses, some at least, keep enough of what is known now in their picture; what comes after is
+        planned again when more is known."""
         for n in range(_CHECK - 1, len(poses), _CHECK):
             cell, (heading, pitch) = self.map.cell(poses[n, :3, 3]), heading_of(poses[n])
             if pitch < 2 * WALK_PITCH_RAD and self._known(cell)[bin_of(heading)] < _KEPT_KNOWN:
-                return max(n + 1 - _CHECK, LEAST_FRAMES)
+                return max(n + 1 - _CHECK, _CHECK)
         return len(poses)
 
     def _old_view(self) -> View | None:

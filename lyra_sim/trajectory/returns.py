@@ -7,14 +7,14 @@ afar shows again what was passed.
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64
+from jaxtyping import Bool, Float, Float64, UInt8
 from numba import njit
 
 from lyra_sim.core.records import Frames, Intrinsics, Label, PixelOrigin
 from lyra_sim.geometry.camera import invert, pixel_rays
 from lyra_sim.memory.overlap import Z_SHARE, DepthView, lens_of
-from lyra_sim.trajectory.gain import BINS, ELEVATIONS, OPEN_M, arrays, over_pictures
-from lyra_sim.trajectory.voxels import OCCUPIED, UNKNOWN, VOXEL_M, VoxelMap, state_at
+from lyra_sim.trajectory.gain import BIN_RAD, BINS, ELEVATIONS, OPEN_M, arrays, over_pictures
+from lyra_sim.trajectory.voxels import FREE, OCCUPIED, UNKNOWN, VOXEL_M, VoxelMap, state_at
 
 OLD_LOOKS = 21
 """A return is like one at least so many looks, more than 160 frames, before: two segments of a video network."""
@@ -26,6 +26,13 @@ _COLUMNS = 200
 """Views are kept so wide at least."""
 _SPREAD = 6
 """Of a new view every so many rows and columns are looked for in old ones."""
+
+
+_AZIMUTH, _ELEVATION = (
+    a.ravel() for a in np.meshgrid((np.arange(BINS) + 0.5) * BIN_RAD - np.pi, ELEVATIONS, indexing="ij")
+)
+_WAYS = np.stack([np.cos(_AZIMUTH) * np.cos(_ELEVATION), np.sin(_AZIMUTH) * np.cos(_ELEVATION), np.sin(_ELEVATION)], 1)
+"""Rays of a walking camera's pictures at all headings, azimuth by azimuth."""
 
 
 def kept_view(frames: Frames, t: int) -> DepthView:
@@ -65,11 +72,10 @@ def expected_overlap(
 ) -> Float64[np.ndarray, "120"]:
     """The largest overlap with one of the old views that a walking camera at `eye` would have, by heading. Rays that
     meet the unknown near by count as not covered, those that leave through known air not at all."""
-    ends = np.zeros((BINS, len(ELEVATIONS), 3))
-    kind = np.zeros((BINS, len(ELEVATIONS)), np.uint8)
-    _ends(np.asarray(eye, np.float64), *arrays(space), ELEVATIONS, space.reach_m, ends, kind)
+    ends, kind = first_surface(space, eye, _WAYS)
+    ends, kind = ends.reshape(BINS, -1, 3), kind.reshape(BINS, -1)
     known = kind == OCCUPIED
-    valid = over_pictures((kind != _OPEN).sum(1).astype(np.float64), hfov_rad)
+    valid = over_pictures((kind != FREE).sum(1).astype(np.float64), hfov_rad)
     by = np.zeros((len(old), *kind.shape))
     by[:, known] = covered(ends[known], old, VOXEL_M)
     most = np.zeros(BINS)
@@ -79,7 +85,14 @@ def expected_overlap(
     return np.where(valid > 0, most / np.maximum(valid, 1.0), 0.0)
 
 
-_OPEN = 3
+def first_surface(
+    space: VoxelMap, eye: Float[np.ndarray, "3"], ways: Float[np.ndarray, "N 3"]
+) -> tuple[Float64[np.ndarray, "N 3"], UInt8[np.ndarray, "N"]]:
+    """Where rays in the directions `ways` (unit vectors) end, and in what: OCCUPIED, UNKNOWN near by, or FREE where they
+    go on through known air."""
+    ends, kind = np.zeros((len(ways), 3)), np.full(len(ways), FREE, np.uint8)
+    _ends(np.asarray(eye, np.float64), *arrays(space), np.asarray(ways, np.float64), space.reach_m, ends, kind)
+    return ends, kind
 
 
 @njit(cache=True)
@@ -96,18 +109,13 @@ def _cover(points, T, depth, lens, slack, mask):
 
 
 @njit(cache=True)
-def _ends(eye, origin, index, passed, hits, elevations, reach, ends, kind):
-    """Where the ray of each azimuth and elevation ends: in an occupied voxel, in an unknown one, or nowhere."""
-    for b in range(len(ends)):
-        angle = (b + 0.5) * 2 * np.pi / len(ends) - np.pi
-        for e in range(len(elevations)):
-            way = np.array([np.cos(angle) * np.cos(elevations[e]), np.sin(angle) * np.cos(elevations[e]), 0.0])
-            way[2] = np.sin(elevations[e])
-            kind[b, e] = _OPEN
-            for n in range(2, int(reach / VOXEL_M)):
-                p = eye + way * (n * VOXEL_M)
-                state = state_at(p[0], p[1], p[2], origin, index, passed, hits)
-                if state == OCCUPIED or (state == UNKNOWN and n > 3):
-                    ends[b, e] = p
-                    kind[b, e] = _OPEN if state == UNKNOWN and n * VOXEL_M > OPEN_M else state
-                    break
+def _ends(eye, origin, index, passed, hits, ways, reach, ends, kind):
+    for r in range(len(ways)):
+        for n in range(2, int(reach / VOXEL_M)):
+            x, y, z = eye + ways[r] * (n * VOXEL_M)
+            state = state_at(x, y, z, origin, index, passed, hits)
+            if state == OCCUPIED or (state == UNKNOWN and n > 3):
+                ends[r] = x, y, z
+                if state == OCCUPIED or n * VOXEL_M <= OPEN_M:
+                    kind[r] = state
+                break
