@@ -34,6 +34,8 @@ LEAST_FRAMES = 8
 """Of a piece that ends early; where fewer show enough that is known the camera takes that long for them."""
 _KEPT_KNOWN = 0.78
 """A piece that ends early ends before a picture of which less is known when it begins."""
+_SLOW_KNOWN = 0.66
+"""It slows down where less than that would be known after its first frames."""
 _CHECK = 4
 """Of every so many frames of a piece it is asked how much is known."""
 LOOK_FRAMES = 8
@@ -44,6 +46,8 @@ _USUAL_M2 = 0.4
 """Newly seen floor that is worth a frame."""
 KEY = 3.0
 """Floor that has to be seen before the camera can go on counts for so much more."""
+_URGENT = 4.0
+"""... and for so many times more again where little else is to be seen."""
 _HOPE = 0.3
 _BEYOND_M2 = 0.25
 _LATTICE = 8
@@ -93,7 +97,8 @@ class NextView:
         that is new and enough that is known."""
         self.map = self.survey.free_map(self.pace.clearance_m)
         self.unseen = self.survey.unseen()
-        self.unseen *= 1 + KEY * opening(self.map, self.unseen, self.survey.blocked, self.pace.clearance_m)
+        self.opening = opening(self.map, self.unseen, self.survey.blocked, self.pace.clearance_m)
+        self.unseen[self.opening] *= 1 + KEY
         self.known: dict[tuple[tuple[int, int], float], np.ndarray] = {}
         self.at, (self.heading, self.pitch) = pose[:3, 3], heading_of(pose)
         self.approached: set[tuple[tuple[int, int], int]] = set()
@@ -125,7 +130,8 @@ class NextView:
         planned again when more is known."""
         for n in range(_CHECK - 1, len(poses), _CHECK):
             cell, (heading, pitch) = self.map.cell(poses[n, :3, 3]), heading_of(poses[n])
-            if pitch < 2 * WALK_PITCH_RAD and self._known(cell)[bin_of(heading)] < _KEPT_KNOWN:
+            least = _SLOW_KNOWN if n < LEAST_FRAMES else _KEPT_KNOWN
+            if pitch < 2 * WALK_PITCH_RAD and self._known(cell)[bin_of(heading)] < least:
                 return max(n + 1 - _CHECK, _CHECK)
         return len(poses)
 
@@ -166,10 +172,14 @@ class NextView:
             return None
         self.away = distances(self.map.free, here)
         strange: list[View] = []
-        cells = self._by_promise([here, *self._places()])
-        best = self._search(cells, WALK_PITCH_RAD, None, strange)
+        places = [here, *self._places()]
+        best = self._search(self._by_promise(places), WALK_PITCH_RAD, None, strange)
         if best is None or best.rate < _POOR:
-            best = self._search(cells, DOWN_RAD, best, strange)
+            self.unseen[self.opening] *= _URGENT
+            self.opening[:] = False
+            cells = self._by_promise(places)
+            for pitch in (WALK_PITCH_RAD, DOWN_RAD):
+                best = self._search(cells, pitch, best, strange)
         return self._approach(strange, best)
 
     def _search(

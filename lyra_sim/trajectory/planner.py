@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float64
 
 from lyra_sim.core.records import Intrinsics
 from lyra_sim.trajectory.freemap import FreeMap
+from lyra_sim.trajectory.gain import BIN_RAD, BINS, bin_of, known_share, over_pictures
 from lyra_sim.trajectory.given import collisions, kept_clearance
 from lyra_sim.trajectory.motion import (
     WALK_PITCH_RAD,
@@ -27,6 +28,9 @@ from lyra_sim.trajectory.ways import distances
 
 _LOOK_RAD = np.deg2rad(30.0)
 _LOOK_DOWN_RAD = np.deg2rad(15.0)
+_LEAST_LOOK_RAD = np.deg2rad(5.0)
+_KNOWN_LOOK = 0.74
+"""Share of a picture that is known before the camera looks there, but for the least look to either side."""
 _STEEPEST = 0.9
 _AT_HEIGHT_M = 0.02
 _OWN_M = 0.3
@@ -73,8 +77,8 @@ class Planner:
     def look_around(
         self, pose: Float64[np.ndarray, "4 4"], frames: int, level_rad: float
     ) -> Float64[np.ndarray, "N 4 4"]:
-        """`frames` poses at one place that look left, right and back, as far as they allow; lower than level where the
-        last look was level, for the floor at the camera's foot is what a level camera misses.
+        """`frames` poses at one place that look left, right and back, as far as they allow and as is known; lower than
+        level where the last look was level, for the floor at the camera's foot is what a level camera misses.
 
         Args:
             level_rad: pitch of a level look.
@@ -82,8 +86,11 @@ class Planner:
         heading, pitch = heading_of(pose)
         lower = min(level_rad + _LOOK_DOWN_RAD, max(_STEEPEST, level_rad))
         target = lower if pitch < level_rad + _LOOK_DOWN_RAD / 2 else level_rad
+        wide = self._known_reach(pose[:3, 3], heading, target)
+        if target != level_rad and wide < _LEAST_LOOK_RAD:
+            target, wide = level_rad, self._known_reach(pose[:3, 3], heading, level_rad)
         begin = min(int(np.ceil(abs(target - pitch) / self.pace.turn_rad)), frames)
-        reach = min(_LOOK_RAD, (frames - begin) * self.pace.turn_rad / 4)
+        reach = min(max(wide, _LEAST_LOOK_RAD), _LOOK_RAD, (frames - begin) * self.pace.turn_rad / 4)
         turns = sweep(heading, reach, self.pace.turn_rad)[: frames - begin] if frames > begin else np.zeros(0)
         rest = np.full(frames - begin - len(turns), heading)
         headings = np.concatenate([np.full(begin, heading), turns, rest])
@@ -92,6 +99,14 @@ class Planner:
             position=np.repeat(pose[None, :3, 3], frames, 0), heading=headings, pitch=pitch + (target - pitch) * steps
         )
         return steer(pose, [leg], self.pace.turn_rad)
+
+    def _known_reach(self, eye: np.ndarray, heading: float, pitch: float) -> float:
+        """How far to either side the picture is known enough."""
+        hfov = self.next_view.hfov
+        rays = known_share(self.survey.space, eye, pitch - WALK_PITCH_RAD)
+        known = over_pictures(rays, hfov) / over_pictures(np.ones(BINS), hfov)
+        around = [min(known[bin_of(heading + side * k * BIN_RAD)] for side in (-1, 1)) for k in range(BINS // 2)]
+        return (int(np.argmin(np.array([*around, 0.0]) >= _KNOWN_LOOK)) - 1) * BIN_RAD
 
     def _walks(self, free: FreeMap, pose: np.ndarray) -> bool:
         """Is the camera where it can walk, at the right height over free floor?"""

@@ -88,7 +88,7 @@ def expected_overlap(
 def first_surface(
     space: VoxelMap, eye: Float[np.ndarray, "3"], ways: Float[np.ndarray, "N 3"]
 ) -> tuple[Float64[np.ndarray, "N 3"], UInt8[np.ndarray, "N"]]:
-    """Where rays in the directions `ways` (unit vectors) end, and in what: OCCUPIED, UNKNOWN near by, or FREE where they
+    """Where rays in the directions `ways` (unit vectors) end and in what: OCCUPIED, UNKNOWN near by, or FREE where they
     go on through known air."""
     ends, kind = np.zeros((len(ways), 3)), np.full(len(ways), FREE, np.uint8)
     _ends(np.asarray(eye, np.float64), *arrays(space), np.asarray(ways, np.float64), space.reach_m, ends, kind)

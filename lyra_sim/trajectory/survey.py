@@ -145,7 +145,7 @@ class Survey:
         looks = np.array(self.looks[since:]).reshape(-1, 4)
         looks = looks[np.linalg.norm(looks[:, :3] - eye, axis=1) < _SAME_M]
         turn = np.abs(np.angle(np.exp(1j * (looks[:, 3] - headings[:, None]))))
-        return (turn < _SAME_RAD).any(1)
+        return np.asarray((turn < _SAME_RAD).any(1), bool)
 
     def unseen(self) -> Float32[np.ndarray, "X Y"]:
         """How likely a cell holds floor that was not seen from near; cells in which something stands hold none, nor do

@@ -6,7 +6,8 @@ from scipy.spatial.transform import Rotation
 
 from lyra_sim.core.records import Frames, Label
 from lyra_sim.trajectory.freemap import CELL_M
-from lyra_sim.trajectory.motion import LAG, Pace, heading_of, level_camera, smoothed
+from lyra_sim.trajectory.gain import BINS, bin_of, known_share, over_pictures
+from lyra_sim.trajectory.motion import LAG, WALK_PITCH_RAD, Pace, heading_of, level_camera, smoothed
 from lyra_sim.trajectory.planner import Planner
 from lyra_sim.trajectory.survey import Survey
 from lyra_sim.trajectory.voxels import FREE
@@ -100,6 +101,7 @@ def test_where_no_floor_is_known_it_can_only_look_around(seen):
     doubtful = np.where(seen.label == Label.FLOOR, int(Label.OBSTACLE), seen.label).astype(np.uint8)
     planner = _planner(_with(seen, label=doubtful))
     assert not len(planner.plan(HOME, 81))
+    hfov = planner.next_view.hfov
     for size in (24, 80):
         at, looks = HOME, []
         for _ in range(4):
@@ -109,7 +111,11 @@ def test_where_no_floor_is_known_it_can_only_look_around(seen):
             assert _turns(every).max() <= PACE.turn_rad + 1e-7 and np.abs(every[:, 2, 0]).max() < 1e-7
             at, looks = poses[-1], [*looks, np.array([heading_of(pose) for pose in poses])]
             assert abs(looks[-1][-1, 0]) < np.deg2rad(3), "back in the middle"
-            assert np.ptp(looks[-1][:, 0]) > np.deg2rad(20)
+            assert np.ptp(looks[-1][:, 0]) > np.deg2rad(11)
+            for pose in poses[:: max(len(poses) // 8, 1)]:
+                share = known_share(planner.survey.space, pose[:3, 3], heading_of(pose)[1] - WALK_PITCH_RAD)
+                known = over_pictures(share, hfov) / over_pictures(np.ones(BINS), hfov)
+                assert known[bin_of(heading_of(pose)[0])] > 0.6, "what is known nothing of is not looked at"
         pitch = np.array([look[-1, 1] for look in looks])
         low = 0.35 + np.deg2rad(15)
         assert np.allclose(pitch, [low, 0.35, low, 0.35], atol=0.02), "lower and level in turn"
