@@ -10,6 +10,7 @@ which worlds are published and how far each gate moved, flat by flat and in the 
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -28,10 +29,16 @@ GIVEN = 12
 
 
 def write(folder: Path, seed: int) -> None:
-    """The first frames of a walk through a flat."""
+    """The first frames of a walk through a flat, all of them or none."""
+    if (folder / "walks" / f"flat_{seed}").exists():
+        return
     scene = make_flat(seed, rooms=3 + seed % 4)
     cameras = walk_cameras(scene, 0, 40)[:GIVEN]
-    write_walk(folder / f"flat_{seed}", scene, cameras, pinhole(320, 240, 70.0), depth_noise=DepthNoise(), seed=seed)
+    new = folder / "new" / f"flat_{seed}"
+    shutil.rmtree(new, ignore_errors=True)
+    write_walk(new, scene, cameras, pinhole(320, 240, 70.0), depth_noise=DepthNoise(), seed=seed)
+    (folder / "walks").mkdir(exist_ok=True)
+    new.rename(folder / "walks" / new.name)
 
 
 def run(walks: Path, out: Path, config: list[str], frames: int, workers: int) -> dict[str, dict[str, Any]]:
@@ -89,8 +96,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.keep or Path(temporary)
         for seed in range(args.first, args.first + args.flats):
-            if not (folder / "walks" / f"flat_{seed}").exists():
-                write(folder / "walks", seed)
+            write(folder, seed)
         truth = ["--set", "explore.generator.backend=truth"]
         exact = run(folder / "walks", folder / "exact", truth, args.frames, args.workers)
         faulty = run(folder / "walks", folder / "faults", ["--config", "corruption/video"], args.frames, args.workers)

@@ -16,7 +16,7 @@ _FAR_M = 16.0
 """Rays that end in the sky are followed this far."""
 RELIEF_M = 0.25
 """Floor that is labelled so may lie this much higher or lower: pavements, thresholds, ramps."""
-_STANDS, _LOW, _RAISED = 1, 2, 4
+_STANDS, _LOW, _RAISED, _LEVEL = 1, 2, 4, 8
 _EDGE = 2
 """Cells between the edge of raised floor and where it is seen first."""
 _NO_SURFACE, _SURFACE, _FLOOR, _SKY, _UNLABELLED = 0, 1, 2, 3, 4
@@ -95,10 +95,12 @@ def map_of(
 
 
 def blocked(things: UInt8[np.ndarray, "X Y"]) -> Bool[np.ndarray, "X Y"]:
-    """Cells in which something stands, by the bits of `see_obstacles`; low things do not where raised floor begins:
-    kerbs, the edges of steps."""
-    raised = cv2.dilate(things & _RAISED, np.ones((2 * _EDGE + 1, 2 * _EDGE + 1), np.uint8)) > 0
-    return (things & _STANDS > 0) | ((things & _LOW > 0) & ~raised)
+    """Cells in which something stands, by the bits of `see_obstacles` and `see_floor`; low things do not where level and
+    raised floor meet: kerbs, the edges of steps. Less than 25 x 25 cm of raised floor is taken for an error."""
+    around = np.ones((2 * _EDGE + 1, 2 * _EDGE + 1), np.uint8)
+    raised = cv2.morphologyEx(closed(things & _RAISED > 0, _EDGE).astype(np.uint8), cv2.MORPH_OPEN, around)
+    edge = (cv2.dilate(raised, around) > 0) & (cv2.dilate(things & _LEVEL, around) > 0)
+    return (things & _STANDS > 0) | ((things & _LOW > 0) & ~edge)
 
 
 def closed(mask: Bool[np.ndarray, "X Y"], cells: int) -> Bool[np.ndarray, "X Y"]:
@@ -121,8 +123,8 @@ def _lens(camera: Intrinsics, step: int) -> np.ndarray:
 
 
 @njit(cache=True)
-def see_floor(depth, kind, lens, pose, inverse, origin, reach, floor):
-    """Mark cells whose centre, on the floor, is the very surface a view shows there."""
+def see_floor(depth, kind, lens, pose, inverse, origin, reach, floor, things):
+    """Mark cells whose centre, on the floor, is the very surface a view shows there; set a bit where it is level."""
     for i in range(floor.shape[0]):
         x = origin[0] + (i + 0.5) * CELL_M
         for j in range(floor.shape[1]):
@@ -131,6 +133,8 @@ def see_floor(depth, kind, lens, pose, inverse, origin, reach, floor):
                 known, up = _floor_at(x, y, 0.0, depth, kind, lens, pose, inverse, reach)
                 if not known and abs(up) < RELIEF_M:  # what is seen there is labelled floor, but higher or lower
                     known, _ = _floor_at(x, y, up, depth, kind, lens, pose, inverse, reach)
+                elif known:
+                    things[i, j] |= _LEVEL
                 floor[i, j] = known
 
 
@@ -172,7 +176,10 @@ def see_obstacles(depth, kind, lens, pose, origin, high, reach, things, floor, n
             i, j = int(np.floor((x - origin[0]) / CELL_M)), int(np.floor((y - origin[1]) / CELL_M))
             if 0 <= i < things.shape[0] and 0 <= j < things.shape[1]:
                 raised = kind[v, u] == _FLOOR and z < RELIEF_M
-                things[i, j] |= _RAISED if raised else _LOW if z < RELIEF_M else _STANDS
+                if not raised:
+                    things[i, j] |= _LOW if z < RELIEF_M else _STANDS
+                elif d <= reach:
+                    things[i, j] |= _RAISED
                 floor[i, j] |= raised
                 near[i, j] |= raised and d <= reach
 

@@ -43,7 +43,9 @@ LOOK_FRAMES = 8
 _RETURNS = 80
 """Places from which a return is tried, the nearest first."""
 _USUAL_M2 = 0.4
-"""Newly seen floor that is worth a frame."""
+"""Newly seen floor that is worth a frame, weighted as all floor here: cells in openings count for more."""
+_ABOUT_M = 0.3
+"""An old view that is gone to was taken from no more above or below the walk."""
 KEY = 3.0
 """Floor that has to be seen before the camera can go on counts for so much more."""
 _URGENT = 4.0
@@ -109,8 +111,10 @@ class NextView:
             if view is None:
                 break
             old = None if legs else self._old_view()
-            leg = self._go(old, left) if old else None
-            if leg is None or not len(leg.position):
+            leg = self._go(old or view, left)
+            if old and len(leg.position):
+                view = old
+            elif old:
                 leg = self._go(view, left)
             if not len(leg.position):
                 continue
@@ -157,8 +161,8 @@ class NextView:
             k = int(np.argmin(np.where(overlap >= SURE_OVERLAP, cost, np.inf)))
             if overlap[k] >= SURE_OVERLAP and cost[k] < best_cost:
                 best, best_cost = View(cell, k, 1 / float(cost[k])), float(cost[k])
-        for cell, look in zip(looks, self.survey.looks, strict=False):
-            if best is None and cell and np.isfinite(self.away[cell]):
+        for cell, look in zip(looks if best is None else (), self.survey.looks, strict=False):
+            if cell and np.isfinite(self.away[cell]) and abs(look[2] - self.survey.height_m) < _ABOUT_M:
                 k = bin_of(look[3])
                 view = View(cell, k, 1 / float(self._cost(cell, WALK_PITCH_RAD)[k]))
                 again = self.survey.looked(self._eye(cell), _MIDDLE, since)[k]
@@ -178,6 +182,7 @@ class NextView:
             self.unseen[self.opening] *= _URGENT
             self.opening[:] = False
             cells = self._by_promise(places)
+            strange.clear()
             for pitch in (WALK_PITCH_RAD, DOWN_RAD):
                 best = self._search(cells, pitch, best, strange)
         return self._approach(strange, best)

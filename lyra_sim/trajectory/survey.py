@@ -51,7 +51,7 @@ class Survey:
         self.near: Bool[np.ndarray, "X Y"] = self.floor.copy()
         """... from near enough to count."""
         self.things = np.zeros((cells, cells), np.uint8)
-        """What else was seen in each cell, in bits; see `freemap.see_obstacles`."""
+        """What else was seen in each cell, in bits; see `freemap.blocked`."""
         self.air = np.zeros((cells, cells), np.uint8)
         """One bit for each layer of air about the camera's height that was looked through."""
         self.granted: Bool[np.ndarray, "X Y"] = self.floor.copy()
@@ -74,8 +74,8 @@ class Survey:
         for depth, kind, lens, pose in views_of(frames):
             origin, part = self._around(pose[:3, 3])
             inverse = invert(pose)
-            see_floor(depth, kind, lens, pose, inverse, origin, np.inf, self.floor[part])
-            see_floor(depth, kind, lens, pose, inverse, origin, FAR_M, self.near[part])
+            see_floor(depth, kind, lens, pose, inverse, origin, np.inf, self.floor[part], self.things[part])
+            see_floor(depth, kind, lens, pose, inverse, origin, FAR_M, self.near[part], self.things[part])
             grids = (self.things[part], self.floor[part], self.near[part])
             see_obstacles(depth, kind, lens, pose, origin, self.height_m + 0.35, FAR_M, *grids)
             see_air(depth, kind, lens, pose, origin, self.height_m, self.air[part])

@@ -6,7 +6,7 @@ import numpy as np
 
 from lyra_sim.core.records import Frames, Label, PixelOrigin
 from lyra_sim.geometry.camera import pixel_rays
-from lyra_sim.trajectory.freemap import ALL_AIR, CELL_M
+from lyra_sim.trajectory.freemap import ALL_AIR, CELL_M, blocked
 from lyra_sim.trajectory.gain import FAR_M
 from lyra_sim.trajectory.survey import Survey
 from tests.trajectory.box_room import CAMERA, pose_at, room_frames
@@ -82,6 +82,19 @@ def test_a_kerb_does_not_block_but_what_stands_elsewhere_does():
         i, j = np.floor((np.array([3.0, 0.3]) - survey.origin_m) / CELL_M).astype(int)
         assert bool(survey.blocked[i - 1 : i + 1, j].any()) == (not upper)
         assert bool(survey.free_map(0.1).known[i - 3 : i + 4, j].all()) == bool(upper)
+
+
+def test_low_things_block_on_raised_floor_and_where_floor_is_mistaken():
+    things = np.zeros((60, 60), np.uint8)
+    things[:30], things[30:] = 8, 4  # level and raised floor that meet along a line
+    things[29:31, :50] |= 2  # the face of the kerb, ...
+    things[45:48, 20:23] = 2  # ... a thing on the pavement, ...
+    things[10:13, 20:23] = 2  # ... and one on the road, one cell of which is taken for raised floor
+    things[13, 21] = 4
+    found = blocked(things)
+    assert not found[28:32].any() and found[45:48, 20:23].all() and found[10:13, 20:23].all()
+    things[29, 10] |= 1
+    assert blocked(things)[29, 10], "what stands on the kerb does"
 
 
 def test_air_is_what_rays_pass_about_the_camera_height():
