@@ -95,8 +95,8 @@ def map_of(
 
 
 def blocked(things: UInt8[np.ndarray, "X Y"]) -> Bool[np.ndarray, "X Y"]:
-    """Cells in which something stands, by the bits of `see_obstacles` and `see_floor`; low things do not where level and
-    raised floor meet: kerbs, edges of steps. Less than 25 x 25 cm of raised floor is taken for an error."""
+    """Cells in which something stands, by the bits of `see_obstacles` and `see_floor`; low things do not where level
+    and raised floor meet: kerbs, edges of steps. Less than 25 x 25 cm of raised floor is taken for an error."""
     around = np.ones((2 * _EDGE + 1, 2 * _EDGE + 1), np.uint8)
     raised = cv2.morphologyEx(closed(things & _RAISED > 0, _EDGE).astype(np.uint8), cv2.MORPH_OPEN, around)
     edge = (cv2.dilate(raised, around) > 0) & (cv2.dilate(things & _LEVEL, around) > 0)
