@@ -140,9 +140,10 @@ def main() -> int:
             tail = f"area {score.area(args.frames):.3f}, clearance {score.clearance_m:.2f} m, {len(walk) - 1} frames"
             print(f"flat {seed} {name:9s} {told} {tail}, map {size / 1e6:.1f} MB, {planning:.2f} s", flush=True)
             longest = max(longest, planning if name == "ours" else 0.0)
+    met = verdict(scores, longest, args.frames)
     if args.curves:
         draw(args.curves, scores, args.frames)
-    return 0 if verdict(scores, longest, args.frames) else 1
+    return 0 if met else 1
 
 
 if __name__ == "__main__":
