@@ -17,6 +17,8 @@ class FusionConfig(Config):
     """About how much memory the volume of the near field may take; its voxels grow until it does."""
     max_depth_m: float = Field(default=8.0, gt=0.5)
     """Measured depth beyond this is not fused into the near field."""
+    bend_depth: bool = True
+    """Bend the depth of generated frames smoothly until they agree on where surfaces are."""
 
 
 class TsdfConfig(FusionConfig):

@@ -9,6 +9,7 @@ from lyra_sim.core.errors import SceneError
 from lyra_sim.core.records import FaceOrigin, Frames, Fused, Label, PixelOrigin, SpaceGrid, TriMesh, World
 from lyra_sim.geometry.camera import pixel_rays, transform
 from lyra_sim.reconstruct.blocks import allocate, mark_frame
+from lyra_sim.reconstruct.consistency import consistent
 from lyra_sim.reconstruct.extract import carved, triangles
 from lyra_sim.reconstruct.integrate import add_frame
 from lyra_sim.reconstruct.paint import vertex_colors
@@ -23,12 +24,13 @@ def fuse(world: World, config: FusionConfig) -> Fused:
 
     Measured pixels are fused first. A generated pixel counts only where its surface is new, that is no measured
     surface lies there, and changes only voxels that no measured ray reached. Segments that were only warped from
-    earlier frames, filled pixels, sky and pixels without depth are never used. Frames are read one batch at a time,
-    several times over.
+    earlier frames, filled pixels, sky and pixels without depth are never used. Generated depth is bent first until the
+    frames agree (`consistency.py`). Frames are read one batch at a time, several times over.
 
     Raises:
         SceneError: nothing can be fused.
     """
+    world, agreement = consistent(world, config.max_depth_m) if config.bend_depth else (world, {})
     volume = allocate(lambda: all_frames(world), config)
     for frames in all_frames(world):
         for i in range(len(frames)):
@@ -57,6 +59,7 @@ def fuse(world: World, config: FusionConfig) -> Fused:
             face_origin=np.where(near_measured[faces].all(1), FaceOrigin.SEEN, FaceOrigin.GENERATED).astype(np.uint8),
         ),
         space=_space(volume, distance),
+        notes={"agreement": agreement} if agreement else {},
     )
 
 
