@@ -17,7 +17,7 @@ from jaxtyping import Float, Float32, Float64, Int
 from scipy import sparse
 from scipy.sparse.linalg import cg
 
-from lyra_sim.core.records import Frames, Intrinsics, PixelOrigin, Segment, World
+from lyra_sim.core.records import Intrinsics, PixelOrigin, Segment, World
 from lyra_sim.geometry.camera import invert
 from lyra_sim.reconstruct.volume import all_frames, evidence
 
@@ -164,10 +164,12 @@ def _walk(world: World, max_depth_m: float) -> _Walk:
 
 def _sampled(depth: Float32[np.ndarray, "H W"]) -> Float64[np.ndarray, "N"]:
     """At the middle of each cell, between pixels; 0 where one of them has none."""
-    across, down = ((np.arange(n) + 0.5) / n * size - 0.5 for n, size in zip(GRID[::-1], depth.shape[::-1], strict=True))
-    at = [one.astype(np.float32) for one in np.meshgrid(across, down)]
+    across, down = (
+        (np.arange(n) + 0.5) / n * size - 0.5 for n, size in zip(GRID[::-1], depth.shape[::-1], strict=True)
+    )
+    u, v = (one.astype(np.float32) for one in np.meshgrid(across, down))
     inverse = np.divide(1, depth, out=np.full_like(depth, np.nan), where=depth > 0)
-    found = cv2.remap(inverse, *at, cv2.INTER_LINEAR).ravel().astype(np.float64)
+    found = cv2.remap(inverse, u, v, cv2.INTER_LINEAR).ravel().astype(np.float64)
     return np.where(np.isfinite(found), 1.0 / np.where(found > 0, found, 1.0), 0.0)
 
 
@@ -186,7 +188,7 @@ def _pairs(walk: _Walk) -> Int[np.ndarray, "P 2"]:
     out, count = [], int((walk.bends >= 0).sum())
     most = max(2, min(PARTNERS, MOST_PAIRS // max(count, 1)))
     ones = np.ones(_CELLS)
-    for t in np.flatnonzero(walk.bends >= 0):
+    for t in np.flatnonzero(walk.bends >= 0).tolist():
         known = np.flatnonzero(walk.depth_m[t])
         if not len(known):
             continue
@@ -211,7 +213,8 @@ def _compared(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Cells of frame t (every second one, like a chess board) and of frame o that show the same surface, by how much
     the first lies behind the second (logarithm of depths), and how that grows with the first's factor."""
-    cells = np.flatnonzero((walk.depth_m[t] > 0) & ((_V + _U) % 2 == odd))
+    cells = np.flatnonzero(walk.depth_m[t])
+    cells = cells[(_V[cells] + _U[cells]) % 2 == odd]
     points = walk.points(t, cells, factor[t])
     z, at, inside = walk.project(o, points)
     told, there = _interpolated(walk.depth_m[o] * factor[o], at)
@@ -261,15 +264,18 @@ def _solved(walk: _Walk, pairs: np.ndarray, knots: np.ndarray, spread: float) ->
             own[b] += (second * weight[:, None]).T @ second
             right[b] -= second.T @ (weight * off)
             cross = (first * weight[:, None]).T @ second
-            rows, columns, blocks = [*rows, a, b], [*columns, b, a], [*blocks, cross, cross.T]
+            rows += [a, b]
+            columns += [b, a]
+            blocks += [cross, cross.T]
     told = max(float(own.diagonal(axis1=1, axis2=2).mean()), 1e-9)
     prior = told * (PULL * np.eye(size) + SMOOTH * _roughness())
     own += prior
     right -= knots @ prior
-    order = np.lexsort((columns := np.array([*columns, *range(count)]), rows := np.array([*rows, *range(count)])))
-    start = np.searchsorted(rows[order], np.arange(count + 1))
-    data = np.concatenate([np.array(blocks).reshape(-1, size, size), own])[order]
-    matrix = sparse.bsr_matrix((data, columns[order], start), shape=(count * size, count * size))
+    at = np.array([[*rows, *range(count)], [*columns, *range(count)]])
+    order = np.lexsort((at[1], at[0]))
+    start = np.searchsorted(at[0, order], np.arange(count + 1))
+    data = np.stack([*blocks, *own])[order]
+    matrix = sparse.bsr_matrix((data, at[1, order], start), shape=(count * size, count * size))
     inverse = sparse.block_diag(list(np.linalg.inv(own)), format="csr")
     step, _ = cg(matrix, right.ravel(), rtol=1e-8, maxiter=1000, M=inverse)
     return knots + np.asarray(step).reshape(count, size)

@@ -58,6 +58,7 @@ def add_splats(fused: Fused, world: World, config: FeedforwardConfig, network: G
         splats=splats,
         licences=tuple(network.licences),
         notes={
+            **fused.notes,
             "network": network.name,
             "weights": dict(network.hashes),
             "chunks": told,

@@ -15,7 +15,7 @@ from lyra_sim.core.records import Intrinsics
 from lyra_sim.trajectory.freemap import CELL_M, FreeMap, depth_in, map_of
 from lyra_sim.trajectory.gain import BIN_RAD, BINS, FAR_M, bin_of, expect, known_share, new_floor, over_pictures
 from lyra_sim.trajectory.motion import WALK_PITCH_RAD, Leg, Pace, heading_of, paced, slowed, steer
-from lyra_sim.trajectory.returns import OLD_LOOKS, SURE_OVERLAP, expected_overlap
+from lyra_sim.trajectory.returns import OLD_LOOKS, SURE_OVERLAP, expected_overlap, remembered_share
 from lyra_sim.trajectory.survey import Survey
 from lyra_sim.trajectory.ways import distances, straightened, way_back
 
@@ -36,6 +36,8 @@ _KEPT_KNOWN = 0.78
 """A piece that ends early ends before a picture of which less is known when it begins."""
 _SLOW_KNOWN = 0.66
 """It slows down where less than that would be known after its first frames."""
+_LEAST_SHOWN = 0.66
+"""Both where an earlier view showed less of a picture."""
 _CHECK = 4
 """Of every so many frames of a piece it is asked how much is known."""
 LOOK_FRAMES = 8
@@ -135,7 +137,10 @@ class NextView:
         for n in range(_CHECK - 1, len(poses), _CHECK):
             cell, (heading, pitch) = self.map.cell(poses[n, :3, 3]), heading_of(poses[n])
             least = _SLOW_KNOWN if n < LEAST_FRAMES else _KEPT_KNOWN
-            if pitch < 2 * WALK_PITCH_RAD and self._known(cell)[bin_of(heading)] < least:
+            if pitch >= 2 * WALK_PITCH_RAD:
+                continue
+            shown = remembered_share(self.survey.space, poses[n, :3, 3], heading, self.survey.views, self.hfov)
+            if self._known(cell)[bin_of(heading)] < least or shown < _LEAST_SHOWN:
                 return max(n + 1 - _CHECK, _CHECK)
         return len(poses)
 

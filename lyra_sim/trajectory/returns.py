@@ -24,6 +24,8 @@ SURE_OVERLAP = 0.62
 """A planned return is expected to have so much: what is expected is up to 0.1 too high."""
 _COLUMNS = 200
 """Views are kept so wide at least."""
+_FLOOR_M = 0.15
+"""What lies lower is floor, which is the same from all sides."""
 _SPREAD = 6
 """Of a new view every so many rows and columns are looked for in old ones."""
 
@@ -67,6 +69,18 @@ def covered(points: Float[np.ndarray, "P 3"], views: Sequence[DepthView], slack_
     return out
 
 
+def shown(
+    ends: Float[np.ndarray, "P 3"], eye: Float[np.ndarray, "3"], views: Sequence[DepthView]
+) -> Bool[np.ndarray, "V P"]:
+    """Which places of `first_surface`, as a camera at `eye` sees them, each view shows, from the same side: both sides of
+    a wall may lie in one voxel."""
+    out = covered(ends, views, VOXEL_M)
+    low = ends[:, 2] < _FLOOR_M
+    for mask, view in zip(out, views, strict=True):
+        mask &= low | (((ends - eye) * (ends - view.cam_to_world[:3, 3]))[:, :2].sum(1) > 0)
+    return out
+
+
 def expected_overlap(
     space: VoxelMap, eye: Float[np.ndarray, "3"], old: Sequence[DepthView], hfov_rad: float
 ) -> Float64[np.ndarray, "120"]:
@@ -77,12 +91,23 @@ def expected_overlap(
     known = kind == OCCUPIED
     valid = over_pictures((kind != FREE).sum(1).astype(np.float64), hfov_rad)
     by = np.zeros((len(old), *kind.shape))
-    by[:, known] = covered(ends[known], old, VOXEL_M)
+    by[:, known] = shown(ends[known], eye, old)
     most = np.zeros(BINS)
     for view in by.sum(2):
         if view.any():
             most = np.maximum(most, over_pictures(view, hfov_rad))
     return np.where(valid > 0, most / np.maximum(valid, 1.0), 0.0)
+
+
+def remembered_share(
+    space: VoxelMap, eye: Float[np.ndarray, "3"], heading: float, views: Sequence[DepthView], hfov_rad: float
+) -> float:
+    """How much of what a walking camera at `eye` will show, one of the views showed. Rays that meet the unknown near by
+    count as not shown, those that leave through known air not at all."""
+    turn = np.abs(np.angle(np.exp(1j * (_AZIMUTH - heading))))
+    ends, kind = first_surface(space, eye, _WAYS[turn <= hfov_rad / 2])
+    valid = int((kind != FREE).sum())
+    return float(shown(ends[kind == OCCUPIED], eye, views).any(0).sum() / valid) if valid else 1.0
 
 
 def first_surface(
