@@ -8,7 +8,7 @@ from pipelines.stage import Stage
 STAGES: tuple[Stage, ...] = (
     Stage("capture", 2, ("capture",), (), "pipelines.stages:capture", deadline_s=300),
     Stage("observe", 9, ("observe",), ("capture",), "pipelines.stages:observe", deadline_s=300),
-    Stage("explore", 5, ("explore",), ("observe",), "pipelines.stages:explore", deadline_s=1800),
+    Stage("explore", 6, ("explore",), ("observe",), "pipelines.stages:explore", deadline_s=1800),
     Stage("reconstruct", 5, ("reconstruct",), ("observe", "explore"), "pipelines.stages:reconstruct"),
     Stage("surface", 8, ("surface",), ("observe", "explore", "reconstruct"), "pipelines.stages:surface"),
     Stage("collide", 16, ("collide",), ("observe", "explore", "reconstruct", "surface"), "pipelines.stages:collide"),

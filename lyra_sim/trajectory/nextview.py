@@ -132,17 +132,26 @@ class NextView:
         return poses[:kept] if kept >= LEAST_FRAMES else slowed(pose, poses[:kept], min(LEAST_FRAMES, len(poses)))
 
     def _known_until(self, poses: Float64[np.ndarray, "N 4 4"]) -> int:
-        """How many of the poses, some at least, keep enough of what is known now in their picture; what comes after is
+        """How many of the poses, one at least, keep enough of what is known now in their picture; what comes after is
         planned again when more is known."""
         for n in range(_CHECK - 1, len(poses), _CHECK):
-            cell, (heading, pitch) = self.map.cell(poses[n, :3, 3]), heading_of(poses[n])
-            least = _SLOW_KNOWN if n < LEAST_FRAMES else _KEPT_KNOWN
-            if pitch >= 2 * WALK_PITCH_RAD:
-                continue
-            shown = remembered_share(self.survey.space, poses[n, :3, 3], heading, self.survey.views, self.hfov)
-            if self._known(cell)[bin_of(heading)] < least or shown < _LEAST_SHOWN:
-                return max(n + 1 - _CHECK, _CHECK)
+            if not self._enough(poses[n], _SLOW_KNOWN if n < LEAST_FRAMES else _KEPT_KNOWN):
+                kept = n + 1 - _CHECK
+                while not kept and n:
+                    n //= 2
+                    kept = n + 1 if not n or self._enough(poses[n], _SLOW_KNOWN) else 0
+                return kept
         return len(poses)
+
+    def _enough(self, pose: Float64[np.ndarray, "4 4"], least: float) -> bool:
+        """Is so much of a picture known, and was enough of it shown before? Looks down are not asked."""
+        heading, pitch = heading_of(pose)
+        if pitch >= 2 * WALK_PITCH_RAD:
+            return True
+        if self._known(self.map.cell(pose[:3, 3]))[bin_of(heading)] < least:
+            return False
+        shown = remembered_share(self.survey.space, pose[:3, 3], heading, self.survey.views, self.hfov)
+        return shown >= _LEAST_SHOWN
 
     def _old_view(self) -> View | None:
         """Where a return is due, the view that returns to one of long ago for the fewest frames, those it is worth for

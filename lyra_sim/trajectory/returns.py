@@ -72,8 +72,8 @@ def covered(points: Float[np.ndarray, "P 3"], views: Sequence[DepthView], slack_
 def shown(
     ends: Float[np.ndarray, "P 3"], eye: Float[np.ndarray, "3"], views: Sequence[DepthView]
 ) -> Bool[np.ndarray, "V P"]:
-    """Which places of `first_surface`, as a camera at `eye` sees them, each view shows, from the same side: both sides of
-    a wall may lie in one voxel."""
+    """Which places of `first_surface`, seen from `eye`, each view shows from the same side: both sides of a wall can
+    lie in one voxel."""
     out = covered(ends, views, VOXEL_M)
     low = ends[:, 2] < _FLOOR_M
     for mask, view in zip(out, views, strict=True):

@@ -17,8 +17,10 @@ from lyra_sim.trajectory.returns import (
     expected_overlap,
     is_return,
     kept_view,
+    remembered_share,
 )
 from lyra_sim.trajectory.survey import Survey
+from tests.trajectory import box_room
 from tests.trajectory.box_room import CAMERA, all_around, cast, pose_at, room_frames
 
 HEIGHT = 0.6
@@ -101,6 +103,20 @@ def test_what_is_unknown_is_not_expected_to_be_covered():
     assert 0.3 < share[ahead + round(HFOV / 2 / BIN_RAD)] < 0.6, "half of it turned away"
 
 
+def test_the_other_side_of_a_thin_wall_was_not_shown(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(box_room, "BOX_LOW", np.array([2.46, -1.6, 0.0]))
+    monkeypatch.setattr(box_room, "BOX_HIGH", np.array([2.52, 1.6, 2.6]))
+    front, back = pose_at(1.2, 0.0, HEIGHT, 0.0, 0.12), pose_at(3.8, 0.0, HEIGHT, np.pi, 0.12)
+    survey = Survey(np.array([1.0, 0.0, HEIGHT]), HEIGHT)
+    survey.see(room_frames(np.stack([front, back])))
+    ahead = survey.views[:1]
+    assert remembered_share(survey.space, front[:3, 3], 0.0, ahead, HFOV) > 0.85
+    assert remembered_share(survey.space, back[:3, 3], np.pi, ahead, HFOV) < 0.2, "of six rows one ends on the floor"
+    assert remembered_share(survey.space, back[:3, 3], np.pi, survey.views, HFOV) > 0.85
+    turned = remembered_share(survey.space, front[:3, 3], HFOV / 2, ahead, HFOV)
+    assert 0.3 < turned < 0.7, "half of it was not in the picture"
+
+
 def test_a_due_return_shows_half_of_an_old_view_again():
     survey = Survey(np.array([0.4, 0.6, HEIGHT]), HEIGHT)
     survey.see(room_frames(all_around()))
@@ -109,7 +125,7 @@ def test_a_due_return_shows_half_of_an_old_view_again():
     away = [pose_at(0.0, -1.7, HEIGHT, -2.5 + 0.01 * k, 0.12) for k in range(OLD_LOOKS - 1)]
     survey.see(room_frames(np.stack([*first, *away])))
     assert survey.returned < 2, "the corner was not seen before"
-    planner = NextView(survey, PACE, CAMERA, return_frames=64)
+    planner = NextView(survey, PACE, CAMERA, whole=True, return_frames=64)
     poses = planner.plan(away[-1], 200)
     old = np.stack([*first, *away])[: len(survey.views) + 1 - OLD_LOOKS]
     shares = [overlaps(pose, old).max() for pose in poses[::4]]
