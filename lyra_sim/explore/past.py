@@ -10,9 +10,9 @@ from lyra_sim.memory.overlap import DepthView, coverage, geometry_of
 from lyra_sim.memory.spatial import STRIDE, SpatialMemory
 from lyra_sim.memory.warp import integer_matrix
 from lyra_sim.trajectory.motion import LAG
-from lyra_sim.trajectory.returns import first_surface, shown
+from lyra_sim.trajectory.returns import covered, first_surface
 from lyra_sim.trajectory.survey import Survey
-from lyra_sim.trajectory.voxels import OCCUPIED
+from lyra_sim.trajectory.voxels import OCCUPIED, VOXEL_M
 from lyra_sim.worldgen.request import Drawn, Request, View, view_of
 
 PLANNED = "planned"
@@ -95,7 +95,7 @@ class Past:
         eye = -w2c[:3, :3].T @ w2c[:3, 3]
         ends, kind = first_surface(self.survey.space, eye, ways / np.linalg.norm(ways, axis=1, keepdims=True))
         views = [self._geometry[frame_id] for _, frame_id in self._memory.ids]
-        seen[:, kind == OCCUPIED] = shown(ends[kind == OCCUPIED], eye, views)
+        seen[:, kind == OCCUPIED] = covered(ends[kind == OCCUPIED], views, VOXEL_M)
         return seen
 
     def retrieval_notes(self, request: Request, drawn: Drawn) -> dict[str, Any]:
