@@ -36,7 +36,7 @@ _KEPT_KNOWN = 0.78
 """A piece that ends early ends before a picture of which less is known when it begins."""
 _SLOW_KNOWN = 0.66
 """It slows down where less than that would be known after its first frames."""
-_LEAST_SHOWN = 0.66
+_LEAST_SHOWN = 0.63
 """Both where an earlier view showed less of a picture."""
 _CHECK = 4
 """Of every so many frames of a piece it is asked how much is known."""
