@@ -9,9 +9,9 @@ STAGES: tuple[Stage, ...] = (
     Stage("capture", 2, ("capture",), (), "pipelines.stages:capture", deadline_s=300),
     Stage("observe", 9, ("observe",), ("capture",), "pipelines.stages:observe", deadline_s=300),
     Stage("explore", 6, ("explore",), ("observe",), "pipelines.stages:explore", deadline_s=1800),
-    Stage("reconstruct", 5, ("reconstruct",), ("observe", "explore"), "pipelines.stages:reconstruct"),
+    Stage("reconstruct", 6, ("reconstruct",), ("observe", "explore"), "pipelines.stages:reconstruct"),
     Stage("surface", 8, ("surface",), ("observe", "explore", "reconstruct"), "pipelines.stages:surface"),
-    Stage("collide", 16, ("collide",), ("observe", "explore", "reconstruct", "surface"), "pipelines.stages:collide"),
+    Stage("collide", 17, ("collide",), ("observe", "explore", "reconstruct", "surface"), "pipelines.stages:collide"),
     Stage("usd", 4, (), ("observe", "explore", "reconstruct", "surface", "collide"), "pipelines.stages:usd"),
     Stage("tasks", 5, ("tasks",), ("surface", "usd"), "pipelines.stages:tasks"),
     Stage(

@@ -4,6 +4,7 @@ do not (bottom-up, after Mamou and Ghorbel's hierarchical decomposition 2009, wi
 import heapq
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -205,52 +206,93 @@ def merge(
 ) -> list[Piece]:
     """Neighbours merged, always the pair that adds least harm: while that is next to none and their labels agree, and
     on while there are more than `most` pieces, then with `mixed` whatever their labels."""
-    left: dict[int, Piece] = dict(enumerate(pieces))
-    near: dict[int, set[int]] = {n: set() for n in left}
-    queue: list[tuple[float, float, int, int, Piece]] = []
-
-    def offer(a: int, b: int) -> None:
-        alike = left[a].label == left[b].label
-        piece = _merged(left[a], left[b], space) if alike or mixed else None
-        if piece is not None:
-            harm = piece.harm_m3 - left[a].harm_m3 - left[b].harm_m3
-            harmless = alike and harm <= HARMLESS_M * piece.area_m2
-            growth = piece.volume_m3 - left[a].volume_m3 - left[b].volume_m3
-            heapq.heappush(queue, (0.0 if harmless else max(harm, 1e-12), growth, a, b, piece))
-
-    for a, b in touching.tolist():
-        near[a].add(b)
-        near[b].add(a)
-        offer(a, b)
-    fresh = len(pieces)
-    while queue:
-        harm, _, a, b, piece = heapq.heappop(queue)
-        if harm > 0.0 and len(left) <= most:
-            break
-        if a not in left or b not in left:
-            continue
-        around = (near.pop(a) | near.pop(b)) - {a, b}
-        del left[a], left[b]
-        left[fresh], near[fresh] = piece, around
-        for c in sorted(around):
-            near[c] -= {a, b}
-            near[c].add(fresh)
-            offer(c, fresh)
-        fresh += 1
-    return list(left.values())
+    return _Merging(pieces, touching, space, mixed).run(most)
 
 
-def _merged(a: Piece, b: Piece, space: FreeSpace) -> Piece | None:
-    """The hull of two pieces with the label of the larger, None where it is out of the question."""
-    if a.label != b.label and Label.FLOOR in (a.label, b.label):
-        return None
+class _Least(NamedTuple):
+    """What the hull of two pieces does at least: hulls only grow."""
+
+    harm_m3: float = 0.0
+    volume_m3: float = 0.0
+
+
+class _Merging:
+    """Pieces, their neighbours, and a queue of offers to merge two of them. The hull of an offer is made when it comes
+    first by what it does at least: most never do, since one of their pieces is merged with another before."""
+
+    def __init__(self, pieces: list[Piece], touching: Int[np.ndarray, "E 2"], space: FreeSpace, mixed: bool) -> None:
+        self._space, self._mixed = space, mixed
+        self._left: dict[int, Piece] = dict(enumerate(pieces))
+        self._near: dict[int, dict[int, _Least]] = {n: {} for n in self._left}
+        self._queue: list[tuple[float, float, int, int, Piece | None]] = []
+        for a, b in touching.tolist():
+            self._near[a][b] = self._near[b][a] = _Least()
+            self._ask(a, b)
+
+    def run(self, most: int) -> list[Piece]:
+        left, near, queue = self._left, self._near, self._queue
+        fresh = len(left)
+        while queue:
+            harm, _, a, b, piece = heapq.heappop(queue)
+            if harm > 0.0 and len(left) <= most:
+                break
+            if a not in left or b not in left:
+                continue
+            if piece is None:
+                self._ask(a, b)
+                continue
+            around = self._least(a, b)
+            for n in (a, b):
+                del left[n], near[n]
+            left[fresh], near[fresh] = piece, around
+            for c, least in around.items():
+                for n in (a, b):
+                    near[c].pop(n, None)
+                near[c][fresh] = least
+                self._offer(c, fresh, least, None)
+            fresh += 1
+        return list(left.values())
+
+    def _least(self, a: int, b: int) -> dict[int, _Least]:
+        """Neighbours of two pieces, and what their hull with both does at least: what it does with one of them, and
+        what lies before the surface of the other."""
+        out: dict[int, _Least] = {}
+        for one, other in ((a, b), (b, a)):
+            before = self._left[other].harm_m3 - self._left[other].free_m3
+            for c, least in self._near[one].items():
+                known = out.get(c, _Least())
+                harm = max(known.harm_m3, least.harm_m3 + before)
+                out[c] = _Least(harm, max(known.volume_m3, least.volume_m3))
+        return {c: out[c] for c in sorted(out.keys() - {a, b})}
+
+    def _ask(self, a: int, b: int) -> None:
+        """Make the hull of two pieces, and offer it unless it is out of the question."""
+        one, other = self._left[a], self._left[b]
+        if one.label != other.label and (not self._mixed or Label.FLOOR in (one.label, other.label)):
+            return
+        piece = _merged(one, other, self._space)
+        least = _Least(np.inf if piece.takes_open else piece.harm_m3, piece.volume_m3)
+        self._near[a][b] = self._near[b][a] = least
+        if piece.fit:
+            self._offer(a, b, least, piece)
+
+    def _offer(self, a: int, b: int, least: _Least, piece: Piece | None) -> None:
+        one, other = self._left[a], self._left[b]
+        area = one.area_m2 + other.area_m2
+        if least.harm_m3 > MOST_HARM_M * area:
+            return
+        harm = least.harm_m3 - one.harm_m3 - other.harm_m3
+        harmless = one.label == other.label and harm <= HARMLESS_M * area
+        growth = least.volume_m3 - one.volume_m3 - other.volume_m3
+        heapq.heappush(self._queue, (0.0 if harmless else max(harm, 1e-12), growth, a, b, piece))
+
+
+def _merged(a: Piece, b: Piece, space: FreeSpace) -> Piece:
+    """The hull of two pieces, with the label of the larger."""
     label = a.label if a.area_m2 >= b.area_m2 else b.label
     samples = np.concatenate([a.samples, b.samples])
     samples = samples[:: len(samples) // SAMPLES + 1]
-    piece = make_piece(label, np.concatenate([a.corners, b.corners]), samples, a.area_m2 + b.area_m2, space)
-    if not piece.fit or piece.harm_m3 > MOST_HARM_M * piece.area_m2 or piece.takes_open:
-        return None
-    return piece
+    return make_piece(label, np.concatenate([a.corners, b.corners]), samples, a.area_m2 + b.area_m2, space)
 
 
 def touching_pairs(pieces: list[Piece]) -> Int[np.ndarray, "E 2"]:

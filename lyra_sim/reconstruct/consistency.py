@@ -8,7 +8,8 @@ judge: depth stays as it was unless frames agree better.
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import chain
 from typing import Any, overload
 
 import cv2
@@ -19,7 +20,7 @@ from scipy.sparse.linalg import cg
 
 from lyra_sim.core.records import Intrinsics, PixelOrigin, Segment, World
 from lyra_sim.geometry.camera import invert
-from lyra_sim.reconstruct.volume import all_frames, evidence
+from lyra_sim.reconstruct.volume import evidence
 
 GRID = 36, 48
 """Cells of a frame, down and across; each is asked at its middle."""
@@ -31,7 +32,9 @@ ROUNDS = 3
 LEAST_OFF = 0.006
 """Frames that agree within this share of the depth in the mean are left alone."""
 LEAST_GAIN = 0.1
-"""They have to agree better by this share."""
+"""They have to agree better by this share, ..."""
+LEAST_KEPT = 0.98
+"""... and as many cells be compared: frames that were bent apart agree on little, and well."""
 GATE = 0.25
 """Depths that differ by more than this share belong to different things."""
 FLAT = 0.15
@@ -57,18 +60,20 @@ class _Walk:
     """fx, fy, cx, cy in cells."""
     bends: Int[np.ndarray, "T"]
     """Number among the frames that are bent; -1 where depth was measured."""
+    lengths: tuple[int, ...]
+    """Frames of each segment that are bent."""
 
     def points(self, t: int, cells: np.ndarray, factor: np.ndarray) -> np.ndarray:
         return self.T_world_cam[t, :3, 3] + self.way[t, cells] * (self.depth_m[t] * factor)[cells, None]
 
-    def project(self, o: int, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Depth in frame o, place across and down in cells, and which points lie in its view."""
-        T, (fx, fy, cx, cy) = self.T_cam_world[o], self.lens[o]
-        seen = points @ T[:3, :3].T + T[:3, 3]
-        z = np.maximum(seen[:, 2], 1e-6)
-        at = seen[:, :2] / z[:, None] * (fx, fy) + (cx, cy)
-        inside = (seen[:, 2] > 0.05) & (at >= 0).all(1) & (at[:, 0] < GRID[1]) & (at[:, 1] < GRID[0])
-        return seen[:, 2], np.where(inside[:, None], at, 0.0), inside
+    def project(self, o: int | slice, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Depth in frame o (or in several), place across and down in cells, and which points lie in its view."""
+        T, lens = self.T_cam_world[o], self.lens[o]
+        seen = points @ T[..., :3, :3].swapaxes(-1, -2) + T[..., None, :3, 3]
+        z = np.maximum(seen[..., 2], 1e-6)
+        at = seen[..., :2] / z[..., None] * lens[..., None, :2] + lens[..., None, 2:]
+        inside = (seen[..., 2] > 0.05) & (at >= 0).all(-1) & (at[..., 0] < GRID[1]) & (at[..., 1] < GRID[0])
+        return seen[..., 2], np.where(inside[..., None], at, 0.0), inside
 
 
 def consistent(world: World, max_depth_m: float) -> tuple[World, dict[str, Any]]:
@@ -82,29 +87,29 @@ def consistent(world: World, max_depth_m: float) -> tuple[World, dict[str, Any]]
     pairs = _pairs(walk)
     if not len(pairs):
         return world, {}
-    spread = before = _judged(walk, pairs, _factors(walk, None))
+    before, cells = _judged(walk, pairs, _factors(walk, None))
     notes = {"frames": int((walk.bends >= 0).sum()), "off_before": round(before, 5)}
     if before <= LEAST_OFF:
         return world, {**notes, "off_after": round(before, 5), "bent": False}
-    knots = np.zeros((notes["frames"], KNOTS[0] * KNOTS[1]))
+    knots, spread, kept = np.zeros((notes["frames"], KNOTS[0] * KNOTS[1])), before, cells
     for _ in range(ROUNDS):
-        knots = _solved(walk, pairs, knots, spread)
-        spread = _judged(walk, pairs, _factors(walk, knots))
+        if kept:
+            knots = _solved(walk, pairs, knots, spread)
+            spread, kept = _judged(walk, pairs, _factors(walk, knots))
     knots = knots.round(6)
-    bent = spread <= (1 - LEAST_GAIN) * before
+    bent = spread <= (1 - LEAST_GAIN) * before and kept >= LEAST_KEPT * cells
     notes |= {"off_after": round(spread, 5), "bent": bent, "median_factor": round(float(np.exp(np.median(knots))), 4)}
     if not bent:
         return world, notes
-    return dataclasses.replace(world, segments=_Bent(world.segments, knots.astype(np.float32))), notes
+    parts = np.split(knots.astype(np.float32), np.cumsum(walk.lengths)[:-1])
+    return dataclasses.replace(world, segments=_Bent(world.segments, parts)), notes
 
 
 class _Bent(Sequence[Segment]):
-    """Segments whose depth is bent when they are asked for."""
+    """Segments whose depth is bent when they are asked for: their knots in the order of those that were generated."""
 
-    def __init__(self, segments: Sequence[Segment], knots: Float32[np.ndarray, "T K"]) -> None:
+    def __init__(self, segments: Sequence[Segment], knots: Sequence[Float32[np.ndarray, "T K"]]) -> None:
         self._segments, self._knots = segments, knots
-        lengths = [0 if one.warped else len(one.frames) for one in segments]
-        self._first = np.cumsum([0, *lengths])
 
     def __len__(self) -> int:
         return len(self._segments)
@@ -121,7 +126,7 @@ class _Bent(Sequence[Segment]):
             return segment
         frames = segment.frames
         depth = frames.depth_m.copy()
-        for t, knots in enumerate(self._knots[self._first[index] : self._first[index + 1]]):
+        for t, knots in enumerate(self._knots[index]):
             made = frames.origin[t] == PixelOrigin.GENERATED
             depth[t][made] *= field(knots, depth.shape[1:])[made]
         return dataclasses.replace(segment, frames=dataclasses.replace(frames, depth_m=depth))
@@ -146,20 +151,24 @@ _V, _U = (at.ravel() for at in np.mgrid[: GRID[0], : GRID[1]])
 
 
 def _walk(world: World, max_depth_m: float) -> _Walk:
-    depth, poses, lens, bends = [], [], [], []
-    for number, frames in enumerate(all_frames(world)):
-        for t in _taken(len(frames), number):
-            origin = PixelOrigin.GENERATED if number else PixelOrigin.MEASURED
+    depth, poses, lens, bends, lengths = [], [], [], [], []
+    for number, part in enumerate(chain([world.start], world.segments)):
+        frames, generated = part.frames, number > 0
+        if generated:
+            lengths.append(0 if part.warped else len(frames))
+        origin = PixelOrigin.GENERATED if generated else PixelOrigin.MEASURED
+        for t in range(lengths[-1]) if generated else range(0, len(frames), -(-len(frames) // MOST_MEASURED)):
             told = evidence(frames, t, origin, max_depth_m) == 1
             depth.append(_sampled(np.where(told, frames.depth_m[t], np.float32(0))))
             poses.append(frames.cam_to_world[t])
             lens.append(_lens(frames.intrinsics))
-            bends.append(max(bends, default=-1) + 1 if number else -1)
+            bends.append(generated)
     lens, poses = np.array(lens, np.float64), np.array(poses, np.float64)
     x = (_U + 0.5 - lens[:, 2, None]) / lens[:, 0, None]
     y = (_V + 0.5 - lens[:, 3, None]) / lens[:, 1, None]
     way = np.einsum("tij,tnj->tni", poses[:, :3, :3], np.stack([x, y, np.ones_like(x)], 2))
-    return _Walk(np.array(depth, np.float64), way, poses, invert(poses), lens, np.array(bends))
+    number = np.where(bends, np.cumsum(bends) - 1, -1)
+    return _Walk(np.array(depth, np.float64), way, poses, invert(poses), lens, number, tuple(lengths))
 
 
 def _sampled(depth: Float32[np.ndarray, "H W"]) -> Float64[np.ndarray, "N"]:
@@ -173,11 +182,6 @@ def _sampled(depth: Float32[np.ndarray, "H W"]) -> Float64[np.ndarray, "N"]:
     return np.where(np.isfinite(found), 1.0 / np.where(found > 0, found, 1.0), 0.0)
 
 
-def _taken(count: int, number: int) -> Iterator[int]:
-    """Frames of the input that take part, or all that were generated."""
-    return iter(range(0, count, -(-count // MOST_MEASURED)) if number == 0 else range(count))
-
-
 def _lens(camera: Intrinsics) -> tuple[float, float, float, float]:
     across, down = GRID[1] / camera.width, GRID[0] / camera.height
     return camera.fx * across, camera.fy * down, camera.cx * across, camera.cy * down
@@ -185,19 +189,20 @@ def _lens(camera: Intrinsics) -> tuple[float, float, float, float]:
 
 def _pairs(walk: _Walk) -> Int[np.ndarray, "P 2"]:
     """Generated frames with others in whose view their points lie, hidden or not."""
-    out, count = [], int((walk.bends >= 0).sum())
-    most = max(2, min(PARTNERS, MOST_PAIRS // max(count, 1)))
-    ones = np.ones(_CELLS)
-    for t in np.flatnonzero(walk.bends >= 0).tolist():
+    generated = np.flatnonzero(walk.bends >= 0)
+    most = max(2, min(PARTNERS, MOST_PAIRS // max(len(generated), 1)))
+    out = [np.zeros((0, 2), np.int64)]
+    for t in generated.tolist():
         known = np.flatnonzero(walk.depth_m[t])
         if not len(known):
             continue
         probes = known[np.linspace(0, len(known) - 1, min(len(known), _PROBES)).astype(int)]
-        points = walk.points(t, probes, ones)
-        found = [o for o in range(len(walk.bends)) if o != t and walk.project(o, points)[2].sum() >= _LEAST_PROBES]
-        spread = np.unique(np.linspace(0, len(found) - 1, min(len(found), most)).round().astype(int)) if found else []
-        out += [(t, found[k]) for k in spread]
-    return np.array(out, np.int64).reshape(-1, 2)
+        points = walk.points(t, probes, np.ones(_CELLS))
+        found = np.flatnonzero(walk.project(slice(None), points)[2].sum(1) >= _LEAST_PROBES)
+        found = found[found != t]
+        found = found[np.linspace(0, len(found) - 1, min(len(found), most)).round().astype(int)]
+        out.append(np.stack([np.full(len(found), t), found], 1))
+    return np.concatenate(out)
 
 
 def _factors(walk: _Walk, knots: np.ndarray | None) -> Float64[np.ndarray, "T N"]:
@@ -241,11 +246,10 @@ def _interpolated(depth: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.nda
     return np.where(plane, 1.0 / inverse, 0.0), first + (u > 0.5) + GRID[1] * (v > 0.5)
 
 
-def _judged(walk: _Walk, pairs: np.ndarray, factor: np.ndarray) -> float:
-    """Mean difference of the cells that take no part, as a share of the depth."""
-    off = [np.abs(_compared(walk, t, o, factor, 1)[2]) for t, o in pairs]
-    off = np.concatenate(off) if off else np.zeros(0)
-    return float(off.mean()) if len(off) else 0.0
+def _judged(walk: _Walk, pairs: np.ndarray, factor: np.ndarray) -> tuple[float, int]:
+    """Mean difference of the cells that take no part, as a share of the depth, and how many were compared."""
+    off = np.concatenate([np.abs(_compared(walk, t, o, factor, 1)[2]) for t, o in pairs])
+    return (max(float(off.mean()), 1e-9) if len(off) else 0.0), len(off)
 
 
 def _solved(walk: _Walk, pairs: np.ndarray, knots: np.ndarray, spread: float) -> np.ndarray:

@@ -7,6 +7,7 @@ import pytest
 
 from lyra_sim.config.geometry3d import TsdfConfig
 from lyra_sim.core.records import Fused, PixelOrigin, PosedFrames, Segment, World
+from lyra_sim.reconstruct import consistency
 from lyra_sim.reconstruct.build import build
 from lyra_sim.reconstruct.consistency import consistent
 from tests.analytic_room import CAMERA, Room, circle, posed
@@ -111,3 +112,13 @@ def test_nothing_generated_is_nothing_to_do():
     given = world(TRUE)
     alone = dataclasses.replace(given, segments=())
     assert consistent(alone, 8.0) == (alone, {})
+
+
+def test_frames_that_were_bent_apart_do_not_count_as_agreeing(monkeypatch: pytest.MonkeyPatch):
+    def apart(walk, pairs, knots, spread):
+        return np.arange(1, len(knots) + 1)[:, None] * np.ones_like(knots)
+
+    monkeypatch.setattr(consistency, "_solved", apart)
+    given = world(wrong())
+    same, notes = consistent(given, 8.0)
+    assert same is given and not notes["bent"]
