@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 from numba import njit
 
-from lyra_sim.trajectory.voxels import BLOCK, OCCUPIED, UNKNOWN, VOXEL_M, VoxelMap, state_at
+from lyra_sim.trajectory.voxels import BLOCK, OCCUPIED, UNKNOWN, VOXEL_M, VoxelMap, expected_at
 
 BINS = 120
 """Of azimuth, 3 degrees each."""
@@ -78,7 +78,8 @@ def bin_of(heading: float) -> int:
 
 
 def known_share(space: VoxelMap, eye: Float[np.ndarray, "3"], down_rad: float = 0.0) -> Float[np.ndarray, "120"]:
-    """Share of the rays of each azimuth that reach a known surface, or go on through known air for 5 m.
+    """Share of the rays of each azimuth that reach a known surface, or go on for 5 m through known air or where pixels
+    without depth looked.
 
     Args:
         down_rad: how much lower than a walking camera it looks.
@@ -88,9 +89,9 @@ def known_share(space: VoxelMap, eye: Float[np.ndarray, "3"], down_rad: float = 
     return out
 
 
-def arrays(space: VoxelMap) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """What `state_at` needs."""
-    return space.origin_m, space.index, space.passed, space.hits
+def arrays(space: VoxelMap) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What `expected_at` needs."""
+    return space.origin_m, space.index, space.passed, space.hits, space.blind
 
 
 def over_pictures(values: Float[np.ndarray, "120"], hfov_rad: float) -> Float[np.ndarray, "120"]:
@@ -176,7 +177,7 @@ def _lower(unseen, touched, eye, corner, cell, r, step, angle, width, share):
 
 
 @njit(cache=True)
-def _known_share(eye, origin, index, passed, hits, elevations, reach, out):
+def _known_share(eye, origin, index, passed, hits, blind, elevations, reach, out):
     for b in range(len(out)):
         angle = (b + 0.5) * 2 * np.pi / len(out) - np.pi
         for elevation in elevations:
@@ -185,7 +186,8 @@ def _known_share(eye, origin, index, passed, hits, elevations, reach, out):
             known = True
             for n in range(2, int(reach / VOXEL_M)):
                 r = n * VOXEL_M
-                state = state_at(eye[0] + r * c, eye[1] + r * s, eye[2] + r * up, origin, index, passed, hits)
+                x, y, z = eye[0] + r * c, eye[1] + r * s, eye[2] + r * up
+                state = expected_at(x, y, z, origin, index, passed, hits, blind)
                 known = state != UNKNOWN or n <= 3
                 if state == OCCUPIED or not known:
                     break

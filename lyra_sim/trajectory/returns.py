@@ -14,7 +14,7 @@ from lyra_sim.core.records import Frames, Intrinsics, Label, PixelOrigin
 from lyra_sim.geometry.camera import invert, pixel_rays
 from lyra_sim.memory.overlap import Z_SHARE, DepthView, lens_of
 from lyra_sim.trajectory.gain import BIN_RAD, BINS, ELEVATIONS, OPEN_M, arrays, over_pictures
-from lyra_sim.trajectory.voxels import FREE, OCCUPIED, UNKNOWN, VOXEL_M, VoxelMap, state_at
+from lyra_sim.trajectory.voxels import FREE, OCCUPIED, UNKNOWN, VOXEL_M, VoxelMap, expected_at
 
 OLD_LOOKS = 21
 """A return is like one at least so many looks, more than 160 frames, before: two segments of a video network."""
@@ -114,7 +114,7 @@ def first_surface(
     space: VoxelMap, eye: Float[np.ndarray, "3"], ways: Float[np.ndarray, "N 3"]
 ) -> tuple[Float64[np.ndarray, "N 3"], UInt8[np.ndarray, "N"]]:
     """Where rays in the directions `ways` (unit vectors) end and in what: OCCUPIED, UNKNOWN near by, or FREE where they
-    go on through known air."""
+    go on through known air, or where pixels without depth looked."""
     ends, kind = np.zeros((len(ways), 3)), np.full(len(ways), FREE, np.uint8)
     _ends(np.asarray(eye, np.float64), *arrays(space), np.asarray(ways, np.float64), space.reach_m, ends, kind)
     return ends, kind
@@ -134,11 +134,11 @@ def _cover(points, T, depth, lens, slack, mask):
 
 
 @njit(cache=True)
-def _ends(eye, origin, index, passed, hits, ways, reach, ends, kind):
+def _ends(eye, origin, index, passed, hits, blind, ways, reach, ends, kind):
     for r in range(len(ways)):
         for n in range(2, int(reach / VOXEL_M)):
             x, y, z = eye + ways[r] * (n * VOXEL_M)
-            state = state_at(x, y, z, origin, index, passed, hits)
+            state = expected_at(x, y, z, origin, index, passed, hits, blind)
             if state == OCCUPIED or (state == UNKNOWN and n > 3):
                 ends[r] = x, y, z
                 if state == OCCUPIED or n * VOXEL_M <= OPEN_M:

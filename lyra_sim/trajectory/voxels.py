@@ -1,7 +1,8 @@
 """What is known of space: free, occupied or unknown in voxels of 10 cm, kept in blocks where something was seen.
 
 Depth rays empty the voxels they pass and fill the one they end in (Moravec and Elfes 1985; counts instead of log odds).
-For each voxel the nearest distance from which it was seen is kept, and the directions, in eighths of a circle.
+For each voxel the nearest distance from which it was seen is kept, and the directions, in eighths of a circle, and
+whether pixels without depth looked that way: what lies there stays unknown, yet a picture of it is no surprise.
 """
 
 from typing import NamedTuple
@@ -58,13 +59,15 @@ class VoxelMap:
         """Decimetres from the nearest camera that saw it; 255 where none did."""
         self.sides = self.passed.copy()
         """Bit k: seen from a camera that lies in the k-th eighth of a circle about it."""
+        self.blind = self.passed.copy()
+        """1 where a pixel without depth looked: things too far or too dark for the sensor."""
         self.count = 0
         self._columns: Columns | None = None
 
     @property
     def bytes(self) -> int:
         """Memory held."""
-        return self.index.nbytes + 4 * self.passed.nbytes
+        return self.index.nbytes + 5 * self.passed.nbytes
 
     def see(self, frames: Frames) -> None:
         """Take in the depth of all frames. Sky is free, FILLED pixels say nothing. Two rays meet each voxel at the
@@ -81,13 +84,17 @@ class VoxelMap:
             known = frames.valid[t] & (frames.origin[t] != PixelOrigin.FILLED)
             depth = np.where(known, frames.depth_m[t], 0)
             depth[~frames.valid[t] & (frames.label[t] == Label.SKY)] = 2 * self.reach_m
-            depth = depth[step // 2 :: step, step // 2 :: step]
+            blind = (depth == 0) & (frames.origin[t] != PixelOrigin.FILLED)
+            depth[blind] = 2 * self.reach_m
+            depth, blind = (one[step // 2 :: step, step // 2 :: step] for one in (depth, blind))
             T = frames.cam_to_world[t]
-            ends = (rays * depth[..., None]).reshape(-1, 3)[depth.ravel() > 0] @ T[:3, :3].T + T[:3, 3]
-            first = begin[depth > 0]
-            self._room_for(T[:3, 3], ends, first)
+            ends = (rays * depth[..., None]) @ T[:3, :3].T + T[:3, 3]
+            self._room_for(T[:3, 3], ends[depth > 0], begin[depth > 0])
+            where = (self.origin_m, self.index)
+            _look(T[:3, 3], ends[blind], begin[blind], *where, self.blind, self.reach_m)
+            plain = (depth > 0) & ~blind
             counts = (self.passed, self.hits, self.nearest_dm, self.sides)
-            _see(T[:3, 3], ends, first, self.origin_m, self.index, *counts, self.reach_m)
+            _see(T[:3, 3], ends[plain], begin[plain], *where, *counts, self.reach_m)
 
     def columns(self) -> Columns:
         """Of all that was seen so far."""
@@ -114,7 +121,7 @@ class VoxelMap:
                 (max(self.count, 3 * len(self.passed) // 2) - len(self.passed), BLOCK, BLOCK, BLOCK), np.uint8
             )
             self.passed, self.hits = np.concatenate([self.passed, more]), np.concatenate([self.hits, more])
-            self.sides = np.concatenate([self.sides, more])
+            self.sides, self.blind = np.concatenate([self.sides, more]), np.concatenate([self.blind, more])
             self.nearest_dm = np.concatenate([self.nearest_dm, more + np.uint8(255)])
 
     def states(self, points: Float[np.ndarray, "N 3"]) -> UInt8[np.ndarray, "N"]:
@@ -135,6 +142,17 @@ def state_at(x, y, z, origin, index, passed, hits):
     if at < 0:
         return UNKNOWN
     return _state(hits[at, i % BLOCK, j % BLOCK, k % BLOCK], passed[at, i % BLOCK, j % BLOCK, k % BLOCK])
+
+
+@njit(cache=True)
+def expected_at(x, y, z, origin, index, passed, hits, blind):
+    """State of the voxel at a point, FREE where it is unknown but pixels without depth looked there."""
+    state = state_at(x, y, z, origin, index, passed, hits)
+    if state == UNKNOWN:
+        at, i, j, k = _place((x, y, z), origin, index)
+        if at >= 0 and blind[at, i, j, k]:
+            return FREE
+    return state
 
 
 @njit(cache=True)
@@ -206,6 +224,19 @@ def _see(eye, ends, first, origin, index, passed, hits, nearest, sides, reach):
             _count(passed, hits, at, i, j, k, 0, 1)
             nearest[at, i, j, k] = min(nearest[at, i, j, k], int(length * 10))
             sides[at, i, j, k] |= 1 << eighth
+
+
+@njit(cache=True)
+def _look(eye, ends, first, origin, index, blind, reach):
+    """Rays of one frame's pixels without depth."""
+    step = 0.5 * VOXEL_M
+    for n in range(len(ends)):
+        away = ends[n] - eye
+        length = np.sqrt((away * away).sum())
+        for s in range(int(first[n] / step), int(reach / step) + 1):
+            at, i, j, k = _place(eye + away * (s * step / length), origin, index)
+            if at >= 0:
+                blind[at, i, j, k] = 1
 
 
 @njit(cache=True)

@@ -1,9 +1,13 @@
 """Voxels against a room known on paper: no matter is free, no air is occupied, what is hidden is unknown."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from lyra_sim.core.records import Label, PixelOrigin
+from lyra_sim.core.records import Frames, Label, PixelOrigin
+from lyra_sim.trajectory.gain import bin_of, known_share
+from lyra_sim.trajectory.returns import first_surface
 from lyra_sim.trajectory.voxels import BLOCK, FREE, OCCUPIED, UNKNOWN, VOXEL_M, VoxelMap
 from tests.trajectory.box_room import BOX_HIGH, BOX_LOW, HIGH, LOW, pose_at, room_frames
 
@@ -48,15 +52,34 @@ def test_what_the_picture_does_not_show_is_unknown(seen):
         assert (seen.states(points) == UNKNOWN).all()
 
 
-def test_filled_and_unknown_pixels_say_nothing():
+def changed(frames: Frames, **fields: np.ndarray) -> Frames:
+    return dataclasses.replace(frames, **fields)
+
+
+def test_filled_pixels_say_nothing():
     frames = room_frames(HOME[None])
-    changed = {name: getattr(frames, name) for name in type(frames).__dataclass_fields__}
-    filled = type(frames)(**(changed | {"origin": np.full_like(frames.origin, int(PixelOrigin.FILLED))}))
-    nothing = type(frames)(**(changed | {"valid": np.zeros_like(frames.valid)}))
     space = VoxelMap(HOME[:3, 3])
-    space.see(filled)
-    space.see(nothing)
+    space.see(changed(frames, origin=np.full_like(frames.origin, int(PixelOrigin.FILLED))))
     assert space.count == 0
+
+
+def test_where_pixels_without_depth_looked_is_unknown_and_no_surprise():
+    frames = room_frames(HOME[None])
+    far = frames.depth_m > 3.0
+    space, whole = VoxelMap(HOME[:3, 3]), VoxelMap(HOME[:3, 3])
+    space.see(changed(frames, valid=frames.valid & ~far, depth_m=np.where(far, np.float32(0), frames.depth_m)))
+    whole.see(frames)
+    ahead = HOME[:3, 3] + np.arange(1.5, 4.0, 0.5)[:, None] * HOME[:3, 2]
+    assert far[0, far.shape[1] // 2, far.shape[2] // 2]
+    assert (space.states(ahead) == UNKNOWN).all() and (whole.states(ahead) == FREE).all()
+    heading = bin_of(0.0)
+    assert known_share(space, HOME[:3, 3])[heading] > 0.8
+    _, kind = first_surface(space, HOME[:3, 3], HOME[None, :3, 2])
+    assert kind[0] == FREE
+    space.blind[:] = 0
+    assert known_share(space, HOME[:3, 3])[heading] < 0.7
+    _, kind = first_surface(space, HOME[:3, 3], HOME[None, :3, 2])
+    assert kind[0] == UNKNOWN
 
 
 def test_the_nearest_view_and_its_side_are_kept():
@@ -105,11 +128,10 @@ def test_many_looks_keep_what_was_found():
 
 def test_the_sky_is_free():
     frames = room_frames(HOME[None])
-    changed = {name: getattr(frames, name) for name in type(frames).__dataclass_fields__}
     upper = np.zeros_like(frames.valid)
     upper[:, :60] = True
     label = np.where(upper, int(Label.SKY), frames.label).astype(np.uint8)
     space = VoxelMap(HOME[:3, 3])
-    space.see(type(frames)(**(changed | {"valid": frames.valid & ~upper, "label": label})))
+    space.see(changed(frames, valid=frames.valid & ~upper, label=label))
     ray = HOME[:3, 3] + np.arange(1.0, 6.0)[:, None] * (HOME[:3, :3] @ np.array([0.0, -0.4, 1.0]))
     assert (space.states(ray) == FREE).all()
