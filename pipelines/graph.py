@@ -8,10 +8,10 @@ from pipelines.stage import Stage
 STAGES: tuple[Stage, ...] = (
     Stage("capture", 2, ("capture",), (), "pipelines.stages:capture", deadline_s=300),
     Stage("observe", 9, ("observe",), ("capture",), "pipelines.stages:observe", deadline_s=300),
-    Stage("explore", 7, ("explore",), ("observe",), "pipelines.stages:explore", deadline_s=1800),
+    Stage("explore", 8, ("explore",), ("observe",), "pipelines.stages:explore", deadline_s=1800),
     Stage("reconstruct", 6, ("reconstruct",), ("observe", "explore"), "pipelines.stages:reconstruct"),
     Stage("surface", 8, ("surface",), ("observe", "explore", "reconstruct"), "pipelines.stages:surface"),
-    Stage("collide", 17, ("collide",), ("observe", "explore", "reconstruct", "surface"), "pipelines.stages:collide"),
+    Stage("collide", 18, ("collide",), ("observe", "explore", "reconstruct", "surface"), "pipelines.stages:collide"),
     Stage("usd", 4, (), ("observe", "explore", "reconstruct", "surface", "collide"), "pipelines.stages:usd"),
     Stage("tasks", 5, ("tasks",), ("surface", "usd"), "pipelines.stages:tasks"),
     Stage(
@@ -27,7 +27,7 @@ STAGES: tuple[Stage, ...] = (
 
 PREVIEW: tuple[Stage, ...] = (
     *STAGES[:2],
-    Stage("plan", 2, ("explore",), ("observe",), "pipelines.stages:plan", deadline_s=1800),
+    Stage("plan", 3, ("explore",), ("observe",), "pipelines.stages:plan", deadline_s=1800),
 )
 """The path of an input of which only a plan is made: up to where it would be explored."""
 

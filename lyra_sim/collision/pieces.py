@@ -31,6 +31,8 @@ LEAST_WIDTH_M = 0.0201
 """Two centimetres, and room for the rounding of corners."""
 TRIM_M = 0.03
 TOUCH_M = 0.04
+SURE = 0.7
+"""Share of the harm of two pieces' hull that it is sure to do with a third: samples are thinned when pieces merge."""
 SAMPLE_M = 0.03
 SAMPLES = 100
 
@@ -210,15 +212,17 @@ def merge(
 
 
 class _Least(NamedTuple):
-    """What the hull of two pieces does at least: hulls only grow."""
+    """What the hull of two pieces does at least: hulls only grow, and so does the free space in them. The harm, a mean
+    over samples, can lessen a little (SURE)."""
 
     harm_m3: float = 0.0
     volume_m3: float = 0.0
 
 
 class _Merging:
-    """Pieces, their neighbours, and a queue of offers to merge two of them. The hull of an offer is made when it comes
-    first by what it does at least: most never do, since one of their pieces is merged with another before."""
+    """Pieces, their neighbours, and a queue of offers to merge two of them. The hull of an offer from a merged piece is
+    made when it comes first by what it does at least: most never do, since one of their pieces is merged with another
+    before."""
 
     def __init__(self, pieces: list[Piece], touching: Int[np.ndarray, "E 2"], space: FreeSpace, mixed: bool) -> None:
         self._space, self._mixed = space, mixed
@@ -249,7 +253,7 @@ class _Merging:
                 for n in (a, b):
                     near[c].pop(n, None)
                 near[c][fresh] = least
-                self._offer(c, fresh, least, None)
+                self._offer(c, fresh, _Least(SURE * least.harm_m3, least.volume_m3), None)
             fresh += 1
         return list(left.values())
 

@@ -78,7 +78,8 @@ class _Walk:
 
 def consistent(world: World, max_depth_m: float) -> tuple[World, dict[str, Any]]:
     """The world with the depth of its generated frames bent where that makes them agree, and notes for the report:
-    mean difference between frames as a share of the depth, before and after, and whether it was taken.
+    mean difference between frames as a share of the depth, before and after, how many cells were compared after, as a
+    share of those before, and whether it was taken.
 
     Args:
         max_depth_m: farther depth takes no part, but is bent too.
@@ -98,7 +99,8 @@ def consistent(world: World, max_depth_m: float) -> tuple[World, dict[str, Any]]
             spread, kept = _judged(walk, pairs, _factors(walk, knots))
     knots = knots.round(6)
     bent = spread <= (1 - LEAST_GAIN) * before and kept >= LEAST_KEPT * cells
-    notes |= {"off_after": round(spread, 5), "bent": bent, "median_factor": round(float(np.exp(np.median(knots))), 4)}
+    notes |= {"off_after": round(spread, 5), "compared": round(kept / max(cells, 1), 4), "bent": bent}
+    notes["median_factor"] = round(float(np.exp(np.median(knots))), 4)
     if not bent:
         return world, notes
     parts = np.split(knots.astype(np.float32), np.cumsum(walk.lengths)[:-1])
@@ -106,7 +108,7 @@ def consistent(world: World, max_depth_m: float) -> tuple[World, dict[str, Any]]
 
 
 class _Bent(Sequence[Segment]):
-    """Segments whose depth is bent when they are asked for: their knots in the order of those that were generated."""
+    """Segments whose depth is bent when they are asked for, by knots for each of them (none for warped ones)."""
 
     def __init__(self, segments: Sequence[Segment], knots: Sequence[Float32[np.ndarray, "T K"]]) -> None:
         self._segments, self._knots = segments, knots

@@ -78,8 +78,8 @@ def bin_of(heading: float) -> int:
 
 
 def known_share(space: VoxelMap, eye: Float[np.ndarray, "3"], down_rad: float = 0.0) -> Float[np.ndarray, "120"]:
-    """Share of the rays of each azimuth that reach a known surface, or go on for 5 m through known air or where pixels
-    without depth looked.
+    """Share of the rays of each azimuth that, through known air or where pixels without depth looked, reach a known
+    surface or go on for 5 m.
 
     Args:
         down_rad: how much lower than a walking camera it looks.

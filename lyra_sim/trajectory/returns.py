@@ -14,7 +14,7 @@ from lyra_sim.core.records import Frames, Intrinsics, Label, PixelOrigin
 from lyra_sim.geometry.camera import invert, pixel_rays
 from lyra_sim.memory.overlap import Z_SHARE, DepthView, lens_of
 from lyra_sim.trajectory.gain import BIN_RAD, BINS, ELEVATIONS, OPEN_M, arrays, over_pictures
-from lyra_sim.trajectory.voxels import FREE, OCCUPIED, UNKNOWN, VOXEL_M, VoxelMap, expected_at
+from lyra_sim.trajectory.voxels import FREE, OCCUPIED, UNKNOWN, VOXEL_M, VoxelMap, expected_at, state_at
 
 OLD_LOOKS = 21
 """A return is like one at least so many looks, more than 160 frames, before: two segments of a video network."""
@@ -103,20 +103,21 @@ def remembered_share(
     space: VoxelMap, eye: Float[np.ndarray, "3"], heading: float, views: Sequence[DepthView], hfov_rad: float
 ) -> float:
     """How much of what a walking camera at `eye` will show, one of the views showed. Rays that meet the unknown near by
-    count as not shown, those that leave through known air not at all."""
+    count as not shown, those that leave through known air, or where pixels without depth looked, not at all."""
     turn = np.abs(np.angle(np.exp(1j * (_AZIMUTH - heading))))
-    ends, kind = first_surface(space, eye, _WAYS[turn <= hfov_rad / 2])
+    ends, kind = first_surface(space, eye, _WAYS[turn <= hfov_rad / 2], through_blind=True)
     valid = int((kind != FREE).sum())
     return float(shown(ends[kind == OCCUPIED], eye, views).any(0).sum() / valid) if valid else 1.0
 
 
 def first_surface(
-    space: VoxelMap, eye: Float[np.ndarray, "3"], ways: Float[np.ndarray, "N 3"]
+    space: VoxelMap, eye: Float[np.ndarray, "3"], ways: Float[np.ndarray, "N 3"], *, through_blind: bool = False
 ) -> tuple[Float64[np.ndarray, "N 3"], UInt8[np.ndarray, "N"]]:
     """Where rays in the directions `ways` (unit vectors) end and in what: OCCUPIED, UNKNOWN near by, or FREE where they
-    go on through known air, or where pixels without depth looked."""
+    go on through known air, with `through_blind` also where pixels without depth looked."""
     ends, kind = np.zeros((len(ways), 3)), np.full(len(ways), FREE, np.uint8)
-    _ends(np.asarray(eye, np.float64), *arrays(space), np.asarray(ways, np.float64), space.reach_m, ends, kind)
+    eye, ways = np.asarray(eye, np.float64), np.asarray(ways, np.float64)
+    _ends(eye, *arrays(space), ways, space.reach_m, through_blind, ends, kind)
     return ends, kind
 
 
@@ -134,11 +135,14 @@ def _cover(points, T, depth, lens, slack, mask):
 
 
 @njit(cache=True)
-def _ends(eye, origin, index, passed, hits, blind, ways, reach, ends, kind):
+def _ends(eye, origin, index, passed, hits, blind, ways, reach, through_blind, ends, kind):
     for r in range(len(ways)):
         for n in range(2, int(reach / VOXEL_M)):
             x, y, z = eye + ways[r] * (n * VOXEL_M)
-            state = expected_at(x, y, z, origin, index, passed, hits, blind)
+            if through_blind:
+                state = expected_at(x, y, z, origin, index, passed, hits, blind)
+            else:
+                state = state_at(x, y, z, origin, index, passed, hits)
             if state == OCCUPIED or (state == UNKNOWN and n > 3):
                 ends[r] = x, y, z
                 if state == OCCUPIED or n * VOXEL_M <= OPEN_M:

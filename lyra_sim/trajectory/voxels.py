@@ -60,7 +60,8 @@ class VoxelMap:
         self.sides = self.passed.copy()
         """Bit k: seen from a camera that lies in the k-th eighth of a circle about it."""
         self.blind = self.passed.copy()
-        """1 where a pixel without depth looked: things too far or too dark for the sensor."""
+        """1 where a pixel without depth looked, up to the first known surface: what is there is too far or too dark for
+        the sensor, or hidden by it."""
         self.count = 0
         self._columns: Columns | None = None
 
@@ -84,17 +85,15 @@ class VoxelMap:
             known = frames.valid[t] & (frames.origin[t] != PixelOrigin.FILLED)
             depth = np.where(known, frames.depth_m[t], 0)
             depth[~frames.valid[t] & (frames.label[t] == Label.SKY)] = 2 * self.reach_m
-            blind = (depth == 0) & (frames.origin[t] != PixelOrigin.FILLED)
+            blind = (depth == 0) & np.isin(frames.origin[t], (PixelOrigin.MEASURED, PixelOrigin.GENERATED))
             depth[blind] = 2 * self.reach_m
             depth, blind = (one[step // 2 :: step, step // 2 :: step] for one in (depth, blind))
             T = frames.cam_to_world[t]
             ends = (rays * depth[..., None]) @ T[:3, :3].T + T[:3, 3]
             self._room_for(T[:3, 3], ends[depth > 0], begin[depth > 0])
-            where = (self.origin_m, self.index)
+            plain, where = (depth > 0) & ~blind, (self.origin_m, self.index, self.passed, self.hits)
+            _see(T[:3, 3], ends[plain], begin[plain], *where, self.nearest_dm, self.sides, self.reach_m)
             _look(T[:3, 3], ends[blind], begin[blind], *where, self.blind, self.reach_m)
-            plain = (depth > 0) & ~blind
-            counts = (self.passed, self.hits, self.nearest_dm, self.sides)
-            _see(T[:3, 3], ends[plain], begin[plain], *where, *counts, self.reach_m)
 
     def columns(self) -> Columns:
         """Of all that was seen so far."""
@@ -227,8 +226,8 @@ def _see(eye, ends, first, origin, index, passed, hits, nearest, sides, reach):
 
 
 @njit(cache=True)
-def _look(eye, ends, first, origin, index, blind, reach):
-    """Rays of one frame's pixels without depth."""
+def _look(eye, ends, first, origin, index, passed, hits, blind, reach):
+    """Rays of one frame's pixels without depth, up to the first known surface."""
     step = 0.5 * VOXEL_M
     for n in range(len(ends)):
         away = ends[n] - eye
@@ -236,6 +235,8 @@ def _look(eye, ends, first, origin, index, blind, reach):
         for s in range(int(first[n] / step), int(reach / step) + 1):
             at, i, j, k = _place(eye + away * (s * step / length), origin, index)
             if at >= 0:
+                if _state(hits[at, i, j, k], passed[at, i, j, k]) == OCCUPIED:
+                    break
                 blind[at, i, j, k] = 1
 
 

@@ -1,5 +1,7 @@
 """The steps of the convex backend, judged by scipy, trimesh and shapes of known extent."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import trimesh
@@ -8,7 +10,19 @@ from skimage.measure import marching_cubes
 
 from lyra_sim.collision.convex import floor_slabs, patches
 from lyra_sim.collision.freespace import FreeSpace
-from lyra_sim.collision.pieces import LEAST_WIDTH_M, Piece, cut, make_piece, merge_all, trimmed
+from lyra_sim.collision.pieces import (
+    HARMLESS_M,
+    LEAST_WIDTH_M,
+    MOST_HARM_M,
+    SAMPLES,
+    Piece,
+    cut,
+    make_piece,
+    merge,
+    merge_all,
+    touching_pairs,
+    trimmed,
+)
 from lyra_sim.collision.regions import plane_regions
 from lyra_sim.core.records import FloorGrid, Label, SpaceGrid, TriMesh
 
@@ -141,6 +155,72 @@ def test_fewer_pieces_where_fewer_are_asked_for_at_the_least_harm():
     assert sum(p.harm_m3 for p in many) < sum(p.harm_m3 for p in few)
     arm = max(few, key=lambda piece: piece.corners[:, 0].max())
     assert arm.corners[:, 2].min() > 0.25  # the knob went into the box, not the arm
+
+
+def bumpy(seed: int) -> tuple[list[Piece], FreeSpace]:
+    """Pieces of a rough piece of ground of two labels, free from 5 mm above it on."""
+    rng = np.random.default_rng(seed)
+    side = np.arange(25)
+    x, y = np.meshgrid(side * 0.03, side * 0.03, indexing="ij")
+    wave = rng.normal(0, 1, (3, 4))
+    z = sum(0.03 * a * np.sin(9 * b * x + 9 * c * y + 6 * d) for a, b, c, d in wave) + rng.normal(0, 0.006, x.shape)
+    corner = (side[:-1, None] * 25 + side[:-1]).ravel()
+    faces = np.concatenate([np.stack([corner, corner + 25, corner + 1], 1)] * 2)
+    faces[len(corner) :] += (1, 0, 0)
+    faces[len(corner) :] = np.stack([corner + 1, corner + 25, corner + 26], 1)
+    mesh = record_of(trimesh.Trimesh(np.stack([x, y, z], -1).reshape(-1, 3), faces, process=False))
+    right = mesh.vertices[mesh.faces][:, :, 0].mean(1) > 0.4
+    mesh = replace(mesh, face_label=np.where(right, Label.OBSTACLE, Label.OBJECT).astype(np.uint8))
+    state = np.ones((100, 100, 100), np.uint8)
+    centre = ORIGIN + (np.stack(np.meshgrid(*[np.arange(100)] * 3, indexing="ij"), -1) + 0.5) * VOXEL
+    at = np.clip(np.round(centre[:, :, 0, :2] / 0.03).astype(int), 0, 24)
+    state[centre[..., 2] < z[at[..., 0], at[..., 1]][..., None] + 0.005] = 2
+    return pieces_of(mesh, space := FreeSpace(SpaceGrid(origin_m=ORIGIN, voxel_m=VOXEL, state=state))), space
+
+
+def eagerly_merged(pieces: list[Piece], space: FreeSpace, most: int) -> list[Piece]:
+    """The same choice with every hull made before one is chosen."""
+    left = dict(enumerate(pieces))
+    near = {tuple(pair) for pair in touching_pairs(pieces).tolist()}
+    offers: dict[tuple[int, int], tuple] = {}
+
+    def offer(a: int, b: int) -> None:
+        one, other = left[a], left[b]
+        if one.label != other.label:
+            return
+        samples = np.concatenate([one.samples, other.samples])
+        samples, area = samples[:: len(samples) // SAMPLES + 1], one.area_m2 + other.area_m2
+        piece = make_piece(one.label, np.concatenate([one.corners, other.corners]), samples, area, space)
+        if piece.fit and not piece.takes_open and piece.harm_m3 <= MOST_HARM_M * area:
+            harm = piece.harm_m3 - one.harm_m3 - other.harm_m3
+            growth = piece.volume_m3 - one.volume_m3 - other.volume_m3
+            offers[a, b] = (0.0 if harm <= HARMLESS_M * area else harm, growth, a, b, piece)
+
+    for pair in sorted(near):
+        offer(*pair)
+    while offers:
+        harm, _, a, b, piece = min(offers.values(), key=lambda entry: entry[:4])
+        if harm > 0 and len(left) <= most:
+            break
+        fresh = max(left) + 1 + len(pieces)
+        around = {n for pair in near for n in pair if {a, b} & set(pair)} - {a, b}
+        near = {pair for pair in near if not {a, b} & set(pair)} | {(n, fresh) for n in around}
+        offers = {pair: entry for pair, entry in offers.items() if not {a, b} & set(pair)}
+        del left[a], left[b]
+        left[fresh] = piece
+        for n in sorted(around):
+            offer(n, fresh)
+    return list(left.values())
+
+
+@pytest.mark.parametrize(("seed", "most"), [(3, 40), (5, 8), (6, 20)])
+def test_hulls_that_are_made_late_change_no_choice(seed: int, most: int):
+    pieces, space = bumpy(seed)
+    found = merge(pieces, touching_pairs(pieces), space, most, mixed=False)
+    expected = eagerly_merged(pieces, space, most)
+    assert len(pieces) > 2 * len(found) and len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        assert np.array_equal(one.corners, other.corners)
 
 
 def test_a_door_is_no_part_of_its_wall():

@@ -56,10 +56,12 @@ def changed(frames: Frames, **fields: np.ndarray) -> Frames:
     return dataclasses.replace(frames, **fields)
 
 
-def test_filled_pixels_say_nothing():
+def test_filled_and_cut_out_pixels_say_nothing():
     frames = room_frames(HOME[None])
     space = VoxelMap(HOME[:3, 3])
     space.see(changed(frames, origin=np.full_like(frames.origin, int(PixelOrigin.FILLED))))
+    cut_out = {"origin": np.full_like(frames.origin, int(PixelOrigin.NONE)), "valid": np.zeros_like(frames.valid)}
+    space.see(changed(frames, **cut_out))
     assert space.count == 0
 
 
@@ -74,12 +76,24 @@ def test_where_pixels_without_depth_looked_is_unknown_and_no_surprise():
     assert (space.states(ahead) == UNKNOWN).all() and (whole.states(ahead) == FREE).all()
     heading = bin_of(0.0)
     assert known_share(space, HOME[:3, 3])[heading] > 0.8
-    _, kind = first_surface(space, HOME[:3, 3], HOME[None, :3, 2])
+    _, kind = first_surface(space, HOME[:3, 3], HOME[None, :3, 2], through_blind=True)
     assert kind[0] == FREE
     space.blind[:] = 0
     assert known_share(space, HOME[:3, 3])[heading] < 0.7
-    _, kind = first_surface(space, HOME[:3, 3], HOME[None, :3, 2])
+    _, kind = first_surface(space, HOME[:3, 3], HOME[None, :3, 2], through_blind=True)
     assert kind[0] == UNKNOWN
+
+
+def test_pixels_without_depth_do_not_look_through_known_walls():
+    frames = room_frames(HOME[None])
+    space = VoxelMap(HOME[:3, 3])
+    space.see(frames)
+    none = np.zeros_like(frames.valid)
+    space.see(changed(frames, valid=none, depth_m=np.zeros_like(frames.depth_m)))
+    beyond = np.array([[HIGH[0] + 0.6, y, 1.4] for y in (-0.5, 0.0, 0.5)])
+    assert (space.states(beyond) == UNKNOWN).all()
+    _, kind = first_surface(space, HOME[:3, 3], (beyond - HOME[:3, 3]) / 6.0, through_blind=True)
+    assert (kind == OCCUPIED).all()
 
 
 def test_the_nearest_view_and_its_side_are_kept():
