@@ -16,7 +16,7 @@ STAGES: tuple[Stage, ...] = (
     Stage("tasks", 5, ("tasks",), ("surface", "usd"), "pipelines.stages:tasks"),
     Stage(
         "validate",
-        5,
+        6,
         ("tasks", "reconstruct"),
         ("capture", "observe", "explore", "reconstruct", "surface", "collide", "usd", "tasks"),
         "pipelines.stages:validate",

@@ -131,6 +131,33 @@ def test_segments_are_read_one_by_one(truth):
     assert stored.most <= 2, "one in use while the next is read"
 
 
+def sided(*, front: int, back: int) -> World:
+    """A wall at 2 m; frames that show its front as the start does, and frames that show another picture at its back."""
+    rng = np.random.default_rng(0)
+    picture, other = (np.kron(rng.integers(0, 256, (9, 12)), np.ones((16, 16)))[..., None] for _ in range(2))
+    behind = np.diag([-1.0, 1.0, -1.0, 1.0])
+    behind[2, 3] = 4.0
+    images = np.stack([picture] * (1 + front) + [other] * back).repeat(3, 3).astype(np.uint8)
+    poses, depth = np.stack([np.eye(4)] * (1 + front) + [behind] * back), np.full(images.shape[:3], 2.0, np.float32)
+
+    def part(some: slice, origin: PixelOrigin) -> Frames:
+        plain = {"label": np.zeros(depth[some].shape, np.uint8), "origin": np.full(depth[some].shape, origin, np.uint8)}
+        return Frames(
+            images=images[some], depth_m=depth[some], valid=depth[some] > 0, cam_to_world=poses[some],
+            intrinsics=CAMERA, **plain,
+        )  # fmt: skip
+
+    start = replace(posed(depth[:1], poses[:1]), frames=part(slice(1), PixelOrigin.MEASURED))
+    drawn = part(slice(1, None), PixelOrigin.GENERATED)
+    return World(start=start, segments=(Segment(index=0, frames=drawn, warped=False),))
+
+
+def test_the_other_side_of_a_wall_is_not_what_the_start_saw():
+    mixed = compare_generated(sided(front=2, back=6))
+    assert mixed.likeness > 0.99 and mixed.depth_off_median < 0.001
+    assert compare_generated(sided(front=0, back=6)).likeness is None
+
+
 def test_frames_that_never_see_the_start_say_nothing(truth):
     away = truth.segments[0].frames.cam_to_world.copy()
     away[:, :3, 3] += 100
