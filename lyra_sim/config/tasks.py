@@ -1,12 +1,39 @@
 """Settings of the tasks stage: robots, maps, episodes."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from lyra_sim.config.model import Config
 
 _Length = Annotated[float, Field(gt=0)]
+
+
+class LidarConfig(Config):
+    """A level ring of rays around the robot."""
+
+    beams: int = Field(ge=8, le=2048)
+    """Rays of a full turn, the first straight ahead, then to the left."""
+    range_m: float = Field(gt=0)
+    """Longer returns read as this."""
+    height_m: float = Field(gt=0)
+    """Above the floor."""
+
+
+class CameraConfig(Config):
+    """A forward depth camera."""
+
+    width: int = Field(ge=4, le=1024)
+    height: int = Field(ge=4, le=1024)
+    """Size of the picture, pixels."""
+    hfov_deg: float = Field(gt=1, lt=170)
+    """Horizontal field of view."""
+    range_m: float = Field(gt=0)
+    """Longer depth reads as this."""
+    forward_m: float
+    """Of the camera before the robot's centre."""
+    height_m: float = Field(gt=0)
+    """Above the floor."""
 
 
 class RobotConfig(Config):
@@ -28,8 +55,22 @@ class RobotConfig(Config):
     """Top speed of the follower."""
     turn_rad_s: float = Field(gt=0)
     """Top turn rate of the follower."""
+    drive: Literal["unicycle", "omni"] = "unicycle"
+    """Whether it also moves sideways."""
+    side_m_s: float = Field(default=0.0, ge=0)
+    """Top speed sideways; omni only."""
+    accel_m_s2: float = Field(default=1.0, gt=0)
+    """Most change of speed."""
+    turn_accel_rad_s2: float = Field(default=3.0, gt=0)
+    """Most change of turn rate."""
+    lidar: LidarConfig
+    """Scanner of the navigation policy."""
+    camera: CameraConfig
+    """Depth camera of the navigation policy."""
     asset: str
     """Isaac Sim asset path of the robot."""
+    sources: dict[str, str]
+    """Where each number comes from, by field."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "RobotConfig":
@@ -39,7 +80,17 @@ class RobotConfig(Config):
             raise ValueError(f"step_m {self.step_m} must be below the top of the slab {self.slab_m[1]}")
         if self.radius_m < min(self.footprint_m) / 2 - 1e-9:
             raise ValueError(f"radius_m {self.radius_m} is less than half the footprint's width {self.footprint_m}")
+        if (self.drive == "omni") != (self.side_m_s > 0):
+            raise ValueError(f"side_m_s {self.side_m_s} does not go with drive {self.drive!r}")
+        if unsaid := sorted(NUMBERS - self.sources.keys()):
+            raise ValueError(f"sources must say where {', '.join(unsaid)} come from")
         return self
+
+
+NUMBERS = frozenset(
+    "radius_m footprint_m slab_m step_m slope_deg speed_m_s turn_rad_s accel_m_s2 lidar camera asset".split()
+)
+"""Fields of a robot whose source its profile must name."""
 
 
 class TasksConfig(Config):
