@@ -14,9 +14,10 @@ from lyra_sim.core.record import record
 from lyra_sim.core.records import FloorGrid
 from lyra_sim.geometry.rays import RayScene
 from robot_tasks import footprint, gates
-from robot_tasks.colliders import Soup, rays_of, soups_of_scene, together
+from robot_tasks.colliders import Nearby, Soup, rays_of, soups_of_scene, together
 from robot_tasks.episode_files import write_episodes
-from robot_tasks.episodes import Episode, make_episodes, make_fields
+from robot_tasks.episodes import Episode, make_episodes
+from robot_tasks.fields import make_fields
 from robot_tasks.follower import drive, success_and_spl
 from robot_tasks.free_points import DROP_SLAB, find_free_points, write_free_points
 from robot_tasks.islands import find_space
@@ -34,6 +35,7 @@ class Site:
     """What all robots of one world share."""
 
     soup: Soup
+    nearby: Nearby
     rays: RayScene
     ground: Ground
     offered: tuple[Soup, ...]
@@ -72,7 +74,7 @@ def build_nav_of_soups(
     ground = measure_ground(rays, floor)
     write_ros_map(build_map(soup, ground, COMPASS_SLAB, COMPASS_CELL_M), out / "omap", "occupancy_map", pgm=False)
     band = build_map(together(soups), ground, DROP_SLAB, config.cell_m)
-    site = Site(soup=soup, rays=rays, ground=ground, offered=tuple(soups), band=band)
+    site = Site(soup=soup, nearby=Nearby(soup.triangles), rays=rays, ground=ground, offered=tuple(soups), band=band)
     return {robot.name: _build_robot(site, out / "nav" / robot.name, robot, config, seed) for robot in robots}
 
 
@@ -80,7 +82,7 @@ def _build_robot(site: Site, folder: Path, robot: RobotConfig, config: TasksConf
     nav = build_map(site.soup, site.ground, robot_slab(robot), config.cell_m)
     space = find_space(nav, robot.radius_m, config.cell_m / 2)
     fields = make_fields(nav, space, robot, config, seed)
-    episodes = make_episodes(nav, space, fields, robot, config, seed)
+    episodes = make_episodes(nav, fields, robot, config, seed)
     drives = [drive(episode, nav, robot) for episode in episodes]
     points = find_free_points(site.offered, site.ground, site.band, space, robot, seed)
     success, spl = success_and_spl(drives, episodes)
@@ -118,8 +120,12 @@ def count_overlaps(site: Site, episodes: Sequence[Episode], robot: RobotConfig) 
     for episode in episodes:
         poses.append((episode.start, episode.start_yaw))
         poses.append((episode.goal, float(footprint.headings(episode.path)[-1])))
+    reach = footprint.circumscribed_m(robot)
     return sum(
-        footprint.box_hits(site.soup.triangles, robot, p[0], p[1], stance_m(site.ground, robot, p), yaw) > 0
+        footprint.box_hits(
+            site.nearby.around(p[0], p[1], reach), robot, p[0], p[1], stance_m(site.ground, robot, p), yaw
+        )
+        > 0
         for p, yaw in poses
     )
 
@@ -129,11 +135,14 @@ def stance_m(ground: Ground, robot: RobotConfig, point: Float64[np.ndarray, "2"]
     `point`, be that a door sill or the upper part of a slope."""
     reach = footprint.circumscribed_m(robot)
     floor = _floor_m(ground, point)
-    i, j = (np.arange(n) for n in ground.present.shape)
+    low = np.maximum(np.floor((point - reach - ground.origin_m) / ground.cell_m).astype(int), 0)
+    high = np.floor((point + reach - ground.origin_m) / ground.cell_m).astype(int) + 1
+    window = (slice(low[0], high[0]), slice(low[1], high[1]))
+    i, j = (np.arange(low[k], low[k] + n) for k, n in enumerate(ground.present[window].shape))
     away = [ground.origin_m[k] + (m + 0.5) * ground.cell_m - point[k] for k, m in enumerate((i, j))]
-    under = ground.present & (away[0][:, None] ** 2 + away[1][None] ** 2 <= reach**2)
+    under = ground.present[window] & (away[0][:, None] ** 2 + away[1][None] ** 2 <= reach**2)
     limit = robot.step_m + reach * math.tan(math.radians(robot.slope_deg))
-    heights = ground.height_m[under]
+    heights = ground.height_m[window][under]
     return float(heights[heights - floor <= limit].max(initial=floor))
 
 

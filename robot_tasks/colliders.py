@@ -60,3 +60,40 @@ def rays_of(soup: Soup) -> RayScene:
     """A ray caster over the soup; face index k is triangle k."""
     count = len(soup.triangles)
     return RayScene(soup.triangles.reshape(-1, 3), np.arange(3 * count, dtype=np.int32).reshape(-1, 3))
+
+
+class Nearby:
+    """The triangles of a soup by place, in squares seen from above: a flat has 60,000, and a robot meets 50.
+
+    Args:
+        triangles: (T, 3, 3) corners, metres.
+        side_m: of the squares.
+    """
+
+    def __init__(self, triangles: Float64[np.ndarray, "T 3 3"], side_m: float = 0.5) -> None:
+        self.triangles, self.side_m = np.ascontiguousarray(triangles), side_m
+        low, high = triangles[..., :2].min(1), triangles[..., :2].max(1)
+        self.origin = low.min(0) if len(low) else np.zeros(2)
+        first, last = ((ends - self.origin) // side_m for ends in (low, high))
+        first, last = first.astype(np.int64), last.astype(np.int64)
+        self.shape = last.max(0) + 1 if len(low) else np.zeros(2, np.int64)
+        squares = (last - first + 1).prod(1)
+        owner = np.repeat(np.arange(len(triangles)), squares)
+        within = np.arange(len(owner)) - np.repeat(np.cumsum(squares) - squares, squares)
+        deep = (last - first + 1)[owner, 1]
+        flat = (first[owner, 0] + within // deep) * self.shape[1] + first[owner, 1] + within % deep
+        order = np.argsort(flat, kind="stable")
+        self.owner = owner[order]
+        self.start = np.searchsorted(flat[order], np.arange(self.shape.prod() + 1))
+
+    def around(self, x: float, y: float, reach_m: float) -> Float64[np.ndarray, "K 3 3"]:
+        """All triangles that may come within `reach_m` of a vertical line, in their order."""
+        spot = np.array([x, y]) - self.origin
+        low = np.maximum((spot - reach_m) // self.side_m, 0).astype(np.int64)
+        high = np.minimum((spot + reach_m) // self.side_m, self.shape - 1).astype(np.int64)
+        rows = [
+            self.owner[self.start[i * self.shape[1] + low[1]] : self.start[i * self.shape[1] + high[1] + 1]]
+            for i in range(low[0], high[0] + 1)
+            if low[1] <= high[1]
+        ]
+        return self.triangles[np.unique(np.concatenate(rows))] if rows else self.triangles[:0]

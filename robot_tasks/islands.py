@@ -25,6 +25,15 @@ class Space:
         """Cells of the largest island."""
         return self.island == 1
 
+    def coarse(self, cells: int) -> Bool[np.ndarray, "U V"]:
+        """Squares of so many cells a side in which the largest island has a part.
+
+        Two of them that touch are joined in the island but for gaps that lack less than 2 mm (radius 0.25 m, sides of
+        5 cm): parts of the island are at least a radius from everything, so nothing fits between them.
+        """
+        shape = np.array(self.island.shape) // cells
+        return self.main.reshape(shape[0], cells, shape[1], cells).any((1, 3))
+
     def centre(self, cells: np.ndarray) -> Float64[np.ndarray, "N 2"]:
         """World coordinates of the centres of cells (N, 2)."""
         return self.origin_m + (np.asarray(cells) + 0.5) * self.cell_m

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from robot_tasks.episodes import Fields
+from robot_tasks.fields import Fields
 from robot_tasks.geodesic import sample
 from robot_tasks.islands import Space
 from robot_tasks.navmap import NavMap
@@ -41,14 +41,10 @@ def write_fields(nav: NavMap, space: Space, fields: Fields, path: Path) -> None:
     ratio = round(nav.cell_m / space.cell_m)
     cut = space.island.reshape(shape[0], ratio, shape[1], ratio)
     island = np.where((cut > 0).any((1, 3)), np.where(cut > 0, cut, 10_000).min((1, 3)), 0)
-    blocks = fields.distance_m.reshape(-1, shape[0], ratio, shape[1], ratio)
-    known = np.isfinite(blocks)
-    mean = np.where(known, blocks, 0).sum((2, 4)) / np.maximum(known.sum((2, 4)), 1)
-    distance = np.where(known.any((2, 4)), mean, np.inf)
     np.savez_compressed(
         path,
         goals=fields.goals,
-        distance_m=distance.astype(np.float16),
+        distance_m=fields.distance_m.astype(np.float16),
         clearance_m=clearance.astype(np.float16),
         island=island.astype(np.int16),
         origin_m=nav.origin_m,

@@ -7,6 +7,7 @@ raster made finer, so that a door is not narrowed by half a cell on either side.
 import math
 from pathlib import Path
 
+import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, UInt8
 from scipy import ndimage
@@ -69,9 +70,9 @@ class NavMap:
 
     def most_clearance_m(self) -> Float32[np.ndarray, "U V"]:
         """Upper bound of the distance to the next obstacle if all that is unknown were free; 0 inside."""
-        inside = ndimage.distance_transform_edt(~self.obstacle, sampling=self.fine_m)
-        assert isinstance(inside, np.ndarray)
-        return np.where(self.obstacle, 0, inside + self.fine_m * math.sqrt(0.5)).astype(np.float32)
+        inside = _distance(self.obstacle, self.fine_m) + np.float32(self.fine_m * math.sqrt(0.5))
+        inside[self.obstacle] = 0
+        return inside
 
 
 def measure_ground(rays: RayScene, floor: FloorGrid) -> Ground:
@@ -140,17 +141,24 @@ def build_map(soup: Soup, ground: Ground, slab: Slab, cell_m: float) -> NavMap:
     solid |= _edges(ground, slab)[spot] & ~outside
     missing = ~ground.present[spot] | outside
     blocked = solid | missing
-    inside = ndimage.distance_transform_edt(~blocked, sampling=fine)
-    assert isinstance(inside, np.ndarray)
     coarse = (shape[0], split, shape[1], split)
     state = np.full(tuple(shape), FREE, np.uint8)
     state[missing.reshape(coarse).any((1, 3))] = UNKNOWN
     state[solid.reshape(coarse).any((1, 3))] = OCCUPIED
-    clearance = np.maximum(inside - fine * math.sqrt(0.5), 0).astype(np.float32)  # the whole blocked cell counts
+    # the whole blocked cell counts
+    clearance = np.maximum(_distance(blocked, fine) - np.float32(fine * math.sqrt(0.5)), np.float32(0))
     return NavMap(
         origin_m=ground.origin_m, cell_m=cell_m, state=state, fine_m=fine, blocked=blocked, clearance_m=clearance,
         obstacle=solid,
     )  # fmt: skip
+
+
+def _distance(solid: Bool[np.ndarray, "U V"], cell_m: float) -> Float32[np.ndarray, "U V"]:
+    """Metres from each cell's centre to the nearest one of `solid`; far beyond the grid where there is none."""
+    if not solid.any():
+        return np.full(solid.shape, np.hypot(*solid.shape) * cell_m, np.float32)
+    free = (~solid).astype(np.uint8)
+    return cv2.distanceTransform(free, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) * np.float32(cell_m)
 
 
 def _band_base(ground: Ground, slab: Slab) -> Float32[np.ndarray, "X Y"]:

@@ -8,11 +8,10 @@ import itertools
 import math
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float32, Float64, Int64
 from numba import njit
 
 from robot_tasks.geodesic import sample_at
-from robot_tasks.islands import Space
 from robot_tasks.navmap import NavMap
 
 _SAG_M = 0.004
@@ -59,6 +58,22 @@ def _lowest(clearance, ox, oy, cell, p, q):
 
 
 @njit(cache=True)
+def _keeps(clearance, ox, oy, cell, p, q, need):
+    """Is there `need` of clearance all along a segment? Strides as far as the room allows: a bilinear lookup changes
+    by at most 1.42 times the way."""
+    length = np.hypot(q[0] - p[0], q[1] - p[1])
+    at = 0.0
+    while True:
+        s = at / length if length > 0 else 0.0
+        room = sample_at(clearance, ox, oy, cell, p[0] + s * (q[0] - p[0]), p[1] + s * (q[1] - p[1]))
+        if room < need:
+            return False
+        if at >= length:
+            return True
+        at = min(at + max(0.5 * cell, 0.7 * (room - need)), length)
+
+
+@njit(cache=True)
 def _pull(path, count, clearance, ox, oy, cell, keep, out):
     """String pulling: skip vertices while the straight segment keeps `keep` of clearance, or as much as the part of
     the path it replaces had."""
@@ -68,7 +83,7 @@ def _pull(path, count, clearance, ox, oy, cell, keep, out):
         reach, had = anchor + 1, _lowest(clearance, ox, oy, cell, path[anchor], path[anchor + 1])
         while reach + 1 < count:
             had = min(had, _lowest(clearance, ox, oy, cell, path[reach], path[reach + 1]))
-            if _lowest(clearance, ox, oy, cell, path[anchor], path[reach + 1]) < min(keep, had):
+            if not _keeps(clearance, ox, oy, cell, path[anchor], path[reach + 1], min(keep, had)):
                 break
             reach += 1
         out[made] = path[reach]
@@ -131,11 +146,10 @@ def _tighten(path, count, clearance, ox, oy, cell, want, spacing, rounds, sweeps
     return a[:made].copy(), lowest
 
 
-def descend(field: Float64[np.ndarray, "X Y"], space: Space, start: tuple[int, int]) -> Float64[np.ndarray, "N 2"]:
-    """Cell-by-cell path (world coordinates) from `start` to the goal of `field`; one point where unreachable."""
+def descend(field: Float32[np.ndarray, "X Y"], start: tuple[int, int]) -> Int64[np.ndarray, "N 2"]:
+    """Cell-by-cell path from `start` to the goal of `field`; one cell where unreachable."""
     cells = np.empty((4 * sum(field.shape) + field.size // 2, 2), np.int64)
-    count = _descend(field, start[0], start[1], cells)
-    return space.centre(cells[:count])
+    return cells[: _descend(field, start[0], start[1], cells)]
 
 
 def tighten(path: Float64[np.ndarray, "N 2"], nav: NavMap, radius_m: float, want_m: float) -> np.ndarray | None:

@@ -9,8 +9,9 @@ import skfmm
 
 from robot_tasks import footprint
 from robot_tasks.build import Site, count_overlaps
-from robot_tasks.colliders import rays_of
-from robot_tasks.episodes import Episode, make_episodes, make_fields
+from robot_tasks.colliders import Nearby, rays_of
+from robot_tasks.episodes import Episode, make_episodes
+from robot_tasks.fields import make_fields
 from robot_tasks.follower import drive, success_and_spl
 from robot_tasks.free_points import DROP_SLAB
 from robot_tasks.gates import robot_gates, verdict
@@ -34,7 +35,7 @@ def made(request) -> Made:
     nav = map_of_soup(FLAT.soup, robot, FLAT.floor)
     space = find_space(nav, robot.radius_m, 0.025)
     fields = make_fields(nav, space, robot, rooms.FEW, 0)
-    return Made(robot, nav, make_episodes(nav, space, fields, robot, rooms.FEW, 0))
+    return Made(robot, nav, make_episodes(nav, fields, robot, rooms.FEW, 0))
 
 
 def test_geodesics_are_within_3_percent_of_the_truth(made):
@@ -63,7 +64,7 @@ def test_no_episode_leads_round_a_gap_that_may_be_open():
         nav = map_of_soup(soup, rooms.JETBOT, floor)
         space = find_space(nav, rooms.JETBOT.radius_m, 0.025)
         fields = make_fields(nav, space, rooms.JETBOT, rooms.FEW, 0)
-        made[name] = make_episodes(nav, space, fields, rooms.JETBOT, rooms.FEW, 0)
+        made[name] = make_episodes(nav, fields, rooms.JETBOT, rooms.FEW, 0)
     across = {k: [e for e in v if (e.start[0] - 2) * (e.goal[0] - 2) < 0] for k, v in made.items()}
     assert len(made["unknown"]) == len(made["seen"]) == rooms.FEW.episodes
     assert len(across["unknown"]) > 5
@@ -162,7 +163,7 @@ def test_spawn_overlaps_are_counted_in_3d():
     rays = rays_of(FLAT.soup)
     ground = measure_ground(rays, FLAT.floor)
     band = build_map(FLAT.soup, ground, DROP_SLAB, 0.05)
-    site = Site(soup=FLAT.soup, rays=rays, ground=ground, offered=(FLAT.soup,), band=band)
+    site = Site(soup=FLAT.soup, nearby=Nearby(FLAT.soup.triangles), rays=rays, ground=ground, offered=(FLAT.soup,), band=band)
     clear, touching = _straight((0.9, 1.5), (3.2, 1.5)), _straight((0.3, 2.0), (3.2, 1.5))
     assert count_overlaps(site, [clear], rooms.CARTER) == 0
     assert count_overlaps(site, [clear, touching], rooms.CARTER) == 1

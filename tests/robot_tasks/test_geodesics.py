@@ -8,7 +8,7 @@ import pytest
 import skfmm
 
 from robot_tasks import plan
-from robot_tasks.episodes import make_fields
+from robot_tasks.fields import make_fields
 from robot_tasks.geodesic import goal_field, sample
 from robot_tasks.islands import find_space
 from robot_tasks.navmap import map_of_soup
@@ -76,7 +76,7 @@ def test_shortest_path_through_a_door_is_the_one_on_paper(robot, tolerance):
     ends = space.cell(np.array([[0.6, 2.5], [3.4, 2.5]]) + 1e-6)
     field = goal_field(space.main, (int(ends[1, 0]), int(ends[1, 1])), 0.025)
     path = plan.tighten(
-        plan.descend(field, space, (int(ends[0, 0]), int(ends[0, 1]))), nav, robot.radius_m, robot.radius_m
+        space.centre(plan.descend(field, (int(ends[0, 0]), int(ends[0, 1])))), nav, robot.radius_m, robot.radius_m
     )
     assert path is not None
     true = rooms.around_the_door(robot.radius_m)
@@ -127,7 +127,7 @@ def test_goals_are_reachable_and_spread():
     apart = np.hypot(*(fields.goals[:, None] - fields.goals[None]).transpose(2, 0, 1)) + 9 * np.eye(len(fields.goals))
     assert apart.min() >= 0.5
     assert (FLAT.clearance(fields.goals) > 0.4).all()
-    assert all(np.isfinite(d[space.main]).all() for d in fields.distance_m)
+    assert all(np.isfinite(d[space.coarse(2)]).all() for d in fields.distance_m)
 
 
 def test_sampling_is_bilinear():
