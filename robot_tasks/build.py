@@ -22,7 +22,7 @@ from robot_tasks.follower import drive, success_and_spl
 from robot_tasks.free_points import DROP_SLAB, find_free_points, write_free_points
 from robot_tasks.islands import find_space
 from robot_tasks.mapfiles import write_fields, write_ros_map
-from robot_tasks.navmap import Ground, NavMap, Slab, build_map, measure_ground, robot_slab
+from robot_tasks.navmap import Ground, NavMap, Slab, build_map, build_maps, measure_ground, robot_slab
 from robot_tasks.preview import write_preview
 
 COMPASS_SLAB = Slab(low_m=0.10, high_m=0.62, step_m=0.10, slope_deg=15.0)
@@ -72,14 +72,27 @@ def build_nav_of_soups(
     soup = soups[0]
     rays = rays_of(soup)
     ground = measure_ground(rays, floor)
-    write_ros_map(build_map(soup, ground, COMPASS_SLAB, COMPASS_CELL_M), out / "omap", "occupancy_map", pgm=False)
+    compass, *navs = maps_of(soup, ground, robots, config.cell_m)
+    write_ros_map(compass, out / "omap", "occupancy_map", pgm=False)
     band = build_map(together(soups), ground, DROP_SLAB, config.cell_m)
     site = Site(soup=soup, nearby=Nearby(soup.triangles), rays=rays, ground=ground, offered=tuple(soups), band=band)
-    return {robot.name: _build_robot(site, out / "nav" / robot.name, robot, config, seed) for robot in robots}
+    return {
+        robot.name: _build_robot(site, nav, out / "nav" / robot.name, robot, config, seed)
+        for robot, nav in zip(robots, navs, strict=True)
+    }
 
 
-def _build_robot(site: Site, folder: Path, robot: RobotConfig, config: TasksConfig, seed: int) -> dict[str, Any]:
-    nav = build_map(site.soup, site.ground, robot_slab(robot), config.cell_m)
+def maps_of(soup: Soup, ground: Ground, robots: Sequence[RobotConfig], cell_m: float) -> list[NavMap]:
+    """The map that COMPASS gets, then each robot's."""
+    slabs = [robot_slab(robot) for robot in robots]
+    if cell_m == COMPASS_CELL_M:
+        return list(build_maps(soup, ground, [COMPASS_SLAB, *slabs], cell_m))
+    return [build_map(soup, ground, COMPASS_SLAB, COMPASS_CELL_M), *build_maps(soup, ground, slabs, cell_m)]
+
+
+def _build_robot(
+    site: Site, nav: NavMap, folder: Path, robot: RobotConfig, config: TasksConfig, seed: int
+) -> dict[str, Any]:
     space = find_space(nav, robot.radius_m, config.cell_m / 2)
     fields = make_fields(nav, space, robot, config, seed)
     episodes = make_episodes(nav, fields, robot, config, seed)

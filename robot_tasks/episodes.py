@@ -119,7 +119,7 @@ def plan_episode(nav: NavMap, fields: Fields, pair: Pair, robot: RobotConfig, sp
     if shortest is None:
         return None
     for margin in (DRIVE_MARGIN_M, footprint.circumscribed_m(robot) - robot.radius_m + DRIVE_MARGIN_M):
-        path = plan.tighten(raw, nav, robot.radius_m, robot.radius_m + margin)
+        path = plan.tighten(shortest, nav, robot.radius_m, robot.radius_m + margin)
         yaw = None if path is None else _start_yaw(nav, robot, path, spin)
         if path is not None and yaw is not None:
             room = plan.least_clearance(path, nav)

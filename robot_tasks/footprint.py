@@ -19,9 +19,23 @@ _TRACKING_M = 0.01
 
 
 @njit(cache=True)
+def _chord(dx, c, s, half_length, half_width):
+    """Lowest and highest y at which the line x = dx runs inside a rectangle turned about the origin; an empty range
+    where it misses it."""
+    low, high = -half_length - half_width, half_length + half_width
+    if abs(s) > 1e-9:
+        a, b = (-half_length - c * dx) / s, (half_length - c * dx) / s
+        low, high = max(low, min(a, b)), min(high, max(a, b))
+    if abs(c) > 1e-9:
+        a, b = (s * dx - half_width) / c, (s * dx + half_width) / c
+        low, high = max(low, min(a, b)), min(high, max(a, b))
+    return low, high
+
+
+@njit(cache=True)
 def _discs_clear(clearance, ox, oy, cell, x, y, c, s, half_length, half_width, grow):
     """True where discs that cover the rectangle meet nothing: mostly so, and 100 times as fast as all its cells."""
-    count = int(np.ceil(3 * half_length / half_width))
+    count = int(np.ceil(6 * half_length / half_width))
     need = np.hypot(half_width, half_length / count) - grow
     for k in range(count):
         along = half_length * ((2 * k + 1) / count - 1)
@@ -44,13 +58,14 @@ def rectangle_blocked(blocked, clearance, ox, oy, cell, x, y, yaw, half_length, 
     if _discs_clear(clearance, ox, oy, cell, x, y, c, s, half_length + grow, half_width + grow, grow):
         return False
     nx, ny = blocked.shape
-    i0, i1 = int(np.floor((x - reach - ox) / cell)), int(np.floor((x + reach - ox) / cell))
-    j0, j1 = int(np.floor((y - reach - oy) / cell)), int(np.floor((y + reach - oy) / cell))
-    for i in range(i0, i1 + 1):
-        for j in range(j0, j1 + 1):
+    wide = abs(c) * (half_length + grow) + abs(s) * (half_width + grow)
+    for i in range(int(np.floor((x - wide - ox) / cell)), int(np.floor((x + wide - ox) / cell)) + 1):
+        dx = ox + (i + 0.5) * cell - x
+        low, high = _chord(dx, c, s, half_length + grow, half_width + grow)
+        for j in range(int(np.floor((y + low - oy) / cell)), int(np.floor((y + high - oy) / cell)) + 1):
             if 0 <= i < nx and 0 <= j < ny and not blocked[i, j]:
                 continue
-            dx, dy = ox + (i + 0.5) * cell - x, oy + (j + 0.5) * cell - y
+            dy = oy + (j + 0.5) * cell - y
             if abs(c * dx + s * dy) < half_length + grow and abs(c * dy - s * dx) < half_width + grow:
                 return True
     return False

@@ -5,6 +5,7 @@ raster made finer, so that a door is not narrowed by half a cell on either side.
 """
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -117,7 +118,12 @@ def robot_slab(robot: RobotConfig) -> Slab:
 
 
 def build_map(soup: Soup, ground: Ground, slab: Slab, cell_m: float) -> NavMap:
-    """The occupancy map for one height band.
+    """The occupancy map for one height band, as `build_maps`."""
+    return build_maps(soup, ground, [slab], cell_m)[0]
+
+
+def build_maps(soup: Soup, ground: Ground, slabs: Sequence[Slab], cell_m: float) -> tuple[NavMap, ...]:
+    """The occupancy maps for some height bands.
 
     Occupied: any collider meets the cell's column inside the band, or the floor steps or slopes there by more than
     the robot climbs. Free: not occupied and floor under the whole cell. Unknown: the rest.
@@ -128,23 +134,27 @@ def build_map(soup: Soup, ground: Ground, slab: Slab, cell_m: float) -> NavMap:
     fine = cell_m / split
     rows, columns = (((np.arange(n * split) + 0.5) * fine / ground.cell_m).astype(int) for n in shape)
     outside = (rows >= ground.present.shape[0])[:, None] | (columns >= ground.present.shape[1])[None]
-    spot = np.ix_(np.minimum(rows, ground.present.shape[0] - 1), np.minimum(columns, ground.present.shape[1] - 1))
-    base = _band_base(ground, slab)[spot]
-    solid = rasterise(
-        soup.triangles,
-        soup.hull,
-        ground.origin_m,
-        fine,
-        base + np.float32(slab.low_m + 1e-4),
-        base + np.float32(slab.high_m),
-    )
-    solid |= _edges(ground, slab)[spot] & ~outside
+    rows, columns = (np.minimum(k, n - 1) for k, n in zip((rows, columns), ground.present.shape, strict=True))
+    spot = np.ix_(rows, columns)
+    base = [_band_base(ground, slab) for slab in slabs]
+    low = np.stack([b + np.float32(slab.low_m + 1e-4) for b, slab in zip(base, slabs, strict=True)])
+    high = np.stack([b + np.float32(slab.high_m) for b, slab in zip(base, slabs, strict=True)])
+    solids = rasterise(soup.triangles, soup.hull, ground.origin_m, fine, low, high, rows=rows, columns=columns)
     missing = ~ground.present[spot] | outside
-    blocked = solid | missing
+    edges = (_edges(ground, slab)[spot] & ~outside for slab in slabs)
+    return tuple(_nav_map(ground, s | e, missing, cell_m, split) for s, e in zip(solids, edges, strict=True))
+
+
+def _nav_map(
+    ground: Ground, solid: Bool[np.ndarray, "U V"], missing: Bool[np.ndarray, "U V"], cell_m: float, split: int
+) -> NavMap:
+    """A map of its fine raster, whose cells are `split` times smaller."""
+    shape = solid.shape[0] // split, solid.shape[1] // split
     coarse = (shape[0], split, shape[1], split)
-    state = np.full(tuple(shape), FREE, np.uint8)
+    state = np.full(shape, FREE, np.uint8)
     state[missing.reshape(coarse).any((1, 3))] = UNKNOWN
     state[solid.reshape(coarse).any((1, 3))] = OCCUPIED
+    blocked, fine = solid | missing, cell_m / split
     # the whole blocked cell counts
     clearance = np.maximum(_distance(blocked, fine) - np.float32(fine * math.sqrt(0.5)), np.float32(0))
     return NavMap(

@@ -19,6 +19,10 @@ _SAG_M = 0.004
 _SPACING_M = 0.08
 """Longest chord; shorter for small robots, whose arcs are tighter."""
 _ROUNDS, _SWEEPS = 4, 25
+_STILL_M = 2e-4
+"""A sweep that moves no vertex further is the last of its round."""
+_TAUT = 1e-4
+"""A round that changes the length by a smaller share is the last."""
 
 
 @njit(cache=True)
@@ -114,6 +118,7 @@ def _relax(path, count, clearance, ox, oy, cell, want, sweeps):
     """Move each vertex to the middle of its neighbours, then uphill in clearance until it has `want`; a vertex that
     cannot have it keeps its place unless the move gains clearance."""
     for _ in range(sweeps):
+        moved = 0.0
         for k in range(1, count - 1):
             x, y = 0.5 * (path[k - 1, 0] + path[k + 1, 0]), 0.5 * (path[k - 1, 1] + path[k + 1, 1])
             has = sample_at(clearance, ox, oy, cell, x, y)
@@ -128,7 +133,10 @@ def _relax(path, count, clearance, ox, oy, cell, want, sweeps):
                 x, y = x + gx / norm * (want - has + 1e-4), y + gy / norm * (want - has + 1e-4)
                 has = sample_at(clearance, ox, oy, cell, x, y)
             if has >= want or has >= sample_at(clearance, ox, oy, cell, path[k, 0], path[k, 1]):
+                moved = max(moved, abs(x - path[k, 0]), abs(y - path[k, 1]))
                 path[k, 0], path[k, 1] = x, y
+        if moved < _STILL_M:
+            break
 
 
 @njit(cache=True)
@@ -136,10 +144,17 @@ def _tighten(path, count, clearance, ox, oy, cell, want, spacing, rounds, sweeps
     size = 4 * count + 400
     a, b = np.empty((size, 2)), np.empty((size, 2))
     made = _pull(path, count, clearance, ox, oy, cell, want - sag, a)
+    before = np.inf
     for _ in range(rounds):
         made = _resample(a, made, spacing, b)
         _relax(b, made, clearance, ox, oy, cell, want, sweeps)
         made = _pull(b, made, clearance, ox, oy, cell, want - sag, a)
+        length = 0.0
+        for k in range(made - 1):
+            length += np.hypot(a[k + 1, 0] - a[k, 0], a[k + 1, 1] - a[k, 1])
+        if abs(before - length) < _TAUT * length:
+            break
+        before = length
     lowest = np.inf
     for k in range(made - 1):
         lowest = min(lowest, _lowest(clearance, ox, oy, cell, a[k], a[k + 1]))

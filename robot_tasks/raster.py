@@ -5,7 +5,7 @@ band exactly when its height interval does.
 """
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int32
+from jaxtyping import Bool, Float32, Float64, Int32, Int64
 from numba import njit
 
 _SHIFT_M = 1e-5
@@ -36,8 +36,8 @@ def _clip(points, count, axis, bound, keep_above, out):
 
 
 @njit(cache=True)
-def _mark_triangles(triangles, origin, cell, low, high, out):
-    nx, ny = out.shape
+def _mark_triangles(triangles, origin, cell, low, high, rows, columns, out):
+    bands, nx, ny = out.shape
     floor_low, floor_high = low.min(), high.max()
     a, strip, c, d = np.empty((10, 3)), np.empty((10, 3)), np.empty((10, 3)), np.empty((10, 3))
     for t in range(len(triangles)):
@@ -55,17 +55,24 @@ def _mark_triangles(triangles, origin, cell, low, high, out):
             y0 = int(np.floor((strip[:n, 1].min() - origin[1] + _SHIFT_M) / cell))
             y1 = int(np.floor((strip[:n, 1].max() - origin[1] + _SHIFT_M) / cell))
             for j in range(max(y0, 0), min(y1, ny - 1) + 1):
-                if out[i, j]:
+                marked = True
+                for s in range(bands):
+                    marked = marked and out[s, i, j]
+                if marked:
                     continue
                 bottom = origin[1] + j * cell - _SHIFT_M
                 m = _clip(strip, n, 1, bottom, True, c)
                 m = _clip(c, m, 1, bottom + cell, False, d)
-                if m > 0 and d[:m, 2].max() > low[i, j] and d[:m, 2].min() < high[i, j]:
-                    out[i, j] = True
+                if m == 0:
+                    continue
+                top, foot = d[:m, 2].max(), d[:m, 2].min()
+                for s in range(bands):
+                    if top > low[s, rows[i], columns[j]] and foot < high[s, rows[i], columns[j]]:
+                        out[s, i, j] = True
 
 
 @njit(cache=True)
-def _mark_hull(triangles, origin, cell, low, high, out):
+def _mark_hull(triangles, origin, cell, low, high, rows, columns, out):
     """Cells whose vertical centre line runs inside the convex hull within the band. Needles, which cut up its flat
     faces and whose normals are rounding, bound nothing."""
     nx, ny = out.shape
@@ -82,7 +89,7 @@ def _mark_hull(triangles, origin, cell, low, high, out):
     for i in range(i0, i1 + 1):
         for j in range(j0, j1 + 1):
             x, y = origin[0] + (i + 0.5) * cell, origin[1] + (j + 0.5) * cell
-            z0, z1 = max(bottom[2], low[i, j]), min(top[2], high[i, j])
+            z0, z1 = max(bottom[2], low[rows[i], columns[j]]), min(top[2], high[rows[i], columns[j]])
             for t in range(len(triangles)):
                 if thin[t]:
                     continue
@@ -106,21 +113,30 @@ def rasterise(
     hull: Int32[np.ndarray, "T"],
     origin_m: Float64[np.ndarray, "2"],
     cell_m: float,
-    low_m: Float32[np.ndarray, "X Y"],
-    high_m: Float32[np.ndarray, "X Y"],
-) -> Bool[np.ndarray, "X Y"]:
-    """Cells that hold collider between the heights `low_m` and `high_m` (world z, given per cell).
+    low_m: Float32[np.ndarray, "S U V"],
+    high_m: Float32[np.ndarray, "S U V"],
+    *,
+    rows: Int64[np.ndarray, "X"] | None = None,
+    columns: Int64[np.ndarray, "Y"] | None = None,
+) -> Bool[np.ndarray, "S X Y"]:
+    """Cells that hold collider between the heights `low_m` and `high_m` (world z), of S bands at once: cutting the
+    triangles is what takes long.
 
     Args:
         triangles: corner coordinates, outward winding.
         hull: hull number of each triangle, -1 for open meshes; the inside of hulls counts as solid.
         origin_m: lower left corner of cell (0, 0).
+        rows, columns: where the heights of cell (i, j) lie: low_m[:, rows[i], columns[j]]; left out, at (i, j).
     """
-    out = np.zeros(low_m.shape, bool)
+    rows = np.arange(low_m.shape[1]) if rows is None else rows
+    columns = np.arange(low_m.shape[2]) if columns is None else columns
+    out = np.zeros((len(low_m), len(rows), len(columns)), bool)
     low, high, origin = low_m.astype(np.float64), high_m.astype(np.float64), np.asarray(origin_m, np.float64)
-    _mark_triangles(np.ascontiguousarray(triangles), origin, cell_m, low, high, out)
+    _mark_triangles(np.ascontiguousarray(triangles), origin, cell_m, low, high, rows, columns, out)
     for number in np.unique(hull[hull >= 0]):
-        _mark_hull(np.ascontiguousarray(triangles[hull == number]), origin, cell_m, low, high, out)
+        solid = np.ascontiguousarray(triangles[hull == number])
+        for band in range(len(low)):
+            _mark_hull(solid, origin, cell_m, low[band], high[band], rows, columns, out[band])
     return out
 
 

@@ -163,7 +163,9 @@ def test_spawn_overlaps_are_counted_in_3d():
     rays = rays_of(FLAT.soup)
     ground = measure_ground(rays, FLAT.floor)
     band = build_map(FLAT.soup, ground, DROP_SLAB, 0.05)
-    site = Site(soup=FLAT.soup, nearby=Nearby(FLAT.soup.triangles), rays=rays, ground=ground, offered=(FLAT.soup,), band=band)
+    site = Site(
+        soup=FLAT.soup, nearby=Nearby(FLAT.soup.triangles), rays=rays, ground=ground, offered=(FLAT.soup,), band=band
+    )
     clear, touching = _straight((0.9, 1.5), (3.2, 1.5)), _straight((0.3, 2.0), (3.2, 1.5))
     assert count_overlaps(site, [clear], rooms.CARTER) == 0
     assert count_overlaps(site, [clear, touching], rooms.CARTER) == 1

@@ -37,9 +37,9 @@ def test_raster_marks_every_cell_a_triangle_enters_and_no_other():
     low, high, cell = 0.2, 0.4, 0.05
     shape = (20, 20)
     none = np.full(len(triangles), -1, np.int32)
-    found = rasterise(
-        triangles, none, np.zeros(2), cell, np.full(shape, low, np.float32), np.full(shape, high, np.float32)
-    )
+    found = rasterise(triangles, none, np.zeros(2), cell, *(np.full((1, *shape), z, np.float32) for z in (low, high)))[
+        0
+    ]
     points = _samples(triangles, 20_000, rng).reshape(-1, 3)
     inside = points[(points[:, 2] > low + 1e-4) & (points[:, 2] < high - 1e-4)]
     cells = np.floor(inside[:, :2] / cell).astype(int)
@@ -121,8 +121,8 @@ def test_needles_in_the_faces_of_a_hull_take_nothing_away():
         maps = [
             rasterise(
                 triangles, np.zeros(len(triangles), np.int32), np.array([-0.2, -0.2]), 0.025,
-                np.full((56, 56), 0.1, np.float32), np.full((56, 56), 0.9, np.float32),
-            )
+                np.full((1, 56, 56), 0.1, np.float32), np.full((1, 56, 56), 0.9, np.float32),
+            )[0]
             for triangles in (whole, needled)
         ]  # fmt: skip
         assert maps[0].sum() >= 40 * 40
