@@ -19,8 +19,6 @@ _SAG_M = 0.004
 _SPACING_M = 0.08
 """Longest chord; shorter for small robots, whose arcs are tighter."""
 _ROUNDS, _SWEEPS = 4, 25
-_STILL_M = 2e-4
-"""A sweep that moves no vertex further is the last of its round."""
 _TAUT = 1e-4
 """A round that changes the length by a smaller share is the last."""
 
@@ -79,17 +77,23 @@ def _keeps(clearance, ox, oy, cell, p, q, need):
 
 @njit(cache=True)
 def _pull(path, count, clearance, ox, oy, cell, keep, out):
-    """String pulling: skip vertices while the straight segment keeps `keep` of clearance, or as much as the part of
-    the path it replaces had."""
+    """String pulling: skip vertices, by strides that double, while the straight segment keeps `keep` of clearance, or as
+    much as the part of the path it replaces had."""
     out[0] = path[0]
     made, anchor = 1, 0
+    had = np.empty(count)
+    for k in range(count - 1):
+        had[k] = _lowest(clearance, ox, oy, cell, path[k], path[k + 1])
     while anchor < count - 1:
-        reach, had = anchor + 1, _lowest(clearance, ox, oy, cell, path[anchor], path[anchor + 1])
-        while reach + 1 < count:
-            had = min(had, _lowest(clearance, ox, oy, cell, path[reach], path[reach + 1]))
-            if not _keeps(clearance, ox, oy, cell, path[anchor], path[reach + 1], min(keep, had)):
-                break
-            reach += 1
+        reach, least, stride = anchor + 1, had[anchor], 1
+        while stride > 0 and reach < count - 1:
+            target, need = min(reach + stride, count - 1), least
+            for k in range(reach, target):
+                need = min(need, had[k])
+            if _keeps(clearance, ox, oy, cell, path[anchor], path[target], min(keep, need)):
+                reach, least, stride = target, need, 2 * stride
+            else:
+                stride //= 2
         out[made] = path[reach]
         made += 1
         anchor = reach
@@ -118,7 +122,6 @@ def _relax(path, count, clearance, ox, oy, cell, want, sweeps):
     """Move each vertex to the middle of its neighbours, then uphill in clearance until it has `want`; a vertex that
     cannot have it keeps its place unless the move gains clearance."""
     for _ in range(sweeps):
-        moved = 0.0
         for k in range(1, count - 1):
             x, y = 0.5 * (path[k - 1, 0] + path[k + 1, 0]), 0.5 * (path[k - 1, 1] + path[k + 1, 1])
             has = sample_at(clearance, ox, oy, cell, x, y)
@@ -133,10 +136,7 @@ def _relax(path, count, clearance, ox, oy, cell, want, sweeps):
                 x, y = x + gx / norm * (want - has + 1e-4), y + gy / norm * (want - has + 1e-4)
                 has = sample_at(clearance, ox, oy, cell, x, y)
             if has >= want or has >= sample_at(clearance, ox, oy, cell, path[k, 0], path[k, 1]):
-                moved = max(moved, abs(x - path[k, 0]), abs(y - path[k, 1]))
                 path[k, 0], path[k, 1] = x, y
-        if moved < _STILL_M:
-            break
 
 
 @njit(cache=True)
