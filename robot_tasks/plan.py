@@ -77,7 +77,7 @@ def _keeps(clearance, ox, oy, cell, p, q, need):
 
 @njit(cache=True)
 def _pull(path, count, clearance, ox, oy, cell, keep, out):
-    """String pulling: skip vertices, by strides that double, while the straight segment keeps `keep` of clearance, or as
+    """String pulling: skip vertices, in doubling strides, while the straight segment keeps `keep` of clearance, or as
     much as the part of the path it replaces had."""
     out[0] = path[0]
     made, anchor = 1, 0
