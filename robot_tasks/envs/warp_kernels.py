@@ -5,6 +5,8 @@ What the functions do and where it comes from is said there.
 """
 
 # ruff: noqa: UP018  warp tells dynamic variables from constants by `float(...)` and `int(...)`
+# what is compiled is Warp's language: its annotations are no types to Python
+# pyright: reportGeneralTypeIssues=false, reportInvalidTypeForm=false, reportAssignmentType=false, reportArgumentType=false
 
 from typing import Any
 
@@ -12,8 +14,7 @@ import numpy as np
 import warp as wp
 
 from robot_tasks.envs import kernels
-from robot_tasks.envs.atlas import CLEARANCE_UNIT_M, DISTANCE_UNIT_M, OUTSIDE, Atlas
-from robot_tasks.envs.kernels import Outcome, Rules, State
+from robot_tasks.envs.atlas import CLEARANCE_UNIT_M, DISTANCE_UNIT_M, OUTSIDE
 
 wp.set_module_options({"enable_backward": False, "fast_math": False, "fuse_fp": False})
 
@@ -237,7 +238,9 @@ def move_kernel(tables: Tables, robots: Robots, command: wp.array2d(dtype=wp.flo
 
 
 @wp.func
-def judge(tables: Tables, robots: Robots, law: Law, out: Result, n: int, per_cell: float, x: float, y: float, hit: bool):
+def judge(
+    tables: Tables, robots: Robots, law: Law, out: Result, n: int, per_cell: float, x: float, y: float, hit: bool
+):
     far = distance_at(tables, robots.world[n], robots.goal[n], x * per_cell, y * per_cell)
     left = far * (DISTANCE * robots.scale[n])
     slow = (
@@ -326,56 +329,17 @@ def ray(tables: Tables, w: int, u: float, v: float, dx0: float, dy0: float, most
     return t
 
 
-class WarpEngine:
-    """`move` and `look` of `kernels` on a Warp device, for `VectorNav(engine=...)`. On a CPU the arrays are shared, on
-    a GPU the tables lie there and the state is copied there and back in each call."""
-
-    def __init__(self, device: str = "cpu") -> None:
-        """Args: device: a Warp device, such as cpu or cuda:0."""
-        self._device = wp.get_device(device)
-        self._tables: tuple[Atlas, Any] | None = None
-
-    def move(
-        self, atlas: Atlas, state: State, command: np.ndarray, rules: Rules, order: np.ndarray, out: Outcome
-    ) -> None:
-        """As `kernels.move`; the order is not used."""
-        robots, back = self._filled(Robots, state)
-        law, _ = self._filled(Law, rules)
-        result, results = self._filled(Result, out)
-        inputs = [self._atlas(atlas), robots, self._up(command), law, result]
-        wp.launch(move_kernel, dim=len(command), inputs=inputs, device=self._device)
-        self._down(back + results)
-
-    def look(
-        self, atlas: Atlas, state: State, rows: np.ndarray, beams: np.ndarray, range_m: float, ranges: np.ndarray,
-        way: np.ndarray,
-    ) -> None:  # fmt: skip
-        """As `kernels.look`."""
-        robots, back = self._filled(Robots, state)
-        seen, ahead = self._up(ranges), self._up(way)
-        inputs = [self._atlas(atlas), robots, self._up(rows), self._up(beams), float(range_m), seen, ahead]
-        wp.launch(look_kernel, dim=ranges.shape, inputs=inputs, device=self._device)
-        self._down([*back, (ranges, seen), (way, ahead)])
-
-    def _atlas(self, atlas: Atlas) -> Any:
-        if self._tables is None or self._tables[0] is not atlas:
-            self._tables = atlas, self._filled(Tables, atlas)[0]
-        return self._tables[1]
-
-    def _filled(self, struct: Any, fields: Any) -> tuple[Any, list[tuple[np.ndarray, Any]]]:
-        """A struct of the named tuple's arrays on the device, and (host, device) pairs of them."""
-        made, pairs = struct(), []
-        for name, value in fields._asdict().items():
-            there = self._up(value) if isinstance(value, np.ndarray) else value
-            setattr(made, name, there)
-            if isinstance(value, np.ndarray):
-                pairs.append((value, there))
-        return made, pairs
-
-    def _up(self, host: np.ndarray) -> Any:
-        return wp.array(host, device=self._device, copy=not self._device.is_cpu)
-
-    def _down(self, pairs: list[tuple[np.ndarray, Any]]) -> None:
-        if not self._device.is_cpu:
-            for host, there in pairs:
-                host[...] = there.numpy()
+@wp.kernel
+def cast_kernel(
+    mesh: wp.uint64, origins: wp.array(dtype=wp.vec3), directions: wp.array(dtype=wp.vec3),
+    depth: wp.array(dtype=wp.float32), face: wp.array(dtype=wp.int32), bary: wp.array(dtype=wp.vec2),
+):  # fmt: skip
+    n = wp.tid()
+    length = wp.length(directions[n])
+    hit = wp.mesh_query_ray(mesh, origins[n], directions[n] / length, 1.0e6)
+    depth[n] = wp.inf
+    face[n] = -1
+    if hit.result:
+        depth[n] = hit.t / length
+        face[n] = hit.face
+        bary[n] = wp.vec2(hit.v, 1.0 - hit.u - hit.v)
