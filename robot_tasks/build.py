@@ -17,6 +17,7 @@ from robot_tasks import footprint, gates
 from robot_tasks.colliders import Soup, rays_of, soups_of_scene, together
 from robot_tasks.episode_files import write_episodes
 from robot_tasks.episodes import Episode, make_episodes, make_fields
+from robot_tasks.export import export_world
 from robot_tasks.follower import drive, success_and_spl
 from robot_tasks.free_points import DROP_SLAB, find_free_points, write_free_points
 from robot_tasks.islands import find_space
@@ -70,10 +71,13 @@ def build_nav_of_soups(
     soup = soups[0]
     rays = rays_of(soup)
     ground = measure_ground(rays, floor)
-    write_ros_map(build_map(soup, ground, COMPASS_SLAB, COMPASS_CELL_M), out / "omap", "occupancy_map", pgm=False)
+    omap = build_map(soup, ground, COMPASS_SLAB, COMPASS_CELL_M)
+    write_ros_map(omap, out / "omap", "occupancy_map", pgm=False, rgb=True)
     band = build_map(together(soups), ground, DROP_SLAB, config.cell_m)
     site = Site(soup=soup, rays=rays, ground=ground, offered=tuple(soups), band=band)
-    return {robot.name: _build_robot(site, out / "nav" / robot.name, robot, config, seed) for robot in robots}
+    nav = {robot.name: _build_robot(site, out / "nav" / robot.name, robot, config, seed) for robot in robots}
+    export_world(out, robots, config.formats)
+    return nav
 
 
 def _build_robot(site: Site, folder: Path, robot: RobotConfig, config: TasksConfig, seed: int) -> dict[str, Any]:
