@@ -5,8 +5,7 @@ Owns: which formats there are, and one small writer for each. Every writer start
 Does not own: maps, fields and episodes themselves; the ROS map, which is always written (`mapfiles.py`).
 Start reading at `export_world` and `export_folder`.
 
-`world` formats lie in the world's folder, `folder` formats beside `worlds.jsonl` and cover all its worlds; Habitat
-has a part in both.
+Formats of one world lie in its folder, those of many beside `worlds.jsonl`; Habitat has a part in both.
 """
 
 import shutil

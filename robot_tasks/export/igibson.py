@@ -44,4 +44,4 @@ def traversable(found: WrittenMap) -> UInt8[np.ndarray, "S S"]:
     x1, y1 = x1 + 1, y1 + 1
     count = total[x1, y1] - total[x0, y1] - total[x1, y0] + total[x0, y0]
     free = np.where(count == 0, 255, 0).astype(np.uint8)
-    return np.kron(free.T, np.ones((BLOCK_PX, BLOCK_PX), np.uint8))
+    return free.T.repeat(BLOCK_PX, axis=0).repeat(BLOCK_PX, axis=1)

@@ -178,6 +178,28 @@ def test_compass_reads_the_map_and_draws_poses(world):
     assert not [p for p in stage.Traverse() if p.GetTypeName() in ("PhysicsScene", "Plane")]
 
 
+def test_compass_entry_of_a_drawn_map(tmp_path):
+    """Against a slow search: which poses fit, the smallest range around them, the free cell nearest the origin."""
+    rng = np.random.default_rng(5)
+    state = np.full((70, 90), 255, np.uint8)
+    state[:10], state[:, 80:] = 127, 0
+    for x, y in rng.integers(0, 70, (8, 2)):
+        state[x : x + 2, y : y + 2] = rng.choice([0, 127])
+    (tmp_path / "w" / "omap").mkdir(parents=True)
+    Image.fromarray(np.stack([state.T[::-1]] * 3, axis=2)).save(tmp_path / "w/omap/map.png")
+    text = "image: map.png\nresolution: 0.05\norigin: [-0.21, -1.03, 0.0]\nnegate: 0\nfree_thresh: 0.196\n"
+    (tmp_path / "w/omap/occupancy_map.yaml").write_text(text)
+    entry, checker = compass.scene_entry(tmp_path, "w"), CompassChecker(tmp_path / "w/omap/occupancy_map.yaml")
+    centres = np.array([(i + 0.5, j + 0.5) for i in range(70) for j in range(90)]) * 0.05 + [-0.21, -1.03]
+    fits = np.array([not checker.collides(*p, 0.75) for p in centres])
+    low, high = centres[fits].min(0) - 0.025, centres[fits].max(0) + 0.025
+    assert np.allclose([entry["pose_sample_range"][k] for k in "xy"], np.column_stack([low, high]), atol=1e-4)
+    inside = ((centres > low) & (centres < high)).all(1)
+    assert entry["pose_fits_share"] == pytest.approx(fits[inside].mean(), abs=1e-4)
+    free = centres[(state == 255).ravel()]
+    assert np.hypot(*entry["seed_xy"]) == pytest.approx(np.hypot(*free.T).min(), abs=1e-4)
+
+
 def test_compass_in_a_world_where_its_square_fits_nowhere():
     free = np.zeros((40, 40), bool)
     free[5:15, 5:35] = True
@@ -225,6 +247,22 @@ def test_igibson_point_is_where_the_world_says():
     assert found.shape == (400, 400)
     rows, columns = np.nonzero(found)
     assert (columns.min(), columns.max() + 1) == (350, 370) and (rows.min(), rows.max() + 1) == (140, 160)
+
+
+@pytest.mark.parametrize(("origin", "cell"), [((-1.825, 0.613), 0.05), ((-0.5, -2.0), 0.025), ((0.03, -0.4), 0.07)])
+def test_igibson_blocks_that_a_cell_reaches_into_take_its_value(origin, cell):
+    """Maps that do not lie on the blocks: every corner and middle of every cell against the block it falls into."""
+    state = np.random.default_rng(1).choice(np.array([0, 127, 255], np.uint8), (37, 53), p=[0.02, 0.02, 0.96])
+    found = igibson.traversable(WrittenMap(origin_m=np.array(origin), cell_m=cell, state=state))[5::10, 5::10]
+    half = len(found) // 2
+    free = np.zeros(found.T.shape, bool)
+    for i, j in np.ndindex(free.shape):
+        at = (np.array([i, j]) - half) * 0.1  # samples of the block, a micrometre inside its borders
+        steps = np.linspace(1e-6, 0.1 - 1e-6, 9)
+        cells = [np.floor((at[k] + steps - origin[k]) / cell).astype(int) for k in (0, 1)]
+        if min(cells[0][0], cells[1][0]) >= 0 and cells[0][-1] < 37 and cells[1][-1] < 53:
+            free[i, j] = (state[np.ix_(*cells)] == 255).all()
+    assert free.any() and np.array_equal(found == 255, free.T)
 
 
 @pytest.mark.parametrize("robot", ROBOTS, ids=lambda r: r.name)
