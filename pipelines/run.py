@@ -22,7 +22,7 @@ from pipelines.report.html import index_page
 from pipelines.scheduler import Scheduler, WorldRun
 from pipelines.stage import digest
 from pipelines.store import Store, write_atomic
-from pipelines.summary import write_summary
+from pipelines.summary import write_datasets, write_summary
 from pipelines.weights import insist_on_machine, weights_of
 
 
@@ -84,6 +84,7 @@ def run(paths: list[Path], out: Path, config: WorldConfig, options: RunOptions) 
         }
         summary = write_summary(out, worlds, reports, skipped, facts)
         write_atomic(out / "index.html", index_page(summary, out))
+        write_datasets(out, store, config.tasks)
         return _finish(out, scheduler, summary)
     finally:
         os.close(lock)

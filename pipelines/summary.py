@@ -1,12 +1,17 @@
-"""What a run leaves at the top of its output folder: summary.json, worlds.jsonl."""
+"""What a run leaves at the top of its output folder: summary.json, worlds.jsonl, data sets of all its worlds."""
 
 import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
+from lyra_sim.config.tasks import TasksConfig
 from pipelines.scheduler import WorldRun
-from pipelines.store import write_atomic
+from pipelines.stage import digest
+from pipelines.store import Store, write_atomic
+
+_DATASETS_VERSION = 1
+"""Raised when the data sets of the same worlds come out differently."""
 
 
 def write_summary(
@@ -73,3 +78,32 @@ def split_of(place: str) -> str:
     """train (80 %), val (10 %) or test (10 %) by hash of the source place, so that one place lies in one split."""
     bucket = int(hashlib.sha256(place.encode()).hexdigest()[:8], 16) % 10
     return {8: "val", 9: "test"}.get(bucket, "train")
+
+
+def write_datasets(out: Path, store: Store, config: TasksConfig) -> None:
+    """The formats that cover all worlds of the folder (`robot_tasks.export`), from worlds.jsonl and the published
+    worlds; nothing is done where they are there already from the same.
+
+    Raises:
+        InputError: a published world lacks a file.
+    """
+    markers = sorted((store.root / "published").glob("*.json"))
+    text = (out / "worlds.jsonl").read_text()
+    made_of = {
+        "version": _DATASETS_VERSION,
+        "worlds": text,
+        "published": {path.stem: path.read_text() for path in markers},
+        "config": config.model_dump(mode="json"),
+    }
+    stamp, marker = digest(made_of), store.root / "datasets.json"
+    if marker.exists():
+        known = json.loads(marker.read_bytes())
+        if known["made_of"] == stamp and all((out / name).is_dir() for name in known["folders"]):
+            return
+    from robot_tasks import load_robots
+    from robot_tasks.export import export_folder
+
+    worlds = [json.loads(line) for line in text.splitlines()]
+    robots = load_robots(config.robots)
+    folders = export_folder(out, worlds, robots, config.formats, cell_m=config.cell_m, scratch=store.begin())
+    write_atomic(marker, json.dumps({"made_of": stamp, "folders": folders}, sort_keys=True))

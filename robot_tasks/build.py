@@ -17,6 +17,7 @@ from robot_tasks import footprint, gates
 from robot_tasks.colliders import Nearby, Soup, rays_of, soups_of_scene, together
 from robot_tasks.episode_files import write_episodes
 from robot_tasks.episodes import Episode, make_episodes
+from robot_tasks.export import export_world
 from robot_tasks.fields import make_fields
 from robot_tasks.follower import drive, success_and_spl
 from robot_tasks.free_points import DROP_SLAB, find_free_points, write_free_points
@@ -73,13 +74,15 @@ def build_nav_of_soups(
     rays = rays_of(soup)
     ground = measure_ground(rays, floor)
     compass, *navs = maps_of(soup, ground, robots, config.cell_m)
-    write_ros_map(compass, out / "omap", "occupancy_map", pgm=False)
+    write_ros_map(compass, out / "omap", "occupancy_map", pgm=False, rgb=True)
     band = build_map(together(soups), ground, DROP_SLAB, config.cell_m)
     site = Site(soup=soup, nearby=Nearby(soup.triangles), rays=rays, ground=ground, offered=tuple(soups), band=band)
-    return {
+    nav = {
         robot.name: _build_robot(site, nav, out / "nav" / robot.name, robot, config, seed)
         for robot, nav in zip(robots, navs, strict=True)
     }
+    export_world(out, robots, config.formats)
+    return nav
 
 
 def maps_of(soup: Soup, ground: Ground, robots: Sequence[RobotConfig], cell_m: float) -> list[NavMap]:

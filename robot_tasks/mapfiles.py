@@ -12,14 +12,15 @@ from robot_tasks.islands import Space
 from robot_tasks.navmap import NavMap
 
 
-def write_ros_map(nav: NavMap, folder: Path, name: str, *, pgm: bool) -> None:
+def write_ros_map(nav: NavMap, folder: Path, name: str, *, pgm: bool, rgb: bool = False) -> None:
     """`<name>.yaml` and `<name>.png` (and `.pgm`): 0 occupied, 127 unknown, 255 free; image row 0 is the largest y.
+    `rgb`: the PNG has three equal channels; COMPASS takes the first of several and fails on a grey image.
 
     `origin` is the world position of the lower left corner of the image's lower left pixel.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rows = np.ascontiguousarray(nav.state.T[::-1])
-    Image.fromarray(rows).save(folder / f"{name}.png")
+    Image.fromarray(np.stack([rows] * 3, axis=2) if rgb else rows).save(folder / f"{name}.png")
     if pgm:
         header = f"P5\n{rows.shape[1]} {rows.shape[0]}\n255\n".encode()
         (folder / f"{name}.pgm").write_bytes(header + rows.tobytes())

@@ -1,6 +1,6 @@
 """Settings of the tasks stage: robots, maps, episodes."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -93,6 +93,10 @@ NUMBERS = frozenset(
 """Fields of a robot whose source its profile must name."""
 
 
+ExportFormat = Literal["habitat", "compass", "mobility_gen", "isaac", "igibson"]
+"""Formats of other programs, beside the ROS maps that are always written (`robot_tasks/export`)."""
+
+
 class TasksConfig(Config):
     """Maps and episodes."""
 
@@ -110,3 +114,5 @@ class TasksConfig(Config):
     """Shortest episode; in small worlds half of the longest geodesic there, never below 0.5 m."""
     max_geodesic_m: float = Field(default=30.0, gt=1)
     """Longest episode."""
+    formats: tuple[ExportFormat, ...] = get_args(ExportFormat)
+    """In which formats of other programs maps and episodes are written too."""

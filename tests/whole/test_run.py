@@ -19,9 +19,13 @@ EXAMPLES = ROOT / "examples"
 SCENE_FILES = (
     "scene.usda stage.usda geometry.usdc colliders.usdc colliders_convex.usdc splats.usdc labels.usda "
     "nav_collision.usdc scene.usdz mesh.glb splats.ply points.ply walk.mp4 trajectory.npz preview.png "
-    "ATTRIBUTION.json colliders.json report.json report.html omap/occupancy_map.yaml omap/occupancy_map.png"
+    "ATTRIBUTION.json colliders.json report.json report.html omap/occupancy_map.yaml omap/occupancy_map.png "
+    "mesh.stage_config.json"
 ).split()
-NAV_FILES = "map.yaml map.png map.pgm episodes.json.gz fields.npz free_points.csv gates.json preview.png".split()
+NAV_FILES = (
+    "map.yaml map.png map.pgm episodes.json.gz fields.npz free_points.csv gates.json preview.png "
+    "isaac.npz igibson/floor_trav_0.png mobility_gen/config.json mobility_gen/stage.usd"
+).split()
 GATES = (
     "usd_errors collider_surface_median_m collider_surface_p95_m collider_surface_max_m "
     "collider_depth_p95_m free_blocked_share floor_hole_m2 floor_fit_p95_m scale_sigma "
@@ -113,6 +117,12 @@ def test_index_and_world_list(finished):
     lines = [json.loads(line) for line in (finished / "out" / "worlds.jsonl").read_text().splitlines()]
     assert len(lines) == 2
     assert all(line["split"] in ("train", "val", "test") and line["robots"] for line in lines)
+    data_sets = json.loads((finished / "out" / "habitat" / "manifest.json").read_text())["datasets"]
+    for robot, data in data_sets.items():
+        listed = {(w, split) for split, of in data["splits"].items() for w in of["episodes"]}
+        assert listed == {(line["path"], line["split"]) for line in lines if robot in line["robots"]}
+    scenes = json.loads((finished / "out" / "compass" / "scenes.json").read_text())
+    assert set(scenes) == {line["path"] for line in lines}
     page = (finished / "out" / "index.html").read_text()
     assert all(row["name"] in page for row in summary(finished)["worlds"])
     assert "http://" not in page and "https://" not in page
