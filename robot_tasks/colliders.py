@@ -41,11 +41,15 @@ def soup_of_scene(scene: Path) -> Soup:
     return soup_of_parts(read_scene(scene, textures=False).colliders)
 
 
-def soups_of_scene(scene: Path) -> tuple[Soup, ...]:
-    """The same for every variant of the colliders that the scene offers, the default first."""
+def soups_of_scene(scene: Path) -> tuple[tuple[Soup, ...], Soup]:
+    """The same for every variant of the colliders that the scene offers, the default first; and what is seen."""
     from usd_export.reader import read_variants
 
-    return tuple(soup_of_parts(read.colliders) for read in read_variants(scene, textures=False).values())
+    read = list(read_variants(scene, textures=False).values())
+    vertices, faces = read[0].visual_mesh()
+    corners = vertices.astype(np.float64)[faces].reshape(-1, 3, 3)
+    seen = Soup(triangles=corners, hull=np.full(len(corners), -1, np.int32))
+    return tuple(soup_of_parts(variant.colliders) for variant in read), seen
 
 
 def together(soups: Sequence[Soup]) -> Soup:

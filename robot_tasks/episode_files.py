@@ -12,6 +12,7 @@ import numpy as np
 from lyra_sim.core.errors import InputError
 from robot_tasks.episodes import Episode
 from robot_tasks.follower import SUCCESS_M, Drive
+from robot_tasks.rooms import Rooms, crossed
 
 FRAME = {
     "up": "z",
@@ -28,6 +29,8 @@ def write_episodes(
     episodes: Sequence[Episode],
     drives: Sequence[Drive],
     heights_m: Sequence[tuple[float, float]],
+    rooms: Rooms,
+    margins_m: Sequence[float],
     robot: str,
     path: Path,
 ) -> None:
@@ -35,11 +38,14 @@ def write_episodes(
 
     Args:
         heights_m: floor height at start and goal of each episode.
+        margins_m: of each door of `rooms`, what it is wider for this robot than the robot.
     """
     rows = [
         _row(k, episode, drive, z)
         for k, (episode, drive, z) in enumerate(zip(episodes, drives, heights_m, strict=True))
     ]
+    for row, episode in zip(rows, episodes, strict=True):
+        row["info"] |= _difficulty(episode, rooms, margins_m)
     tree = {"frame": FRAME, "robot": robot, "episodes": rows}
     text = json.dumps(tree, separators=(",", ":"), sort_keys=True)
     path.write_bytes(gzip.compress(text.encode(), compresslevel=9, mtime=0))
@@ -64,6 +70,19 @@ def _row(number: int, episode: Episode, drive: Drive, heights: tuple[float, floa
             "turn_rad": round(_turning(episode.path), 4),
             "follower": {"success": drive.success, "driven_m": round(drive.driven_m, 4), "s": round(drive.seconds, 1)},
         },
+    }
+
+
+def _difficulty(episode: Episode, rooms: Rooms, margins_m: Sequence[float]) -> dict[str, Any]:
+    """Rooms at both ends, doors on the way, and the narrowest of them with what it leaves beside the robot."""
+    doors = crossed(rooms, episode.path)
+    ends = rooms.at(np.stack([episode.start, episode.goal]))
+    narrow = min(doors, key=lambda door: margins_m[door], default=None)
+    return {
+        "rooms": [int(k) for k in ends],
+        "doors": list(doors),
+        "narrowest_door_m": None if narrow is None else round(rooms.doors[narrow].width_m, 3),
+        "door_margin_m": None if narrow is None else round(margins_m[narrow], 3),
     }
 
 

@@ -184,11 +184,22 @@ def _box_hits(triangles, centre, yaw, half):
 
 
 def box_hits(
-    triangles: Float64[np.ndarray, "T 3 3"], robot: RobotConfig, x: float, y: float, floor_m: float, yaw: float
+    triangles: Float64[np.ndarray, "T 3 3"],
+    robot: RobotConfig,
+    x: float,
+    y: float,
+    floor_m: float,
+    yaw: float,
+    *,
+    longer_m: float = 0.0,
 ) -> int:
-    """Collider triangles that meet the robot's box at a pose: its outline, from its step to its top, exactly in 3-D."""
+    """Collider triangles that meet the robot's box at a pose: its outline, from its step to its top, exactly in 3-D.
+
+    Args:
+        longer_m: added to the box's length, for a robot that drives so far with `x`, `y` in the middle.
+    """
     low, high = floor_m + min(robot.step_m, robot.slab_m[0]) + 1e-4, floor_m + robot.slab_m[1]
-    half = np.array([robot.footprint_m[0] / 2, robot.footprint_m[1] / 2, (high - low) / 2])
+    half = np.array([(robot.footprint_m[0] + longer_m) / 2, robot.footprint_m[1] / 2, (high - low) / 2])
     return int(_box_hits(np.ascontiguousarray(triangles), np.array([x, y, (low + high) / 2]), yaw, half))
 
 

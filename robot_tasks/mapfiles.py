@@ -1,5 +1,6 @@
 """Maps as files: ROS map_server (which nav2, Isaac Sim, MobilityGen and COMPASS read) and the grids as npz."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from robot_tasks.fields import Fields
 from robot_tasks.geodesic import sample
 from robot_tasks.islands import Space
 from robot_tasks.navmap import NavMap
+from robot_tasks.rooms import Rooms
 
 
 def write_ros_map(nav: NavMap, folder: Path, name: str, *, pgm: bool, rgb: bool = False) -> None:
@@ -56,3 +58,31 @@ def field_grids(nav: NavMap, space: Space, fields: Fields) -> dict[str, Any]:
         "origin_m": nav.origin_m,
         "cell_m": np.float64(nav.cell_m),
     }
+
+
+def write_rooms(rooms: Rooms, path: Path) -> None:
+    """`rooms.json`: rooms by number with their area and middle, doors with the rooms they join, place and width;
+    and `rooms.png` beside it: grey value 0 outside, else the room's number, on the lattice given in the file."""
+    cells = [np.argwhere(rooms.label == k + 1) for k in range(len(rooms.areas_m2))]
+    middles = [rooms.origin_m + (c[np.argmin(np.hypot(*(c - c.mean(0)).T))] + 0.5) * rooms.cell_m for c in cells]
+    tree = {
+        "frame": "world frame of scene.usda, metres",
+        "origin": [round(float(v), 6) for v in rooms.origin_m],
+        "resolution": rooms.cell_m,
+        "rooms": [
+            {"room": k + 1, "area_m2": round(area, 3), "middle": [round(float(v), 3) for v in middles[k]]}
+            for k, area in enumerate(rooms.areas_m2)
+        ],
+        "doors": [
+            {
+                "door": k,
+                "rooms": list(door.rooms),
+                "position": [round(float(v), 3) for v in door.centre],
+                "width_m": round(door.width_m, 3),
+            }
+            for k, door in enumerate(rooms.doors)
+        ],
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(tree, indent=1, sort_keys=True) + "\n")
+    Image.fromarray(np.ascontiguousarray(rooms.label.T[::-1].astype(np.uint8))).save(path.with_suffix(".png"))

@@ -71,7 +71,7 @@ class NavMap:
 
     def most_clearance_m(self) -> Float32[np.ndarray, "U V"]:
         """Upper bound of the distance to the next obstacle if all that is unknown were free; 0 inside."""
-        inside = distance_m(self.obstacle, self.fine_m) + np.float32(self.fine_m * math.sqrt(0.5))
+        inside = distance_to(self.obstacle, self.fine_m) + np.float32(self.fine_m * math.sqrt(0.5))
         inside[self.obstacle] = 0
         return inside
 
@@ -156,14 +156,14 @@ def _nav_map(
     state[solid.reshape(coarse).any((1, 3))] = OCCUPIED
     blocked, fine = solid | missing, cell_m / split
     # the whole blocked cell counts
-    clearance = np.maximum(distance_m(blocked, fine) - np.float32(fine * math.sqrt(0.5)), np.float32(0))
+    clearance = np.maximum(distance_to(blocked, fine) - np.float32(fine * math.sqrt(0.5)), np.float32(0))
     return NavMap(
         origin_m=ground.origin_m, cell_m=cell_m, state=state, fine_m=fine, blocked=blocked, clearance_m=clearance,
         obstacle=solid,
     )  # fmt: skip
 
 
-def distance_m(solid: Bool[np.ndarray, "U V"], cell_m: float) -> Float32[np.ndarray, "U V"]:
+def distance_to(solid: Bool[np.ndarray, "U V"], cell_m: float) -> Float32[np.ndarray, "U V"]:
     """Metres from each cell's centre to the nearest one of `solid`; far beyond the grid where there is none."""
     if not solid.any():
         return np.full(solid.shape, np.hypot(*solid.shape) * cell_m, np.float32)

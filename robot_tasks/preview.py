@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 from robot_tasks.episodes import Episode
 from robot_tasks.islands import Space
 from robot_tasks.navmap import FREE, OCCUPIED, NavMap
+from robot_tasks.rooms import Rooms
 
 _SIDE_PX = 900
 _GREY = {OCCUPIED: (40, 40, 46), FREE: (226, 226, 222)}
@@ -18,10 +19,19 @@ _PATHS = ((214, 39, 40), (31, 119, 180), (44, 160, 44), (148, 103, 189), (255, 1
 
 
 def write_preview(
-    nav: NavMap, space: Space, points: np.ndarray, episodes: Sequence[Episode], path: Path, *, paths: int = 12
+    nav: NavMap,
+    space: Space,
+    points: np.ndarray,
+    episodes: Sequence[Episode],
+    path: Path,
+    *,
+    rooms: Rooms,
+    margins_m: Sequence[float],
+    paths: int = 20,
 ) -> None:
     """`preview.png`, x to the right, y up: occupied dark, unknown grey, free light, the main island blue, others
-    sand; free points as dots, `paths` episodes as lines with a ring at the start and a square at the goal."""
+    sand; free points as dots, `paths` episodes as lines with a ring at the start and a square at the goal; at each door
+    its width, and in brackets what it leaves beside the robot, red where the robot does not fit."""
     scale = max(_SIDE_PX // max(nav.state.shape), 1)
     picture = np.full((*nav.state.shape, 3), _UNKNOWN, np.uint8)
     for value, colour in _GREY.items():
@@ -50,6 +60,13 @@ def write_preview(
         draw.line([(x, y), to_px(episode.start + 0.2 * _heading(episode.start_yaw))], fill=colour, width=2)
         x, y = to_px(episode.goal)
         draw.rectangle((x - 4, y - 4, x + 4, y + 4), fill=colour)
+    for door, margin in zip(rooms.doors, margins_m, strict=True):
+        x, y = to_px(door.centre)
+        colour = (30, 90, 30) if margin >= 0 else (200, 20, 20)
+        draw.ellipse((x - 4, y - 4, x + 4, y + 4), outline=colour, width=3)
+        draw.text(
+            (x + 7, y - 6), f"{door.width_m:.2f} ({margin:+.2f})", fill=colour, stroke_width=2, stroke_fill="white"
+        )
     metre = scale / nav.cell_m
     draw.line([(12, image.height - 12), (12 + metre, image.height - 12)], fill=(0, 0, 0), width=3)
     draw.text((14, image.height - 28), "1 m", fill=(0, 0, 0))

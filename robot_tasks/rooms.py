@@ -13,7 +13,7 @@ from numba import njit
 
 from lyra_sim.core.record import record
 from robot_tasks.colliders import Soup
-from robot_tasks.navmap import Ground, NavMap, Slab, build_map, distance_m
+from robot_tasks.navmap import Ground, NavMap, Slab, build_map, distance_to
 
 WALL_SLAB = Slab(low_m=1.5, high_m=1.9, step_m=0.1, slope_deg=30.0)
 """Doors are 2 m high and more, most furniture is lower than 1.5 m."""
@@ -111,7 +111,7 @@ def find_rooms(soup: Soup, ground: Ground) -> Rooms:
     """Rooms and doors of a world; one room without doors where nothing divides it."""
     walls = build_map(soup, ground, WALL_SLAB, CELL_M)
     inside = _inside(walls)
-    width = np.where(inside, distance_m(~inside, walls.fine_m), 0).astype(np.float32)
+    width = np.where(inside, distance_to(~inside, walls.fine_m), 0).astype(np.float32)
     cells = np.flatnonzero(width > 0)
     order = cells[np.argsort(-width.ravel()[cells], kind="stable")]
     least = ROOM_M2 / walls.fine_m**2
@@ -133,8 +133,8 @@ def _inside(walls: NavMap) -> Bool[np.ndarray, "U V"]:
     floor, solid = (np.pad(grid, pad) for grid in (~(walls.blocked & ~walls.obstacle), walls.obstacle))
     floor &= ~solid
     floor[:pad], floor[-pad:], floor[:, :pad], floor[:, -pad:] = False, False, False, False
-    near = distance_m(floor, walls.fine_m) <= _UNDER_M
-    closed = distance_m(~near, walls.fine_m) > _UNDER_M
+    near = distance_to(floor, walls.fine_m) <= _UNDER_M
+    closed = distance_to(~near, walls.fine_m) > _UNDER_M
     return ((floor | closed) & ~solid)[pad:-pad, pad:-pad]
 
 

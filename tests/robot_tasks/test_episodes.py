@@ -1,6 +1,6 @@
 """Episodes are what they claim: shortest distances, drivable paths, spawns that touch nothing; and bad ones fail."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -8,15 +8,15 @@ import pytest
 import skfmm
 
 from robot_tasks import footprint
-from robot_tasks.build import Site, count_overlaps
-from robot_tasks.colliders import Nearby, rays_of
 from robot_tasks.episodes import Episode, make_episodes
 from robot_tasks.fields import make_fields
 from robot_tasks.follower import drive, success_and_spl
-from robot_tasks.free_points import DROP_SLAB
-from robot_tasks.gates import robot_gates, verdict
+from robot_tasks.gates import Findings, robot_gates, verdict
 from robot_tasks.islands import find_space
-from robot_tasks.navmap import build_map, map_of_soup, measure_ground
+from robot_tasks.judge import count_overlaps
+from robot_tasks.navmap import map_of_soup
+from robot_tasks.place import look_at
+from robot_tasks.swept import Stances
 from tests.robot_tasks import rooms
 
 FLAT = rooms.Flat()
@@ -160,29 +160,45 @@ def test_the_long_robot_does_not_turn_where_it_cannot():
 
 
 def test_spawn_overlaps_are_counted_in_3d():
-    rays = rays_of(FLAT.soup)
-    ground = measure_ground(rays, FLAT.floor)
-    band = build_map(FLAT.soup, ground, DROP_SLAB, 0.05)
-    site = Site(
-        soup=FLAT.soup, nearby=Nearby(FLAT.soup.triangles), rays=rays, ground=ground, offered=(FLAT.soup,), band=band
-    )
+    site, _, _ = look_at([FLAT.soup], None, FLAT.floor, (rooms.CARTER,), 0.05)
+    stances = Stances(site.ground, rooms.CARTER)
     clear, touching = _straight((0.9, 1.5), (3.2, 1.5)), _straight((0.3, 2.0), (3.2, 1.5))
-    assert count_overlaps(site, [clear], rooms.CARTER) == 0
-    assert count_overlaps(site, [clear, touching], rooms.CARTER) == 1
+    assert count_overlaps(site, stances, [clear]) == 0
+    assert count_overlaps(site, stances, [clear, touching]) == 1
 
 
 def test_verdict_says_why():
-    good = {"area_m2": 5.0, "largest_share": 0.9, "overlaps": 0, "success": 1.0, "spl": 0.99}
-    good |= {"episodes": 40, "min_episodes": 20}
-    assert verdict(robot_gates(**good), 4.0)["trainable"] is True
-    assert verdict(robot_gates(**good), 4.0)["why"] == ""
+    good = Findings(
+        area_m2=5.0, floor_share=0.8, largest_share=0.95, rooms=3, unreached=(), end_clearance_m=0.05, cell_m=0.05,
+        overlaps=0, path_overlaps=0, success=1.0, spl=0.99, random_success=0.0, straight_success=0.2, visual_iou=0.97,
+        door_margin_m=0.3, episodes=40, min_episodes=20,
+    )  # fmt: skip
+    assert verdict(robot_gates(good), 4.0)["trainable"] is True
+    assert verdict(robot_gates(good), 4.0)["why"] == ""
+    assert verdict(robot_gates(good), 4.0)["warnings"] == []
     for change, word in (
         ({"area_m2": 1.4}, "too little room; the largest island has 1.40 m2, its longest way is 4.00 m"),
         ({"overlaps": 2}, "2 start or goal"),
         ({"success": 0.98}, "98.0%"),
         ({"spl": 0.94}, "SPL 0.940"),
         ({"episodes": 3}, "3 verified episodes, 20 needed"),
+        ({"end_clearance_m": 0.04}, "nearer to something"),
+        ({"path_overlaps": 1}, "1 paths touch"),
     ):
-        judged = verdict(robot_gates(**{**good, **change}), 4.0)
+        judged = verdict(robot_gates(replace(good, **change)), 4.0)
         assert judged["trainable"] is False
         assert word in judged["why"]
+    for change, word in (
+        ({"floor_share": 0.4}, "floor_share 0.4: most of the free floor"),
+        ({"largest_share": 0.8}, "in pieces"),
+        ({"unreached": (2, 3)}, "out of reach: room 2, 3"),
+        ({"random_success": 0.1}, "a random drive"),
+        ({"straight_success": 0.6}, "straight at the goal"),
+        ({"visual_iou": 0.8}, "other places"),
+        ({"door_margin_m": -0.1}, "narrower than the robot"),
+    ):
+        judged = verdict(robot_gates(replace(good, **change)), 4.0)
+        assert judged["trainable"] is True
+        assert len(judged["warnings"]) == 1 and word in judged["warnings"][0]
+    easy = replace(good, rooms=1, random_success=0.2, straight_success=1.0)
+    assert verdict(robot_gates(easy), 4.0)["warnings"] == []

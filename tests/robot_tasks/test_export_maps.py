@@ -18,12 +18,12 @@ from lyra_sim.config.load import load_config
 from lyra_sim.config.tasks import TasksConfig
 from lyra_sim.core.errors import ConfigError, InputError
 from robot_tasks import export, load_robots
-from robot_tasks.build import COMPASS_CELL_M, COMPASS_SLAB
 from robot_tasks.colliders import rays_of
 from robot_tasks.episode_files import read_episodes
 from robot_tasks.export import compass, igibson
 from robot_tasks.export.written import WrittenMap
 from robot_tasks.navmap import build_map, measure_ground, robot_slab
+from robot_tasks.place import COMPASS_CELL_M, COMPASS_SLAB
 from tests.robot_tasks import export_world, rooms
 
 ROBOTS = (rooms.JETBOT, rooms.CARTER)

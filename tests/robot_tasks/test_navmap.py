@@ -6,13 +6,14 @@ import yaml
 from PIL import Image
 
 from lyra_sim.core.errors import SceneError
-from robot_tasks.build import COMPASS_SLAB, stance_m
 from robot_tasks.colliders import rays_of
 from robot_tasks.footprint import box_hits
 from robot_tasks.islands import find_space
 from robot_tasks.mapfiles import write_ros_map
 from robot_tasks.navmap import FREE, OCCUPIED, UNKNOWN, build_map, map_of_soup, measure_ground, reraster_iou
+from robot_tasks.place import COMPASS_SLAB
 from robot_tasks.raster import band_distance, rasterise
+from robot_tasks.swept import Stances
 from tests.robot_tasks import rooms
 
 FLAT = rooms.Flat()
@@ -172,7 +173,7 @@ def test_a_door_sill_is_crossed_by_the_robot_that_climbs_it():
     ground = measure_ground(rays_of(world), floor)
     for robot, hits in ((rooms.CARTER, False), (rooms.JETBOT, True)):
         x, y = 1.35, 1.0
-        height = stance_m(ground, robot, np.array([x, y]))
+        height = Stances(ground, robot).at(np.array([x, y]))
         assert (box_hits(world.triangles, robot, x, y, height, 0.0) > 0) == hits
 
 
