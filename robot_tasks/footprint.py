@@ -147,7 +147,7 @@ def _separated(tri, half, axis):
 
 
 @njit(cache=True)
-def _box_hits(triangles, centre, yaw, half):
+def count_box_hits(triangles, centre, yaw, half):
     """Number of triangles that meet an upright box (separating axes, Akenine-Moller 2001)."""
     c, s = np.cos(yaw), np.sin(yaw)
     reach = np.hypot(half[0], half[1])
@@ -184,23 +184,12 @@ def _box_hits(triangles, centre, yaw, half):
 
 
 def box_hits(
-    triangles: Float64[np.ndarray, "T 3 3"],
-    robot: RobotConfig,
-    x: float,
-    y: float,
-    floor_m: float,
-    yaw: float,
-    *,
-    longer_m: float = 0.0,
+    triangles: Float64[np.ndarray, "T 3 3"], robot: RobotConfig, x: float, y: float, floor_m: float, yaw: float
 ) -> int:
-    """Collider triangles that meet the robot's box at a pose: its outline, from its step to its top, exactly in 3-D.
-
-    Args:
-        longer_m: added to the box's length, for a robot that drives so far with `x`, `y` in the middle.
-    """
+    """Collider triangles that meet the robot's box at a pose: its outline, from its step to its top, exactly in 3-D."""
     low, high = floor_m + min(robot.step_m, robot.slab_m[0]) + 1e-4, floor_m + robot.slab_m[1]
-    half = np.array([(robot.footprint_m[0] + longer_m) / 2, robot.footprint_m[1] / 2, (high - low) / 2])
-    return int(_box_hits(np.ascontiguousarray(triangles), np.array([x, y, (low + high) / 2]), yaw, half))
+    half = np.array([robot.footprint_m[0] / 2, robot.footprint_m[1] / 2, (high - low) / 2])
+    return int(count_box_hits(np.ascontiguousarray(triangles), np.array([x, y, (low + high) / 2]), yaw, half))
 
 
 def circumscribed_m(robot: RobotConfig) -> float:

@@ -82,12 +82,11 @@ def end_clearance_m(nav: NavMap, episodes: Sequence[Episode]) -> float:
 
 def count_overlaps(site: Site, stances: Stances, episodes: Sequence[Episode]) -> int:
     """Start poses, and goal poses as the path reaches them, at which the robot's box meets a collider triangle."""
-    robot, poses = stances.robot, []
-    for episode in episodes:
-        poses.append((episode.start, episode.start_yaw))
-        poses.append((episode.goal, float(footprint.headings(episode.path)[-1])))
-    reach = footprint.circumscribed_m(robot)
+    robot, reach = stances.robot, footprint.circumscribed_m(stances.robot)
+    starts = [(*e.start, e.start_yaw) for e in episodes]
+    goals = [(*e.goal, float(footprint.headings(e.path)[-1])) for e in episodes]
+    poses = np.array([*starts, *goals]).reshape(-1, 3)
     return sum(
-        footprint.box_hits(site.nearby.around(p[0], p[1], reach), robot, p[0], p[1], stances.at(p), yaw) > 0
-        for p, yaw in poses
+        footprint.box_hits(site.nearby.around(x, y, reach), robot, x, y, floor, yaw) > 0
+        for (x, y, yaw), floor in zip(poses, stances.at(poses[:, :2]), strict=True)
     )

@@ -23,7 +23,7 @@ from robot_tasks.navmap import (
     measure_ground,
     robot_slab,
 )
-from robot_tasks.rooms import Rooms, find_rooms
+from robot_tasks.rooms import WALL_SLAB, Rooms, find_rooms
 
 COMPASS_SLAB = Slab(low_m=0.10, high_m=0.62, step_m=0.10, slope_deg=15.0)
 COMPASS_CELL_M = 0.05
@@ -63,11 +63,12 @@ def look_at(
     soup = soups[0]
     rays = rays_of(soup)
     ground = measure_ground(rays, floor)
-    slabs = [robot_slab(robot) for robot in robots]
+    slabs = [WALL_SLAB, *(robot_slab(robot) for robot in robots)]
     if cell_m == COMPASS_CELL_M:
-        compass, *navs = build_maps(soup, ground, [COMPASS_SLAB, *slabs], cell_m)
+        compass, walls, *navs = build_maps(soup, ground, [COMPASS_SLAB, *slabs], cell_m)
     else:
-        compass, navs = build_map(soup, ground, COMPASS_SLAB, COMPASS_CELL_M), build_maps(soup, ground, slabs, cell_m)
+        compass = build_map(soup, ground, COMPASS_SLAB, COMPASS_CELL_M)
+        walls, *navs = build_maps(soup, ground, slabs, cell_m)
     seen = compass if visual is None else build_map(visual, ground, COMPASS_SLAB, COMPASS_CELL_M)
     site = Site(
         soup=soup,
@@ -76,7 +77,7 @@ def look_at(
         ground=ground,
         offered=tuple(soups),
         band=build_map(together(soups), ground, DROP_SLAB, cell_m),
-        rooms=find_rooms(soup, ground),
+        rooms=find_rooms(walls),
         visual_iou=agreement(compass.state, seen.state),
     )
     return site, compass, tuple(navs)

@@ -12,12 +12,10 @@ from jaxtyping import Bool, Float32, Float64, Int32
 from numba import njit
 
 from lyra_sim.core.record import record
-from robot_tasks.colliders import Soup
-from robot_tasks.navmap import Ground, NavMap, Slab, build_map, distance_to
+from robot_tasks.navmap import NavMap, Slab, distance_to
 
 WALL_SLAB = Slab(low_m=1.5, high_m=1.9, step_m=0.1, slope_deg=30.0)
 """Doors are 2 m high and more, most furniture is lower than 1.5 m."""
-CELL_M = 0.05
 DOOR_M = 1.4
 """Wider openings divide no room."""
 ROOM_M2 = 2.0
@@ -107,9 +105,12 @@ def _flood(order, width, limit, prominence, least_cells):
     return label.reshape(nx, ny), passes[:count]
 
 
-def find_rooms(soup: Soup, ground: Ground) -> Rooms:
-    """Rooms and doors of a world; one room without doors where nothing divides it."""
-    walls = build_map(soup, ground, WALL_SLAB, CELL_M)
+def find_rooms(walls: NavMap) -> Rooms:
+    """Rooms and doors of a world; one room without doors where nothing divides it.
+
+    Args:
+        walls: the map of `WALL_SLAB`.
+    """
     inside = _inside(walls)
     width = np.where(inside, distance_to(~inside, walls.fine_m), 0).astype(np.float32)
     cells = np.flatnonzero(width > 0)
@@ -117,10 +118,10 @@ def find_rooms(soup: Soup, ground: Ground) -> Rooms:
     least = ROOM_M2 / walls.fine_m**2
     label, passes = _flood(order, width, DOOR_M / 2, _PROMINENCE_M, least)
     number, areas = _numbered(label, least, walls.fine_m)
-    split = round(CELL_M / walls.fine_m)
+    split = round(walls.cell_m / walls.fine_m)
     return Rooms(
         origin_m=walls.origin_m,
-        cell_m=CELL_M,
+        cell_m=walls.cell_m,
         label=number[label][split // 2 :: split, split // 2 :: split].copy(),
         areas_m2=areas,
         doors=_doors(passes, number, width, walls),
@@ -167,11 +168,9 @@ def _doors(
 
 def crossed(rooms: Rooms, path: Float64[np.ndarray, "N 2"]) -> tuple[int, ...]:
     """Numbers (of `rooms.doors`) of the doors that a path leads through, in order."""
-    step = np.diff(path, axis=0)
-    parts = np.maximum(np.ceil(np.hypot(*step.T) / rooms.cell_m).astype(int), 1)
-    points = np.concatenate(
-        [path[k] + np.linspace(0, 1, n, endpoint=False)[:, None] * step[k] for k, n in enumerate(parts)] + [path[-1:]]
-    )
+    along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(path, axis=0).T))])
+    spots = np.linspace(0, along[-1], math.ceil(along[-1] / rooms.cell_m) + 1)
+    points = np.column_stack([np.interp(spots, along, path[:, k]) for k in (0, 1)])
     label = rooms.at(points)
     points, label = points[label > 0], label[label > 0]
     found: list[int] = []

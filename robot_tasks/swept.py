@@ -8,14 +8,16 @@ import math
 
 import numpy as np
 from jaxtyping import Float64
+from numba import njit
 from scipy import ndimage
 
 from lyra_sim.config.tasks import RobotConfig
 from robot_tasks import footprint
 from robot_tasks.colliders import Nearby
+from robot_tasks.footprint import count_box_hits
 from robot_tasks.navmap import Ground
 
-_LEG_M = 0.5
+_LEG_M = 1.0
 """Longer legs are cut, so that the box follows the floor."""
 _TURN_RAD = 0.1
 _LEVEL_M = 1e-3
@@ -37,15 +39,18 @@ class Stances:
         self.high = np.asarray(ndimage.maximum_filter(high, size, mode="nearest"))
         self.low = np.asarray(ndimage.minimum_filter(low, size, mode="nearest"))
 
-    def at(self, point: Float64[np.ndarray, "2"]) -> float:
-        """Height of the highest floor under the robot that it climbs from the floor at `point`, be that a door sill
-        or the upper part of a slope, metres."""
-        ground, robot = self.ground, self.robot
-        cell = np.floor((point - ground.origin_m) / ground.cell_m).astype(int)
-        i, j = np.clip(cell, 0, np.array(ground.present.shape) - 1)
-        if self.high[i, j] - self.low[i, j] <= _LEVEL_M:
-            return float(self.high[i, j])
-        floor, reach = float(ground.height_m[i, j]), footprint.circumscribed_m(robot)
+    def at(self, points: Float64[np.ndarray, "N 2"]) -> Float64[np.ndarray, "N"]:
+        """Heights of the highest floor under the robot that it climbs from the floor at each point, be that a door
+        sill or the upper part of a slope, metres."""
+        cell = np.floor((points - self.ground.origin_m) / self.ground.cell_m).astype(int)
+        i, j = np.clip(cell, 0, np.array(self.ground.present.shape) - 1).T
+        found = self.high[i, j].astype(np.float64)
+        for k in np.flatnonzero(found - self.low[i, j] > _LEVEL_M):
+            found[k] = self._climbed(points[k], float(self.ground.height_m[i[k], j[k]]))
+        return found
+
+    def _climbed(self, point: Float64[np.ndarray, "2"], floor: float) -> float:
+        ground, robot, reach = self.ground, self.robot, footprint.circumscribed_m(self.robot)
         low = np.maximum(np.floor((point - reach - ground.origin_m) / ground.cell_m).astype(int), 0)
         high = np.floor((point + reach - ground.origin_m) / ground.cell_m).astype(int) + 1
         window = (slice(low[0], high[0]), slice(low[1], high[1]))
@@ -65,23 +70,56 @@ def boxes_along(path: Float64[np.ndarray, "N 2"], start_yaw: float) -> Float64[n
     yaws = np.unwrap(np.concatenate([[start_yaw], np.arctan2(step[:, 1], step[:, 0])]))
     turns = np.maximum(np.ceil(np.abs(np.diff(yaws)) / _TURN_RAD).astype(int), 1)
     parts = np.maximum(np.ceil(length / _LEG_M).astype(int), 1)
-    rows = []
-    for k, (turn, part) in enumerate(zip(turns, parts, strict=True)):
-        swing = yaws[k] + np.arange(turn + 1) / turn * (yaws[k + 1] - yaws[k])
-        rows.append(np.column_stack([np.tile(path[k], (turn + 1, 1)), swing, np.zeros(turn + 1)]))
-        middle = path[k] + (np.arange(part) + 0.5)[:, None] / part * step[k]
-        rows.append(np.column_stack([middle, np.full(part, yaws[k + 1]), np.full(part, length[k] / part)]))
-    return np.concatenate(rows)
+    at, on = (np.repeat(np.arange(len(step)), n) for n in (turns, parts))
+    done, gone = (np.arange(len(k)) - (np.cumsum(n) - n)[k] for k, n in ((at, turns), (on, parts)))
+    swing = yaws[at] + done / turns[at] * np.diff(yaws)[at]
+    middle = path[on] + ((gone + 0.5) / parts[on])[:, None] * step[on]
+    rows = np.column_stack([path[at], swing, np.zeros(len(at))])
+    legs = np.column_stack([middle, yaws[on + 1], (length / parts)[on]])
+    order = np.argsort(np.concatenate([2 * at, 2 * on + 1]), kind="stable")
+    return np.concatenate([rows, legs])[order]
+
+
+@njit(cache=True)
+def _first_hit(triangles, owner, start, origin, side, shape, boxes, low, high, length, width):
+    """Number of the first box that meets a triangle, -1 where none does."""
+    half, one = np.empty(3), np.empty((1, 3, 3))
+    for b in range(len(boxes)):
+        half[0], half[1], half[2] = (length + boxes[b, 3]) / 2, width / 2, (high[b] - low[b]) / 2
+        centre = np.array([boxes[b, 0], boxes[b, 1], (low[b] + high[b]) / 2])
+        reach = np.hypot(half[0], half[1])
+        i0 = max(int(np.floor((centre[0] - reach - origin[0]) / side)), 0)
+        i1 = min(int(np.floor((centre[0] + reach - origin[0]) / side)), shape[0] - 1)
+        j0 = max(int(np.floor((centre[1] - reach - origin[1]) / side)), 0)
+        j1 = min(int(np.floor((centre[1] + reach - origin[1]) / side)), shape[1] - 1)
+        for i in range(i0, i1 + 1):
+            if j0 > j1:
+                break
+            for k in range(start[i * shape[1] + j0], start[i * shape[1] + j1 + 1]):
+                t = triangles[owner[k]]
+                if (
+                    max(t[0, 2], t[1, 2], t[2, 2]) < low[b]
+                    or min(t[0, 2], t[1, 2], t[2, 2]) > high[b]
+                    or max(t[0, 0], t[1, 0], t[2, 0]) < centre[0] - reach
+                    or min(t[0, 0], t[1, 0], t[2, 0]) > centre[0] + reach
+                    or max(t[0, 1], t[1, 1], t[2, 1]) < centre[1] - reach
+                    or min(t[0, 1], t[1, 1], t[2, 1]) > centre[1] + reach
+                ):
+                    continue
+                one[0] = t
+                if count_box_hits(one, centre, boxes[b, 2], half) > 0:
+                    return b
+    return -1
 
 
 def path_hits(
     nearby: Nearby, stances: Stances, path: Float64[np.ndarray, "N 2"], start_yaw: float
 ) -> Float64[np.ndarray, "2"] | None:
     """The first place of a path at which the robot's box meets a collider triangle; None where the way is free."""
-    robot = stances.robot
-    for x, y, yaw, extra in boxes_along(path, start_yaw):
-        near = nearby.around(x, y, footprint.circumscribed_m(robot) + extra / 2)
-        place = np.array([x, y])
-        if footprint.box_hits(near, robot, x, y, stances.at(place), yaw, longer_m=extra):
-            return place
-    return None
+    robot, boxes = stances.robot, boxes_along(path, start_yaw)
+    floor = stances.at(boxes[:, :2])
+    hit = _first_hit(
+        nearby.triangles, nearby.owner, nearby.start, nearby.origin, nearby.side_m, nearby.shape, boxes,
+        floor + min(robot.step_m, robot.slab_m[0]) + 1e-4, floor + robot.slab_m[1], *robot.footprint_m,
+    )  # fmt: skip
+    return None if hit < 0 else boxes[hit, :2].copy()

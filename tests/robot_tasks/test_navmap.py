@@ -173,7 +173,7 @@ def test_a_door_sill_is_crossed_by_the_robot_that_climbs_it():
     ground = measure_ground(rays_of(world), floor)
     for robot, hits in ((rooms.CARTER, False), (rooms.JETBOT, True)):
         x, y = 1.35, 1.0
-        height = Stances(ground, robot).at(np.array([x, y]))
+        height = Stances(ground, robot).at(np.array([[x, y]]))[0]
         assert (box_hits(world.triangles, robot, x, y, height, 0.0) > 0) == hits
 
 
