@@ -1,6 +1,7 @@
 """Maps as files: ROS map_server (which nav2, Isaac Sim, MobilityGen and COMPASS read) and the grids as npz."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -30,7 +31,12 @@ def write_ros_map(nav: NavMap, folder: Path, name: str, *, pgm: bool) -> None:
 
 
 def write_fields(nav: NavMap, space: Space, fields: Fields, path: Path) -> None:
-    """`fields.npz`, all grids on the map's cells, indexed [x, y] from `origin_m`:
+    """`fields.npz`: the arrays of `field_grids`."""
+    np.savez_compressed(path, **field_grids(nav, space, fields))
+
+
+def field_grids(nav: NavMap, space: Space, fields: Fields) -> dict[str, Any]:
+    """All grids on the map's cells, indexed [x, y] from `origin_m`:
 
     goals (G, 2) metres; distance_m float16 (G, X, Y), inf where unreachable; clearance_m float16 (X, Y);
     island int16 (X, Y), 0 not navigable, 1 the largest; origin_m (2,); cell_m.
@@ -45,12 +51,11 @@ def write_fields(nav: NavMap, space: Space, fields: Fields, path: Path) -> None:
     known = np.isfinite(blocks)
     mean = np.where(known, blocks, 0).sum((2, 4)) / np.maximum(known.sum((2, 4)), 1)
     distance = np.where(known.any((2, 4)), mean, np.inf)
-    np.savez_compressed(
-        path,
-        goals=fields.goals,
-        distance_m=distance.astype(np.float16),
-        clearance_m=clearance.astype(np.float16),
-        island=island.astype(np.int16),
-        origin_m=nav.origin_m,
-        cell_m=np.float64(nav.cell_m),
-    )
+    return {
+        "goals": fields.goals,
+        "distance_m": distance.astype(np.float16),
+        "clearance_m": clearance.astype(np.float16),
+        "island": island.astype(np.int16),
+        "origin_m": nav.origin_m,
+        "cell_m": np.float64(nav.cell_m),
+    }

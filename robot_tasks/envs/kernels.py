@@ -1,0 +1,302 @@
+"""One control step of many robots in many worlds, compiled for one CPU core: driving, touching walls, lidar, reward.
+
+`warp_kernels.py` says the same for a GPU, line by line and in the same order of operations: all numbers are float32,
+sine and cosine are computed here (Moshier's Cephes, sinf.c), so that both give the same bits.
+
+Robots move on exact arcs and slide along walls: a body disc that would come nearer to a wall than its radius is pushed
+back down the slope of the clearance. Rays leap from empty square to empty square, so a range is exact on the map's
+cells, without the short steps that sphere tracing takes beside walls.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int32
+from numba import njit
+
+from robot_tasks.envs.atlas import CLEARANCE_UNIT_M, DISTANCE_UNIT_M, OUTSIDE, Atlas
+
+PHYSICS_S = 0.1
+SUBSTEPS = 4
+PUSHES = 4
+"""Most corrections of a pose per substep; a pose that still touches is taken back."""
+TOUCH_M = 1e-3
+"""Penetration that counts as a contact."""
+
+F = np.float32
+
+
+class State(NamedTuple):
+    """N robots; arrays that the kernels change in place."""
+
+    pose: Float32[np.ndarray, "N 3"]
+    """x, y in metres of the stretched world, yaw in -pi..pi."""
+    velocity: Float32[np.ndarray, "N 3"]
+    """Forward, to the left, turning."""
+    world: Int32[np.ndarray, "N"]
+    goal: Int32[np.ndarray, "N"]
+    scale: Float32[np.ndarray, "N"]
+    """Stretch of the world."""
+    radius: Float32[np.ndarray, "N"]
+    """Of the body discs, metres."""
+    limits: Float32[np.ndarray, "N 5"]
+    """Top speed forward, sideways and turning; most change of speed and of turn rate."""
+    age: Int32[np.ndarray, "N"]
+    """Control steps of the episode so far."""
+    last_age: Int32[np.ndarray, "N"]
+    """Age at which time is up."""
+    geodesic: Float32[np.ndarray, "N"]
+    """Way that is left, metres."""
+    driven: Float32[np.ndarray, "N"]
+    """Metres driven in the episode."""
+    contacts: Int32[np.ndarray, "N"]
+    """Control steps of the episode with a contact."""
+
+
+class Outcome(NamedTuple):
+    """What a step gave."""
+
+    reward: Float32[np.ndarray, "N"]
+    success: Bool[np.ndarray, "N"]
+    timeout: Bool[np.ndarray, "N"]
+
+
+class Rules(NamedTuple):
+    """What is the same for all robots: numbers float32, `decimation` an int."""
+
+    offsets: Float32[np.ndarray, "D"]
+    """Centres of the body discs along the robot's axis, in radii."""
+    decimation: int
+    success_m: np.float32
+    stop_share: np.float32
+    progress: np.float32
+    bonus: np.float32
+    contact: np.float32
+    time: np.float32
+
+
+_CLEARANCE, _DISTANCE = F(CLEARANCE_UNIT_M), F(DISTANCE_UNIT_M)
+_DT, _H = F(PHYSICS_S), F(PHYSICS_S / SUBSTEPS)
+_ZERO, _HALF, _ONE, _TWO, _TOUCH = F(0), F(0.5), F(1), F(2), F(TOUCH_M)
+_PI, _TAU, _TWO_OVER_PI = F(np.pi), F(2 * np.pi), F(2 / np.pi)
+_QUARTER = (F(1.5703125), F(4.837512969970703125e-4), F(7.54978995489188e-8))
+_SIN = (F(-1.6666654611e-1), F(8.3321608736e-3), F(-1.9515295891e-4))
+_COS = (F(4.166664568298827e-2), F(-1.388731625493765e-3), F(2.443315711809948e-5))
+_SIXTH, _TWENTYFOURTH, _HUNDRED_TWENTIETH = F(1 / 6), F(1 / 24), F(1 / 120)
+_FLAT = F(1e-9)
+_TINY = F(1e-6)
+
+
+@njit(cache=True)
+def sincos(a):
+    """Sine and cosine, |a| up to some thousand, within 2e-7."""
+    q = np.floor(a * _TWO_OVER_PI + _HALF)
+    r = ((a - q * _QUARTER[0]) - q * _QUARTER[1]) - q * _QUARTER[2]
+    z = r * r
+    s = r + r * z * (_SIN[0] + z * (_SIN[1] + z * _SIN[2]))
+    c = (_ONE - _HALF * z) + z * z * (_COS[0] + z * (_COS[1] + z * _COS[2]))
+    k = int(q) & 3
+    if k == 0:
+        return s, c
+    if k == 1:
+        return c, -s
+    if k == 2:
+        return -s, -c
+    return -c, s
+
+
+@njit(cache=True)
+def _sample(table, u, v):
+    """Bilinear value of an integer table at cell coordinates and its slope along both axes, in units of the table."""
+    u = min(max(u - _HALF, _ZERO), F(table.shape[0] - 1) - _TINY)
+    v = min(max(v - _HALF, _ZERO), F(table.shape[1] - 1) - _TINY)
+    i, j = min(int(u), table.shape[0] - 2), min(int(v), table.shape[1] - 2)
+    a, b = u - F(i), v - F(j)
+    p, q = F(table[i, j]), F(table[i, j + 1])
+    r, s = F(table[i + 1, j]), F(table[i + 1, j + 1])
+    low, high = p + b * (q - p), r + b * (s - r)
+    return low + a * (high - low), high - low, (q - p) + a * ((s - r) - (q - p))
+
+
+@njit(cache=True)
+def _toward(now, wanted, most):
+    return now + min(max(wanted - now, -most), most)
+
+
+@njit(cache=True)
+def _settle(clearance, ox, oy, per_cell, unit, x, y, c, s, radius, offsets):
+    """Push a pose off the walls its discs are in. Returns the position, whether anything touched, whether it is
+    free now."""
+    touched = False
+    for _ in range(PUSHES):
+        deepest, px, py = _ZERO, _ZERO, _ZERO
+        for k in range(len(offsets)):
+            off = offsets[k] * radius
+            room, gx, gy = _sample(clearance, (x + off * c - ox) * per_cell, (y + off * s - oy) * per_cell)
+            depth = radius - room * unit
+            if depth > deepest:
+                steep = np.sqrt(gx * gx + gy * gy)
+                deepest = depth
+                if steep > _TINY:
+                    px, py = gx / steep, gy / steep
+                else:
+                    px, py = _ZERO, _ZERO
+        if deepest <= _ZERO:
+            return x, y, touched, True
+        if deepest > _TOUCH:
+            touched = True
+        x, y = x + px * deepest, y + py * deepest
+    return x, y, touched, deepest <= _TOUCH
+
+
+@njit(cache=True)
+def _advance(x, y, yaw, v, side, w):
+    """The pose after one substep at constant speeds: an exact arc. The series are exact in float32 below 0.3 rad."""
+    s, c = sincos(yaw)
+    turn = w * _H
+    t2 = turn * turn
+    along = _ONE - t2 * (_SIXTH - t2 * _HUNDRED_TWENTIETH)
+    across = turn * (_HALF - t2 * _TWENTYFOURTH)
+    dx, dy = (v * along - side * across) * _H, (v * across + side * along) * _H
+    yaw = yaw + turn
+    if yaw >= _PI:
+        yaw = yaw - _TAU
+    if yaw < -_PI:
+        yaw = yaw + _TAU
+    return x + (c * dx - s * dy), y + (s * dx + c * dy), yaw
+
+
+@njit(cache=True)
+def move(atlas: Atlas, state: State, command, rules: Rules, order, out: Outcome):
+    """Drive every robot for one control step.
+
+    Args:
+        command: float32 (N, 3), wanted speed forward, to the left and turning.
+        order: int64 (N,), robots in the order in which they are worked on: those of one world together.
+    """
+    for m in range(len(order)):
+        n = order[m]
+        world = state.world[n]
+        clearance = atlas.clearance[world]
+        scale, radius = state.scale[n], state.radius[n]
+        ox, oy = atlas.origin[world, 0] * scale, atlas.origin[world, 1] * scale
+        per_cell, unit = _ONE / (atlas.cell[world] * scale), _CLEARANCE * scale
+        x, y, yaw = state.pose[n, 0], state.pose[n, 1], state.pose[n, 2]
+        v, side, w = state.velocity[n, 0], state.velocity[n, 1], state.velocity[n, 2]
+        gain, turn_gain = state.limits[n, 3] * _DT, state.limits[n, 4] * _DT
+        hit, way = False, _ZERO
+        for _ in range(rules.decimation):
+            v = _toward(v, command[n, 0], gain)
+            side = _toward(side, command[n, 1], gain)
+            w = _toward(w, command[n, 2], turn_gain)
+            for _ in range(SUBSTEPS):
+                ax, ay, turned = _advance(x, y, yaw, v, side, w)
+                s, c = sincos(turned)
+                bx, by, touched, free = _settle(clearance, ox, oy, per_cell, unit, ax, ay, c, s, radius, rules.offsets)
+                hit = hit or touched
+                if free:
+                    way = way + np.sqrt((bx - x) * (bx - x) + (by - y) * (by - y))
+                    x, y, yaw = bx, by, turned
+                else:
+                    v, side, w = _ZERO, _ZERO, _ZERO
+        state.pose[n, 0], state.pose[n, 1], state.pose[n, 2] = x, y, yaw
+        state.velocity[n, 0], state.velocity[n, 1], state.velocity[n, 2] = v, side, w
+        state.driven[n] += way
+        _judge(atlas, state, rules, n, per_cell, x - ox, y - oy, hit, out)
+
+
+@njit(cache=True)
+def _judge(atlas, state, rules, n, per_cell, x, y, hit, out):
+    """Way that is left, reward, and whether the episode is over."""
+    far, _, _ = _sample(atlas.distance[state.world[n], state.goal[n]], x * per_cell, y * per_cell)
+    left = far * (_DISTANCE * state.scale[n])
+    slow = (
+        abs(state.velocity[n, 0]) <= rules.stop_share * state.limits[n, 0]
+        and abs(state.velocity[n, 2]) <= rules.stop_share * state.limits[n, 2]
+    )
+    state.age[n] += 1
+    done = left < rules.success_m and slow
+    reward = rules.progress * (state.geodesic[n] - left) + rules.time
+    if hit:
+        reward = reward + rules.contact
+        state.contacts[n] += 1
+    if done:
+        reward = reward + rules.bonus
+    state.geodesic[n] = left
+    out.reward[n] = reward
+    out.success[n] = done
+    out.timeout[n] = not done and state.age[n] >= state.last_age[n]
+
+
+@njit(cache=True)
+def look(atlas: Atlas, state: State, rows, beams, range_m, ranges, way):
+    """Lidar and the way on of some robots.
+
+    Args:
+        rows: int64 (M,), the robots.
+        beams: float32 (B, 2), cosine and sine of each beam's bearing from the robot's heading.
+        ranges: float32 (M, B), filled with metres, at most `range_m`.
+        way: float32 (M, 2), filled with the direction, in the robot's frame, in which the way to the goal shortens
+            fastest; its length is at most about 1, less where ways part.
+    Sets `state.geodesic` of these robots, too.
+    """
+    for m in range(len(rows)):
+        n = rows[m]
+        world = state.world[n]
+        cell = atlas.cell[world] * state.scale[n]
+        per_cell = _ONE / cell
+        u = (state.pose[n, 0] - atlas.origin[world, 0] * state.scale[n]) * per_cell
+        v = (state.pose[n, 1] - atlas.origin[world, 1] * state.scale[n]) * per_cell
+        s, c = sincos(state.pose[n, 2])
+        table = atlas.distance[world, state.goal[n]]
+        far, _, _ = _sample(table, u, v)
+        state.geodesic[n] = far * (_DISTANCE * state.scale[n])
+        west, _, _ = _sample(table, u - _ONE, v)
+        east, _, _ = _sample(table, u + _ONE, v)
+        south, _, _ = _sample(table, u, v - _ONE)
+        north, _, _ = _sample(table, u, v + _ONE)
+        per = _DISTANCE * _HALF / atlas.cell[world]
+        gx, gy = (west - east) * per, (south - north) * per
+        way[m, 0], way[m, 1] = c * gx + s * gy, c * gy - s * gx
+        most = range_m * per_cell
+        for k in range(len(beams)):
+            dx = c * beams[k, 0] - s * beams[k, 1]
+            dy = s * beams[k, 0] + c * beams[k, 1]
+            ranges[m, k] = _ray(atlas.square[world], u, v, dx, dy, most) * cell
+
+
+@njit(cache=True)
+def _ray(square, u, v, dx, dy, most):
+    """Length in cells of a ray from (u, v) to the first cell that blocks, at most `most`."""
+    if abs(dx) < _FLAT:
+        dx = _FLAT
+    if abs(dy) < _FLAT:
+        dy = _FLAT
+    right, up = dx > _ZERO, dy > _ZERO
+    empty = square[int(right) + 2 * int(up)]
+    inv_x, inv_y = _ONE / dx, _ONE / dy
+    i, j, t = int(u), int(v), _ZERO
+    while True:
+        side = int(empty[i, j])
+        if side == 0:
+            return t
+        if side == OUTSIDE:
+            return most
+        a = i + side if right else i - side
+        b = j + side if up else j - side
+        tx = (F(a if right else a + 1) - u) * inv_x
+        ty = (F(b if up else b + 1) - v) * inv_y
+        if tx < ty:
+            t = tx
+            if t >= most:
+                return most
+            across = int(v + t * dy)
+            j = min(max(across, j), b - 1) if up else max(min(across, j), b + 1)
+            i = a
+        else:
+            t = ty
+            if t >= most:
+                return most
+            across = int(u + t * dx)
+            i = min(max(across, i), a - 1) if right else max(min(across, i), a + 1)
+            j = b
