@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from lyra_sim.config.envs import EnvConfig, RandomConfig
 from lyra_sim.config.model import Config
 
 
@@ -65,6 +66,8 @@ class NavTrainingConfig(Config):
     """Only used in training: also sees the distance left and the way."""
     ppo: PpoConfig = PpoConfig()
     """The algorithm."""
+    env: EnvConfig = EnvConfig(reset_to="any", random=RandomConfig(mirror=True))
+    """The simulation; evaluation takes it without `random` and `curriculum`."""
     train_share: float | None = Field(default=None, gt=0, lt=1)
     """Divide the worlds by hash of their name instead of by their split: this share is trained on, the rest tested."""
     train_worlds: tuple[str, ...] = ()

@@ -45,6 +45,10 @@ class Estimate:
     def __str__(self) -> str:
         return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
+    def as_tree(self) -> dict[str, float]:
+        """For JSON."""
+        return {"mean": round(self.mean, 4), "low": round(self.low, 4), "high": round(self.high, 4)}
+
 
 def estimate(values: Float64[np.ndarray, "W Q"], draws: int, seed: int = 0) -> Estimate:
     """Mean over worlds and episodes; percentile bootstrap that draws worlds, then episodes within each drawn world."""
@@ -102,7 +106,7 @@ def as_tree(scores: Scores, draws: int) -> dict:
     return {
         "episodes": int(scores.success.size),
         "geodesic_m": [round(float(v), 2) for v in np.percentile(scores.geodesic_m, [0, 50, 100])],
-        **{m: {"mean": round(e.mean, 4), "low": round(e.low, 4), "high": round(e.high, 4)} for m, e in found.items()},
+        **{measure: interval.as_tree() for measure, interval in found.items()},
         "worlds": [
             {"world": scores.worlds[k], **{m: round(float(scores.values(m)[k].mean()), 4) for m in MEASURES}}
             for k in order
