@@ -24,7 +24,9 @@ def train(
         float | None, typer.Option(help="share of the worlds to train on, instead of their split")
     ] = None,
     config: Annotated[str | None, typer.Option("--config", help="YAML file of settings")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="one field, as a.b=value", metavar="A.B=VALUE")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="one field, as a.b=value", metavar="A.B=VALUE")
+    ] = None,
 ) -> None:
     """Train a policy by PPO and judge it in worlds that were kept from it; the same --out continues."""
     require_networks("lyra-sim nav train", NAV_TRAINING, GET_NAV_TRAINING)

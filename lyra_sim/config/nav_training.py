@@ -29,7 +29,7 @@ class PpoConfig(Config):
     """Proximal policy optimisation (Schulman et al. 2017) as rsl-rl runs it; fields and meanings are those of its
     `PPO`."""
 
-    num_learning_epochs: int = Field(default=4, ge=1)
+    num_learning_epochs: int = Field(default=3, ge=1)
     num_mini_batches: int = Field(default=4, ge=1)
     clip_param: float = Field(default=0.2, gt=0)
     gamma: float = Field(default=0.99, gt=0, le=1)
@@ -74,6 +74,8 @@ class NavTrainingConfig(Config):
     """Names of worlds to train on, instead of any rule; then `test_worlds` must be given too."""
     test_worlds: tuple[str, ...] = ()
     """Names of worlds to test on."""
+    geodesic_m: tuple[float, float] = (0.0, 1000.0)
+    """Shortest and longest way of the episodes that are trained on and judged."""
     eval_episodes: int = Field(default=24, ge=1)
     """Episodes per world of an evaluation."""
     eval_draws: int = Field(default=2000, ge=100)
@@ -82,7 +84,9 @@ class NavTrainingConfig(Config):
     """Train on this many procedural flats of boxes, made in memory, instead of on the folder's worlds."""
 
     @model_validator(mode="after")
-    def _batches(self) -> "NavTrainingConfig":
+    def _consistent(self) -> "NavTrainingConfig":
+        if not 0 <= self.geodesic_m[0] < self.geodesic_m[1]:
+            raise ValueError(f"geodesic_m must be two rising lengths, got {self.geodesic_m}")
         if self.ppo.num_mini_batches > self.num_envs:
             raise ValueError(f"ppo.num_mini_batches {self.ppo.num_mini_batches} is more than num_envs {self.num_envs}")
         return self

@@ -35,7 +35,7 @@ def input_contract(robot: RobotConfig, env: EnvConfig) -> dict[str, Any]:
         "frame": "robot: x ahead, y to the left, origin at its centre on the floor; angles counterclockwise, radians",
         "period_s": env.decimation * PHYSICS_S,
         "measurements": {
-            "lidar_m": f"({lidar.beams},) ranges in metres from the robot's centre, {lidar.height_m} m above the floor; "
+            "lidar_m": f"({lidar.beams},) ranges in metres from the robot's centre, {lidar.height_m} m high; "
             f"beam k looks along 2 pi k / {lidar.beams}; {lidar.range_m} where nothing is nearer",
             "goal_m": "(2,) the goal in the robot's frame, metres",
             "velocity": f"({len(speeds)},) as measured: {units}",

@@ -1,5 +1,6 @@
 """Which worlds a policy is trained on and which are kept from it. Worlds of one source place are never divided."""
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
@@ -7,7 +8,7 @@ from collections.abc import Sequence
 from lyra_sim.config.nav_training import NavTrainingConfig
 from lyra_sim.core.errors import ConfigError
 from lyra_sim.core.record import record
-from robot_tasks.worlds import NavWorld
+from robot_tasks.worlds import EpisodeTable, NavWorld
 
 
 @record
@@ -73,6 +74,27 @@ def _by_name(worlds: Sequence[NavWorld], config: NavTrainingConfig) -> Division:
             "test_worlds", expected="other places than train_worlds", got=", ".join(sorted(both)), todo="Move them."
         )
     return Division(train=train, held_out=test, rule="the lists train_worlds and test_worlds")
+
+
+def within(worlds: Sequence[NavWorld], geodesic_m: tuple[float, float]) -> tuple[NavWorld, ...]:
+    """The worlds with only those episodes whose shortest way is that long; worlds without any are left out.
+
+    Raises:
+        ConfigError: no episode is.
+    """
+    low, high = geodesic_m
+    cut = []
+    for world in worlds:
+        table = world.episodes
+        fits = (table.geodesic_m >= low) & (table.geodesic_m <= high)
+        if fits.any():
+            kept = {field.name: getattr(table, field.name)[fits] for field in dataclasses.fields(table)}
+            cut.append(dataclasses.replace(world, episodes=EpisodeTable(**kept)))
+    if not cut:
+        raise ConfigError(
+            "geodesic_m", expected="episodes in the range", got=f"none of {low:g} to {high:g} m", todo="Widen it."
+        )
+    return tuple(cut)
 
 
 def place_of(world: NavWorld) -> str:

@@ -1,6 +1,6 @@
 """Drives a fixed quota of episodes in each of many worlds: the same ones for every policy that is compared.
 
-A trainer's running mean flatters: quick successes end sooner and are counted more often. Here every episode counts once.
+A running mean of training flatters: quick successes end sooner and count more often. Here every episode counts once.
 """
 
 from collections.abc import Sequence
@@ -100,7 +100,10 @@ def evaluate(
     scores = Scores(
         worlds=tuple(world.name for world in worlds),
         success=found["success"].reshape(shape),
-        **{name: np.asarray(found[name], np.float64).reshape(shape) for name in (*MEASURES[1:], "seconds", "geodesic_m")},
+        **{
+            name: np.asarray(found[name], np.float64).reshape(shape)
+            for name in (*MEASURES[1:], "seconds", "geodesic_m")
+        },
     )
     tracks = [ways.track(int(row), bool(good)) for row, good in zip(rows, found["success"], strict=True)]
     return scores, [tracks[k * each : (k + 1) * each] for k in range(len(worlds))]

@@ -9,7 +9,7 @@ import numpy as np
 
 from lyra_sim.core.errors import ConfigError, InputError
 from lyra_sim.core.record import record
-from robot_tasks.training.division import place_of
+from robot_tasks.training.division import place_of, within
 from robot_tasks.training.evaluate import BASELINES, Baseline, Learned, evaluate
 from robot_tasks.training.pictures import Track, draw_tracks
 from robot_tasks.training.scores import MEASURES, Estimate, Scores, as_tree, difference, table
@@ -81,7 +81,7 @@ def _names(policies: Sequence[Policy]) -> list[str]:
 
 def _sorted(out: Path, policies: Sequence[Policy]) -> tuple[list[NavWorld], list[NavWorld]]:
     """Worlds new to all policies, by name and source place, and those that the first was trained on."""
-    worlds = read_worlds(out, policies[0].robot.name)
+    worlds = within(read_worlds(out, policies[0].robot.name), policies[0].config.geodesic_m)
     known = {name for policy in policies for name in policy.worlds}
     places = {place for policy in policies for place in policy.places}
     unseen = [world for world in worlds if world.name not in known and place_of(world) not in places]

@@ -57,9 +57,7 @@ def estimate(values: Float64[np.ndarray, "W Q"], draws: int, seed: int = 0) -> E
     return Estimate(mean=float(values.mean()), low=float(low), high=float(high))
 
 
-def difference(
-    a: Float64[np.ndarray, "W Q"], b: Float64[np.ndarray, "W Q"], draws: int, seed: int = 0
-) -> Estimate:
+def difference(a: Float64[np.ndarray, "W Q"], b: Float64[np.ndarray, "W Q"], draws: int, seed: int = 0) -> Estimate:
     """Mean of `a` less that of `b`, which are of the same worlds: every draw takes the same worlds of both."""
     rng = np.random.default_rng(seed)
     worlds = rng.integers(len(a), size=(draws, len(a)))

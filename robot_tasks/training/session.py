@@ -17,7 +17,7 @@ from robot_tasks.envs.rsl import RslNav
 from robot_tasks.envs.vector import VectorNav
 from robot_tasks.robots import load_robots
 from robot_tasks.training.boxes import box_worlds
-from robot_tasks.training.division import divide, place_of
+from robot_tasks.training.division import divide, place_of, within
 from robot_tasks.training.export import export_policy
 from robot_tasks.training.networks import build_networks
 from robot_tasks.training.pictures import draw_curves
@@ -41,9 +41,7 @@ class Policy:
     actor: MLPModel
 
 
-def train(
-    out: Path, robot_name: str, config: NavTrainingConfig, folder: Path, progress: Callable[[str], None]
-) -> Path:
+def train(out: Path, robot_name: str, config: NavTrainingConfig, folder: Path, progress: Callable[[str], None]) -> Path:
     """Train a policy in worlds of the output folder `out`; the same `folder` again goes on.
 
     Writes training.json, checkpoint.pt, log.jsonl, curves.png and the exported policy.
@@ -52,10 +50,12 @@ def train(
         ConfigError: nothing to train or to test on, or the folder holds another training.
     """
     robot = load_robots((robot_name,))[0]
-    division = divide(read_worlds(out, robot.name), config)
+    division = divide(within(read_worlds(out, robot.name), config.geodesic_m), config)
     if config.boxes:
         progress(f"making {config.boxes} flats of boxes")
-    worlds = box_worlds(config.boxes, robot, config.seed) if config.boxes else division.train
+    worlds = division.train
+    if config.boxes:
+        worlds = within(box_worlds(config.boxes, robot, config.seed), config.geodesic_m)
     rule = f"{config.boxes} flats of boxes" if config.boxes else division.rule
     progress(f"{robot.name}: {len(worlds)} worlds to train on, {len(division.held_out)} kept from it ({rule})")
     env = VectorNav(worlds, robot, config.env, config.num_envs, seed=config.seed)
