@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from rsl_rl.models import MLPModel
 from tensordict import TensorDict
@@ -70,6 +71,7 @@ def train(out: Path, robot_name: str, config: NavTrainingConfig, folder: Path, p
     }
     _describe(folder, description)
     training = Training(RslNav(env), config, folder)
+    env.rng = np.random.default_rng([config.seed, training.iteration])  # what goes on draws other episodes
     training.run(progress)
     draw_curves(training.log, folder / "curves.png")
     told = {"worlds": len(worlds), "rule": rule, "steps": training.steps, "minutes": round(training.seconds / 60, 2)}
