@@ -87,6 +87,8 @@ class NavTrainingConfig(Config):
     def _consistent(self) -> "NavTrainingConfig":
         if not 0 <= self.geodesic_m[0] < self.geodesic_m[1]:
             raise ValueError(f"geodesic_m must be two rising lengths, got {self.geodesic_m}")
+        if self.env.depth:
+            raise ValueError("env.depth is not for these policies, which see the lidar")
         if self.ppo.num_mini_batches > self.num_envs:
             raise ValueError(f"ppo.num_mini_batches {self.ppo.num_mini_batches} is more than num_envs {self.num_envs}")
         return self

@@ -80,7 +80,8 @@ def _episodes(values: np.ndarray, worlds: Int64[np.ndarray, "D W"], rng: np.rand
 
 
 def pooled(parts: Sequence[Scores]) -> Scores:
-    """Several policies (seeds of one training) in the same worlds as one: episodes side by side."""
+    """Several policies (seeds of one training) in the same worlds as one: episodes side by side. Intervals of it are
+    over worlds and episodes, not over seeds."""
     assert all(part.worlds == parts[0].worlds for part in parts)
     names = ("success", "spl", "softspl", "contacts", "seconds", "geodesic_m")
     joined = {name: np.concatenate([getattr(part, name) for part in parts], 1) for name in names}

@@ -16,6 +16,7 @@ from robot_tasks.build import build_nav_of_soups
 from robot_tasks.colliders import Soup
 from robot_tasks.envs.vector import VectorNav
 from robot_tasks.training.boxes import box_flat
+from robot_tasks.training.contract import input_contract
 from robot_tasks.training.division import divide, within
 from robot_tasks.training.judge import judge
 from robot_tasks.training.ppo import read_log
@@ -226,17 +227,23 @@ def marched(world: NavWorld, x: float, y: float, angle: float, most: float) -> f
     return float(t[blocked.argmax()]) if blocked.any() else most
 
 
-def test_commands_of_the_contract_are_what_the_robot_drives(out, policy):
-    told = json.loads((policy.folder / "policy.json").read_text())
-    env = VectorNav(read_worlds(out, ROBOT.name)[:1], ROBOT, TINY.env, 1)
+@pytest.mark.parametrize("side_m_s", [0.0, 0.3])
+def test_commands_of_the_contract_are_what_the_robot_drives(out, side_m_s):
+    robot = ROBOT.model_copy(update={"drive": "omni" if side_m_s else "unicycle", "side_m_s": side_m_s})
+    told = input_contract(robot, TINY.env)
+    env = VectorNav(read_worlds(out, robot.name)[:1], robot, TINY.env, 1)
     env.reset()
     env.noise.mirror[:] = 1
-    for action in ([-0.8, 0.0], [0.02, 0.7], [0.03, -2.0]):
+    assert told["observation_size"] == env.sizes["policy"]
+    axes = [0, 1, 2] if side_m_s else [0, 2]
+    for forward, left, turn in ([-0.03, 0.02, 0.0], [0.02, -0.01, 0.7], [0.03, 0.0, -2.0]):
+        action = np.array([forward, left, turn])[axes]
         for _ in range(8):
-            env.step(np.array([action]))
-        numpy = {"clip": np.clip, "action": np.array(action)}
+            env.step(action[None])
+        numpy = {"clip": np.clip, "action": action}
         wanted = [eval(row["formula"], numpy) for row in told["command"]]
-        np.testing.assert_allclose(env.state.velocity[0, [0, 2]], wanted, atol=1e-5)
+        assert told["command_order"] == [row["name"] for row in told["command"]]
+        np.testing.assert_allclose(env.state.velocity[0, axes], wanted, atol=1e-5)
 
 
 def test_a_box_flat_is_walls_and_floor_without_gaps():
