@@ -80,13 +80,20 @@ class NavTrainingConfig(Config):
     """Episodes per world of an evaluation."""
     eval_draws: int = Field(default=2000, ge=100)
     """Draws of the bootstrap intervals."""
+    starts: int = Field(default=400, ge=0)
+    """Episodes per world that are trained on beside those it comes with: starts drawn from its distance fields."""
+    starts_m: tuple[float, float] = (1.0, 14.0)
+    """Shortest and longest way of these."""
     boxes: int = Field(default=0, ge=0)
     """Train on this many procedural flats of boxes, made in memory, instead of on the folder's worlds."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "NavTrainingConfig":
-        if not 0 <= self.geodesic_m[0] < self.geodesic_m[1]:
-            raise ValueError(f"geodesic_m must be two rising lengths, got {self.geodesic_m}")
+        for name, (low, high) in (("geodesic_m", self.geodesic_m), ("starts_m", self.starts_m)):
+            if not 0 <= low < high:
+                raise ValueError(f"{name} must be two rising lengths, got {low}, {high}")
+        if self.boxes and not self.starts:
+            raise ValueError("boxes have only drawn episodes: starts must be more than 0")
         if self.env.depth:
             raise ValueError("env.depth is not for these policies, which see the lidar")
         if self.ppo.num_mini_batches > self.num_envs:

@@ -3,24 +3,19 @@
 Four rooms on 10 x 10 m behind three or four doors 1 m wide, 8 to 20 boxes in them; all floor is known.
 """
 
-import itertools
-
 import numpy as np
 
 from lyra_sim.config.tasks import RobotConfig, TasksConfig
 from lyra_sim.core.records import FloorGrid
 from robot_tasks.colliders import Soup
-from robot_tasks.episodes import Fields, make_fields
-from robot_tasks.footprint import circumscribed_m
-from robot_tasks.geodesic import sample
-from robot_tasks.islands import Space, find_space
-from robot_tasks.mapfiles import field_grids
-from robot_tasks.navmap import NavMap, map_of_soup
-from robot_tasks.worlds import EpisodeTable, NavWorld
+from robot_tasks.episodes import make_fields
+from robot_tasks.islands import find_space
+from robot_tasks.navmap import map_of_soup
+from robot_tasks.worlds import NavWorld, world_in_memory
 
 _SIDE_M, _WALL_M, _DOOR_M, _HEIGHT_M = 10.0, 0.1, 1.0, 2.0
 _CELL_M = 0.025
-_GOALS, _EPISODES, _FAR_M = 16, 200, (2.0, 14.0)
+_GOALS = 16
 _QUADS = ((0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3))
 
 Rect = tuple[float, float, float, float]
@@ -45,62 +40,16 @@ def box_flat(seed: int) -> tuple[Soup, FloorGrid]:
 
 
 def box_worlds(count: int, robot: RobotConfig, seed: int = 0) -> tuple[NavWorld, ...]:
-    """`count` such flats with maps and distance fields of one robot, made as those of finished worlds are. Their
-    episodes are drawn from the fields, evenly over 2 to 14 m, and not driven. Takes half a second a world; a flat in
-    which too few are found is passed over."""
-    made: list[NavWorld] = []
-    for number in itertools.count(seed * 1_000_003):
-        if len(made) == count:
-            break
+    """`count` such flats with maps and distance fields of one robot, made as those of finished worlds are, without
+    episodes (`starts.with_starts` draws some). Takes half a second a world."""
+    made = []
+    for number in range(seed * 1_000_003, seed * 1_000_003 + count):
         soup, floor = box_flat(number)
         nav = map_of_soup(soup, robot, floor)
         space = find_space(nav, robot.radius_m, nav.cell_m)
         fields = make_fields(nav, space, robot, TasksConfig(goals=_GOALS), number)
-        if (episodes := _episodes(nav, space, fields, robot, np.random.default_rng([number, 9]))) is not None:
-            made.append(_world(f"boxes-{number}", nav, space, fields, robot, episodes))
+        made.append(world_in_memory(f"boxes-{number}", robot.name, nav, space, fields, ()))
     return tuple(made)
-
-
-def _episodes(
-    nav: NavMap, space: Space, fields: Fields, robot: RobotConfig, rng: np.random.Generator
-) -> EpisodeTable | None:
-    """Start, goal and heading at which the robot fits; None where fewer than `_EPISODES` are found."""
-    cells = np.argwhere(space.main)
-    room = sample(nav.clearance_m, nav.origin_m, nav.fine_m, space.centre(cells))
-    roomy = cells[room >= circumscribed_m(robot)]
-    rows: list[tuple[np.ndarray, int, float]] = []
-    for k in range(4 * _EPISODES):
-        if len(rows) == _EPISODES or len(roomy) == 0 or len(fields.goals) == 0:
-            break
-        g = k % len(fields.goals)
-        tried = roomy[rng.integers(len(roomy), size=64)]
-        far = fields.distance_m[g][tried[:, 0], tried[:, 1]]
-        wanted = rng.uniform(*_FAR_M)
-        at = int(np.argmin(np.abs(far - wanted)))
-        if _FAR_M[0] <= far[at] <= _FAR_M[1]:
-            rows.append((tried[at], g, float(far[at])))
-    if len(rows) < _EPISODES:
-        return None
-    start = space.centre(np.array([row[0] for row in rows]))
-    index = np.array([row[1] for row in rows], np.int32)
-    far = np.array([row[2] for row in rows])
-    goal = fields.goals[index]
-    return EpisodeTable(
-        start=start, yaw=rng.uniform(-np.pi, np.pi, len(rows)), goal=goal, goal_index=index, geodesic_m=far,
-        ratio=far / np.hypot(*(goal - start).T), floor_m=np.zeros((len(rows), 2)),
-    )  # fmt: skip
-
-
-def _world(
-    name: str, nav: NavMap, space: Space, fields: Fields, robot: RobotConfig, episodes: EpisodeTable
-) -> NavWorld:
-    grids = field_grids(nav, space, fields)
-    return NavWorld(
-        name=name, robot=robot.name, split="train", scale_sigma=0.0, folder=None, state=nav.state.copy(),
-        origin_m=np.array(grids["origin_m"]), cell_m=float(grids["cell_m"]), island=grids["island"],
-        clearance_m=grids["clearance_m"].astype(np.float32), goals=np.array(grids["goals"]),
-        distance_m=grids["distance_m"], episodes=episodes,
-    )  # fmt: skip
 
 
 def _solids(rng: np.random.Generator) -> list[Rect]:

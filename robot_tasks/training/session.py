@@ -23,6 +23,7 @@ from robot_tasks.training.export import export_policy
 from robot_tasks.training.networks import build_networks
 from robot_tasks.training.pictures import draw_curves
 from robot_tasks.training.ppo import CHECKPOINT, Training
+from robot_tasks.training.starts import with_starts
 from robot_tasks.worlds import read_worlds
 
 TRAINING = "training.json"
@@ -54,9 +55,9 @@ def train(out: Path, robot_name: str, config: NavTrainingConfig, folder: Path, p
     division = divide(within(read_worlds(out, robot.name), config.geodesic_m), config)
     if config.boxes:
         progress(f"making {config.boxes} flats of boxes")
-    worlds = division.train
-    if config.boxes:
-        worlds = within(box_worlds(config.boxes, robot, config.seed), config.geodesic_m)
+    worlds = box_worlds(config.boxes, robot, config.seed) if config.boxes else division.train
+    drawn = [with_starts(world, robot, config.starts, config.starts_m, k) for k, world in enumerate(worlds)]
+    worlds = within(drawn, config.geodesic_m)
     rule = f"{config.boxes} flats of boxes" if config.boxes else division.rule
     progress(f"{robot.name}: {len(worlds)} worlds to train on, {len(division.held_out)} kept from it ({rule})")
     env = VectorNav(worlds, robot, config.env, config.num_envs, seed=config.seed)

@@ -14,6 +14,8 @@ from lyra_sim.config.nav_training import NavTrainingConfig
 from lyra_sim.core.errors import ConfigError, InputError
 from robot_tasks.build import build_nav_of_soups
 from robot_tasks.colliders import Soup
+from robot_tasks.envs.baselines import oracle_action
+from robot_tasks.envs.evaluate import run_quota
 from robot_tasks.envs.vector import VectorNav
 from robot_tasks.training.boxes import box_flat
 from robot_tasks.training.contract import input_contract
@@ -21,13 +23,14 @@ from robot_tasks.training.division import divide, within
 from robot_tasks.training.judge import judge
 from robot_tasks.training.ppo import read_log
 from robot_tasks.training.session import Policy, read_policy, train
+from robot_tasks.training.starts import with_starts
 from robot_tasks.worlds import NavWorld, read_worlds
 from tests.robot_tasks import rooms
 
 ROBOT = rooms.JETBOT
 SIDE_M, WORLDS = 4.0, ("one", "two", "three")
 TINY = NavTrainingConfig.model_validate(
-    {"num_envs": 16, "num_steps_per_env": 8, "steps": 256, "checkpoint_s": 0.001,
+    {"num_envs": 16, "num_steps_per_env": 8, "steps": 256, "checkpoint_s": 0.001, "starts": 20,
      "actor": {"rnn_type": "gru", "rnn_hidden_dim": 8, "hidden_dims": [16]}, "critic": {"hidden_dims": [16]}}
 )  # fmt: skip
 
@@ -155,6 +158,25 @@ def test_worlds_are_divided_by_split_share_or_lists_and_places_stay_whole(out):
     for share in (0.2, 0.5, 0.8):
         sides = names(divide([*worlds, twin], changed(train_share=share)))
         assert ("one" in sides[0]) == ("twin" in sides[0])
+
+
+def test_drawn_starts_are_where_the_robot_fits_and_as_far_as_they_say(out):
+    world = read_worlds(out, ROBOT.name)[0]
+    more = with_starts(world, ROBOT, 100, (1.0, 3.0), 0)
+    table, old = more.episodes, len(world.episodes)
+    np.testing.assert_array_equal(table.start[:old], world.episodes.start)
+    assert len(table) > old + 80
+    flat = rooms.Flat()
+    assert flat.clearance(table.start[old:]).min() > np.hypot(*ROBOT.footprint_m) / 2
+    assert table.geodesic_m[old:].min() >= 1.0 and table.geodesic_m[old:].max() <= 3.0
+    straight = np.hypot(*(table.goal - table.start).T)[old:]
+    assert (table.geodesic_m[old:] > straight - 0.02).all()
+    same_room = (table.start[old:, 0] - 2) * (table.goal[old:, 0] - 2) > 0
+    across = table.geodesic_m[old:][~same_room] / straight[~same_room]
+    assert across.max() > 1.2 and np.median(table.geodesic_m[old:][same_room] / straight[same_room]) < 1.05
+    env = VectorNav([more], ROBOT, TINY.env, 1)
+    found = run_quota(env, lambda _: oracle_action(env), np.arange(old, len(table)))
+    assert found["success"].mean() > 0.98
 
 
 def test_episodes_can_be_limited_to_a_range_of_distances(out):
