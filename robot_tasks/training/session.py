@@ -1,6 +1,7 @@
 """A policy trained in the worlds of an output folder, and read back: what `lyra-sim nav train` does."""
 
 import json
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,7 @@ def read_policy(folder: Path) -> Policy:
             folder=folder, robot=RobotConfig.model_validate(told["robot"]), config=config,
             worlds=tuple(told["worlds"]), places=tuple(told["places"]), actor=actor.eval(),
         )  # fmt: skip
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise InputError(
             folder, expected="the folder of a training (training.json, checkpoint.pt)",
             got=f"{type(error).__name__}: {error}", todo="Give the --out of `lyra-sim nav train`.",

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,17 @@ def test_a_training_does_not_go_on_with_other_settings_or_worlds(out, policy):
     with pytest.raises(ConfigError, match="worlds"):
         lists = {"train_worlds": ["one"], "test_worlds": ["three"]}
         train(out, ROBOT.name, changed(**lists), folder, lambda _: None)
+
+
+def test_what_is_no_policy_is_refused(policy, tmp_path):
+    with pytest.raises(InputError, match=r"training\.json"):
+        read_policy(tmp_path)
+    (tmp_path / "training.json").write_bytes((policy.folder / "training.json").read_bytes())
+    whole = (policy.folder / "checkpoint.pt").read_bytes()
+    for broken in (b"", whole[: len(whole) // 2], pickle.dumps(print)):
+        (tmp_path / "checkpoint.pt").write_bytes(broken)
+        with pytest.raises(InputError, match="nav train"):
+            read_policy(tmp_path)
 
 
 def test_rsl_rl_reads_the_checkpoint(out, policy):
