@@ -65,7 +65,7 @@ def main() -> int:
     places = len({place_of(world) for world in read_worlds(args.worlds, args.robot)})
     settings = {"train_share": max(1 - args.test / places, 0.01), "geodesic_m": GOALS_M}
     finished = policies_of(args, "worlds", settings)
-    boxes = policies_of(args, "boxes", {**settings, "boxes": len(finished[0].worlds)})
+    boxes = policies_of(args, "boxes", {**settings, "boxes": len(finished[0].worlds), "only_boxes": True})
     held_out = args.out / "judged"
     verdict, text = judge(args.worlds, finished + boxes, held_out, progress, episodes=EPISODES, draws=DRAWS)
     print(text)

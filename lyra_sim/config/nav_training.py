@@ -85,13 +85,17 @@ class NavTrainingConfig(Config):
     starts_m: tuple[float, float] = (1.0, 14.0)
     """Shortest and longest way of these."""
     boxes: int = Field(default=0, ge=0)
-    """Train on this many procedural flats of boxes, made in memory, instead of on the folder's worlds."""
+    """Train on this many flats of boxes, made in memory, beside the folder's worlds."""
+    only_boxes: bool = False
+    """Leave the folder's worlds out of training, to compare with."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "NavTrainingConfig":
         for name, (low, high) in (("geodesic_m", self.geodesic_m), ("starts_m", self.starts_m)):
             if not 0 <= low < high:
                 raise ValueError(f"{name} must be two rising lengths, got {low}, {high}")
+        if self.only_boxes and not self.boxes:
+            raise ValueError("only_boxes needs boxes")
         if self.boxes and not self.starts:
             raise ValueError("boxes have only drawn episodes: starts must be more than 0")
         if self.env.depth:

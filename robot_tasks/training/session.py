@@ -56,10 +56,14 @@ def train(out: Path, robot_name: str, config: NavTrainingConfig, folder: Path, p
     division = divide(within(read_worlds(out, robot.name), config.geodesic_m), config)
     if config.boxes:
         progress(f"making {config.boxes} flats of boxes")
-    worlds = box_worlds(config.boxes, robot, config.seed) if config.boxes else division.train
+    worlds = [*(() if config.only_boxes else division.train), *box_worlds(config.boxes, robot, config.seed)]
     drawn = [with_starts(world, robot, config.starts, config.starts_m, k) for k, world in enumerate(worlds)]
     worlds = within(drawn, config.geodesic_m)
-    rule = f"{config.boxes} flats of boxes" if config.boxes else division.rule
+    rules = [
+        *([] if config.only_boxes else [division.rule]),
+        *([f"{config.boxes} flats of boxes"] * (config.boxes > 0)),
+    ]
+    rule = ", and ".join(rules)
     progress(f"{robot.name}: {len(worlds)} worlds to train on, {len(division.held_out)} kept from it ({rule})")
     env = VectorNav(worlds, robot, config.env, config.num_envs, seed=config.seed)
     description = {

@@ -105,7 +105,7 @@ def test_what_is_no_policy_is_refused(policy, tmp_path):
         read_policy(tmp_path)
     (tmp_path / "training.json").write_bytes((policy.folder / "training.json").read_bytes())
     whole = (policy.folder / "checkpoint.pt").read_bytes()
-    for broken in (b"", whole[: len(whole) // 2], pickle.dumps(print)):
+    for broken in (b"", whole[: len(whole) // 2], pickle.dumps(print, protocol=2)):
         (tmp_path / "checkpoint.pt").write_bytes(broken)
         with pytest.raises(InputError, match="nav train"):
             read_policy(tmp_path)
@@ -189,6 +189,17 @@ def test_drawn_starts_are_where_the_robot_fits_and_as_far_as_they_say(out):
     env = VectorNav([more], ROBOT, TINY.env, 1)
     found = run_quota(env, lambda _: oracle_action(env), np.arange(old, len(table)))
     assert found["success"].mean() > 0.98
+
+
+def test_boxes_are_trained_on_beside_worlds_or_alone(out, tmp_path):
+    for alone, own in ((False, ["one", "two"]), (True, [])):
+        folder = tmp_path / str(alone)
+        settings = changed(boxes=2, only_boxes=alone, steps=128)
+        policy = read_policy(train(out, ROBOT.name, settings, folder, lambda _: None))
+        assert list(policy.worlds) == [*own, "boxes-0", "boxes-1"]
+        told = json.loads((folder / "policy.json").read_text())["trained"]
+        assert told["steps"] == 128 and told["rule"].endswith("2 flats of boxes")
+        assert ("split" in told["rule"]) != alone
 
 
 def test_episodes_can_be_limited_to_a_range_of_distances(out):
