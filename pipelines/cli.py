@@ -9,6 +9,7 @@ import typer
 
 from lyra_sim.core.errors import ConfigError, LyraError
 from lyra_sim.core.packages import require_networks
+from pipelines.nav import nav
 
 app = typer.Typer(
     name="lyra-sim",
@@ -18,6 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(nav, name="nav")
 
 Sources = Annotated[list[Path], typer.Argument(help="images, folders of images, RGB-D walks", metavar="SOURCE...")]
 ConfigName = Annotated[str, typer.Option("--config", help="packaged name or YAML file")]

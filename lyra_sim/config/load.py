@@ -3,7 +3,7 @@
 import difflib
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from lyra_sim.config.world import WorldConfig
 from lyra_sim.core.errors import ConfigError
 
+Model = TypeVar("Model", bound=BaseModel)
 _MAX_BYTES = 1_000_000
 _TAGS = {"path": "kind"}
 """The field that chooses between variants of a section, where that is not `backend`."""
@@ -35,7 +36,16 @@ def load_config(name_or_file: str = "default", overrides: list[str] | None = Non
     Raises:
         ConfigError: unknown name, unreadable file, unknown key, wrong value.
     """
-    tree = _read(name_or_file)
+    return load_model(WorldConfig, name_or_file, overrides)
+
+
+def load_model(model: type[Model], name_or_file: str | None, overrides: list[str] | None = None) -> Model:
+    """The same for any configuration model; None: its defaults and the overrides.
+
+    Raises:
+        ConfigError: as `load_config`.
+    """
+    tree = _read(name_or_file) if name_or_file else {}
     base = tree.pop("base", None)
     if base is not None:
         tree = _merged(_read(str(base), relative_to=name_or_file), tree)
@@ -43,13 +53,13 @@ def load_config(name_or_file: str = "default", overrides: list[str] | None = Non
             raise ConfigError(
                 f"{name_or_file}: base", expected="a base without a base", got=str(tree["base"]), todo="Flatten them."
             )
-    tree = _merged(WorldConfig().model_dump(mode="json"), tree)
+    tree = _merged(model().model_dump(mode="json"), tree)
     for override in sorted(overrides or [], key=_turn):
         tree = _apply(tree, override)
     try:
-        return WorldConfig.model_validate(tree)
+        return model.model_validate(tree)
     except ValidationError as error:
-        raise _explained(error, name_or_file) from error
+        raise _explained(error, name_or_file or "--set", model) from error
 
 
 def _read(name_or_file: str, relative_to: str | None = None) -> dict[str, Any]:
@@ -127,11 +137,11 @@ def _apply(tree: dict[str, Any], override: str) -> dict[str, Any]:
     return _merged(tree, value)
 
 
-def _explained(error: ValidationError, where: str) -> ConfigError:
+def _explained(error: ValidationError, where: str, model: type[BaseModel]) -> ConfigError:
     first = error.errors()[0]
     path = [str(part) for part in first["loc"]]
     if first["type"] == "extra_forbidden":
-        known = _fields_at(path[:-1])
+        known = _fields_at(model, path[:-1])
         todo = _suggest(path[-1], known) or f"Known here: {', '.join(known)}."
         return ConfigError(f"{where}: {'.'.join(path)}", expected="a known field", got=repr(path[-1]), todo=todo)
     got = repr(first["input"])
@@ -143,8 +153,7 @@ def _explained(error: ValidationError, where: str) -> ConfigError:
     )
 
 
-def _fields_at(path: list[str]) -> list[str]:
-    model: Any = WorldConfig
+def _fields_at(model: Any, path: list[str]) -> list[str]:
     for name in path:
         if isinstance(model, type) and issubclass(model, BaseModel) and name in model.model_fields:
             model = model.model_fields[name].annotation

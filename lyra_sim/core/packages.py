@@ -9,6 +9,9 @@ from lyra_sim.core.errors import ResourceError
 NETWORKS = ("torch", "diffusers", "transformers", "accelerate", "peft", "safetensors", "tokenizers", "ftfy")
 """What the extra `networks` brings."""
 GET_NETWORKS = "pip install 'lyra-sim[networks]'"
+NAV_TRAINING = ("torch", "rsl_rl", "tensordict", "onnx", "onnxscript", "matplotlib")
+"""What the extra `train` brings."""
+GET_NAV_TRAINING = "pip install 'lyra-sim[train]'"
 
 
 def installed(package: str) -> bool:
@@ -19,11 +22,12 @@ def installed(package: str) -> bool:
         return False
 
 
-def require_networks(where: str, packages: Sequence[str] = NETWORKS) -> None:
+def require_networks(where: str, packages: Sequence[str] = NETWORKS, get: str = GET_NETWORKS) -> None:
     """To be called before anything that imports these packages is imported.
 
     Args:
         where: what needs them: a command or a setting.
+        get: the command that brings them.
 
     Raises:
         ResourceError: some are missing.
@@ -34,7 +38,7 @@ def require_networks(where: str, packages: Sequence[str] = NETWORKS) -> None:
             where,
             expected="the packages that networks need",
             got=f"no {', '.join(missing)}",
-            todo=f"{GET_NETWORKS} brings them.",
+            todo=f"{get} brings them.",
         )
 
 
