@@ -1,0 +1,47 @@
+"""Writes OUT/isaaclab/: the package that trains robots in the published worlds of OUT, and its settings."""
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from importlib.resources import as_file, files
+from pathlib import Path
+
+from lyra_sim.config.envs import EnvConfig
+from lyra_sim.config.tasks import RobotConfig
+
+NAME = "isaaclab"
+_EXECUTABLE = ".sh"
+
+
+def write_isaaclab_package(out: Path, robots: Sequence[RobotConfig], env: EnvConfig | None = None) -> Path:
+    """Write the task package into an output folder, in place of an older one; the same robots and rules give the same
+    bytes.
+
+    Args:
+        out: the output folder, where worlds.jsonl lies.
+        robots: profiles of the robots that tasks are offered for.
+        env: rules of the tasks; None: the usual ones.
+
+    Returns:
+        OUT/isaaclab.
+    """
+    fresh, old, final = (out / f"{prefix}{NAME}" for prefix in (".new-", ".old-", ""))
+    for left in (fresh, old):
+        shutil.rmtree(left, ignore_errors=True)
+    with as_file(files("robot_tasks.isaaclab") / "package") as package:
+        for source in sorted(p for p in package.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
+            target = fresh / source.relative_to(package)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(source.read_bytes())
+            target.chmod(0o755 if target.suffix == _EXECUTABLE else 0o644)
+    tree = {
+        "robots": {robot.name: robot.model_dump(mode="json") for robot in robots},
+        "env": (env or EnvConfig()).model_dump(mode="json"),
+    }
+    (fresh / "task.json").write_text(json.dumps(tree, indent=1, sort_keys=True) + "\n")
+    if final.exists():
+        os.rename(final, old)
+    os.rename(fresh, final)
+    shutil.rmtree(old, ignore_errors=True)
+    return final
