@@ -22,8 +22,6 @@ NO_WAY = 65535
 """Distance where no way is known."""
 OUTSIDE = 255
 """Empty square of cells beyond the map: a ray that comes here meets nothing more."""
-_SMALLEST = 0.85
-"""Share of the robot's radius that a randomised one keeps: it reaches cells that the map's own robot does not."""
 _RIM_CELLS = 2
 """Cells past those that are filled too, because the corners of a bilinear sample lie there."""
 
@@ -42,8 +40,15 @@ class Atlas(NamedTuple):
     cell: Float32[np.ndarray, "W"]
 
 
-def pack(worlds: Sequence[NavWorld], robot: RobotConfig, *, unknown_blocks: bool = True) -> Atlas:
+def pack(
+    worlds: Sequence[NavWorld], robot: RobotConfig, *, smallest_m: float | None = None, unknown_blocks: bool = True
+) -> Atlas:
     """The tables of `worlds` for one robot.
+
+    Args:
+        smallest_m: radius of the smallest body that will drive there, where that is less than the robot's: it gets to
+            cells that have no distance yet.
+        unknown_blocks: whether rays end where nothing is known.
 
     Raises:
         ConfigError: no world, or one without episodes or made for another robot.
@@ -71,7 +76,7 @@ def pack(worlds: Sequence[NavWorld], robot: RobotConfig, *, unknown_blocks: bool
         blocks = world.state == OCCUPIED if not unknown_blocks else world.state != FREE
         for quadrant in range(4):
             atlas.square[k, quadrant, :u, :v] = empty_squares(blocks, quadrant)
-        inside = world.clearance_m >= _SMALLEST * robot.radius_m
+        inside = world.clearance_m >= (smallest_m or robot.radius_m)
         far = world.distance_m.astype(np.float32)
         for g in range(len(world.goals)):
             _extend(far[g], inside, np.float32(world.cell_m))

@@ -237,7 +237,7 @@ def look(atlas: Atlas, state: State, rows, beams, range_m, ranges, way):
         beams: float32 (B, 2), cosine and sine of each beam's bearing from the robot's heading.
         ranges: float32 (M, B), filled with metres, at most `range_m`.
         way: float32 (M, 2), filled with the direction, in the robot's frame, in which the way to the goal shortens
-            fastest; its length is at most about 1, less where ways part.
+            fastest; its length is about 1, less where ways part.
     Sets `state.geodesic` of these robots, too.
     """
     for m in range(len(rows)):

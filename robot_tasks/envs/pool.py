@@ -13,7 +13,8 @@ class Pool:
     """Episodes of all worlds; number e of world k is row `first[k] + e`.
 
     Attributes:
-        world (E,), start (E, 2), yaw (E,), goal (E, 2), goal_index (E,), geodesic_m (E,), ratio (E,): the episodes.
+        world (E,), start (E, 2), yaw (E,), goal (E, 2), goal_index (E,), geodesic_m (E,), ratio (E,): the episodes;
+            floor_m (E,) at their starts.
         first (W,), count (W,): rows of each world.
         level: class of start distance that is open, 0..bins-1.
     """
@@ -23,10 +24,11 @@ class Pool:
         self.count = np.array([len(t) for t in tables])
         self.first = np.cumsum(self.count) - self.count
         self.world = np.repeat(np.arange(len(worlds), dtype=np.int32), self.count)
-        self.start, self.goal, self.yaw, self.goal_index, self.geodesic_m, self.ratio = (
+        self.start, self.goal, self.yaw, self.goal_index, self.geodesic_m, self.ratio, floor = (
             np.concatenate([getattr(t, name) for t in tables])
-            for name in ("start", "goal", "yaw", "goal_index", "geodesic_m", "ratio")
+            for name in ("start", "goal", "yaw", "goal_index", "geodesic_m", "ratio", "floor_m")
         )
+        self.floor_m = floor[:, 0]
         self._curriculum = curriculum
         cuts = np.quantile(self.geodesic_m, np.arange(1, curriculum.bins) / curriculum.bins)
         self.bin = np.searchsorted(cuts, self.geodesic_m)

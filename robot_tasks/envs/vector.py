@@ -11,13 +11,17 @@ from lyra_sim.config.envs import EnvConfig
 from lyra_sim.config.tasks import RobotConfig
 from robot_tasks.envs import kernels
 from robot_tasks.envs.atlas import pack
+from robot_tasks.envs.depth import DepthCamera
 from robot_tasks.envs.kernels import Outcome, Rules, State
 from robot_tasks.envs.noise import Noise
 from robot_tasks.envs.pool import Pool
 from robot_tasks.worlds import NavWorld
 
 F = np.float32
-Observations = dict[str, Float32[np.ndarray, "N _"]]
+_SLACK_CELLS = 0.3
+"""What bodies are smaller by: in gaps the clearance at cell centres reads up to 0.36 cells less than on the finer
+raster on which islands and paths were found."""
+Observations = dict[str, Float32[np.ndarray, "N ..."]]
 
 
 def body_offsets(robot: RobotConfig) -> tuple[float, ...]:
@@ -38,6 +42,7 @@ class VectorNav:
             goal and the cosine and sine of its bearing; A speeds over their tops; the last action.
         critic: policy, then log(1 + metres) of the geodesic and the direction (2,) in which it shortens, in the
             robot's frame.
+        depth: where the settings ask for it, (1, H, W) z-depth over the camera's range.
     Environments start the next episode in the step that ends one (gymnasium's SAME_STEP).
     """
 
@@ -50,26 +55,36 @@ class VectorNav:
         *,
         seed: int = 0,
         engine: Any = kernels,
+        camera: DepthCamera | None = None,
     ) -> None:
-        """Args: engine: module or object with the functions `move` and `look` of `kernels`.
+        """
+        Args:
+            engine: module or object with the functions `move` and `look` of `kernels`.
+            camera: used where the settings ask for depth; None makes one from the worlds' scenes.
 
         Raises:
             ConfigError: a world has no episodes or was made for another robot.
+            InputError: depth is asked for and a scene cannot be read.
         """
         self.worlds, self.robot, self.config, self.num_envs = tuple(worlds), robot, config, envs
-        self.atlas = pack(self.worlds, robot, unknown_blocks=config.unknown_blocks)
+        slack_m = _SLACK_CELLS * max((world.cell_m for world in self.worlds), default=0.0)
+        self.atlas = pack(
+            self.worlds, robot, unknown_blocks=config.unknown_blocks,
+            smallest_m=robot.radius_m * (1 - config.random.footprint) - slack_m,
+        )  # fmt: skip
         self.pool = Pool(self.worlds, config.curriculum)
         self.step_s = config.decimation * kernels.PHYSICS_S
         self.omni = robot.drive == "omni"
         self.action_size = 3 if self.omni else 2
         self.sizes = {"policy": robot.lidar.beams + 3 + 2 * self.action_size}
         self.sizes["critic"] = self.sizes["policy"] + 3
-        offsets = body_offsets(robot) if config.body == "discs" else (0.0,)
-        pay = config.reward
-        self.rules = Rules(
-            np.array(offsets, F) / F(robot.radius_m), config.decimation, F(config.success_m), F(config.stop_share),
-            F(pay.progress), F(pay.success), F(pay.contact), F(pay.time),
-        )  # fmt: skip
+        self.shapes: dict[str, tuple[int, ...]] = {name: (size,) for name, size in self.sizes.items()}
+        """Of one environment's observation groups."""
+        self.camera: DepthCamera | None = None
+        if config.depth:
+            self.camera = camera or DepthCamera(self.worlds, robot, envs)
+            self.shapes["depth"] = (1, robot.camera.height, robot.camera.width)
+        self.rules = _rules(robot, config)
         self._limits = np.array(
             [robot.speed_m_s, robot.side_m_s, robot.turn_rad_s, robot.accel_m_s2, robot.turn_accel_rad_s2]
         )
@@ -164,6 +179,7 @@ class VectorNav:
         state.goal[envs] = pool.goal_index[rows]
         self.noise.start(self.rng, envs, state, self._limits, self.robot.radius_m)
         scale = state.scale[envs]
+        state.radius[envs] -= F(_SLACK_CELLS) * self.atlas.cell[state.world[envs]] * scale
         state.pose[envs, :2] = pool.start[rows] * scale[:, None]
         state.pose[envs, 2] = pool.yaw[rows]
         self._goal[envs] = pool.goal[rows] * scale[:, None]
@@ -171,6 +187,8 @@ class VectorNav:
         seconds = self.config.time_factor * self._length[envs] / state.limits[envs, 0]
         seconds += self.config.time_turns * 2 * np.pi / state.limits[envs, 2]
         state.last_age[envs] = np.ceil(seconds / self.step_s)
+        if self.camera is not None:
+            self.camera.start(envs, pool.floor_m[rows])
         state.velocity[envs] = 0
         for zeroed in (state.age, state.driven, state.contacts, self._action):
             zeroed[envs] = 0
@@ -199,6 +217,7 @@ class VectorNav:
         most = F(self.robot.lidar.range_m)
         ranges, way = np.empty((len(envs), beams), F), np.empty((len(envs), 2), F)
         self._engine.look(self.atlas, state, envs, self._beams, most, ranges, way)
+        way /= np.maximum(np.hypot(way[:, :1], way[:, 1:]), 1)
         mirror = self.noise.mirror[envs]
         self.noise.blur(self.rng, ranges, float(most))
         flipped = mirror < 0
@@ -222,7 +241,21 @@ class VectorNav:
         critic[:, at] = np.log1p(state.geodesic[envs])
         critic[:, at + 1 : at + 3] = way
         critic[:, at + 2] *= mirror
-        return {"policy": critic[:, :at].copy(), "critic": critic}
+        observed = {"policy": critic[:, :at].copy(), "critic": critic}
+        if self.camera is not None:
+            depth = self.camera.see(state, envs) / F(self.robot.camera.range_m)
+            depth[flipped] = depth[flipped, :, ::-1]
+            observed["depth"] = depth[:, None]
+        return observed
+
+
+def _rules(robot: RobotConfig, config: EnvConfig) -> Rules:
+    offsets = body_offsets(robot) if config.body == "discs" else (0.0,)
+    pay = config.reward
+    return Rules(
+        np.array(offsets, F) / F(robot.radius_m), config.decimation, F(config.success_m), F(config.stop_share),
+        F(pay.progress), F(pay.success), F(pay.contact), F(pay.time),
+    )  # fmt: skip
 
 
 def _state(envs: int) -> State:
