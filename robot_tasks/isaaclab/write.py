@@ -1,7 +1,7 @@
 """Writes OUT/isaaclab/: the package that trains robots in the published worlds of OUT, and its settings."""
 
 import json
-import os
+import re
 import shutil
 from collections.abc import Sequence
 from importlib.resources import as_file, files
@@ -12,11 +12,12 @@ from lyra_sim.config.tasks import RobotConfig
 
 NAME = "isaaclab"
 _EXECUTABLE = ".sh"
+_LEFT = re.compile(r"/__pycache__/|\.egg-info/")
 
 
 def write_isaaclab_package(out: Path, robots: Sequence[RobotConfig], env: EnvConfig | None = None) -> Path:
-    """Write the task package into an output folder, in place of an older one; the same robots and rules give the same
-    bytes.
+    """Write the task package into an output folder, in place of an older one that differs; the same robots and rules
+    give the same bytes.
 
     Args:
         out: the output folder, where worlds.jsonl lies.
@@ -30,18 +31,27 @@ def write_isaaclab_package(out: Path, robots: Sequence[RobotConfig], env: EnvCon
     for left in (fresh, old):
         shutil.rmtree(left, ignore_errors=True)
     with as_file(files("robot_tasks.isaaclab") / "package") as package:
-        for source in sorted(p for p in package.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
-            target = fresh / source.relative_to(package)
+        for path, content in sorted(_content(package).items()):
+            target = fresh / path
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(source.read_bytes())
+            target.write_bytes(content)
             target.chmod(0o755 if target.suffix == _EXECUTABLE else 0o644)
     tree = {
         "robots": {robot.name: robot.model_dump(mode="json") for robot in robots},
         "env": (env or EnvConfig()).model_dump(mode="json"),
     }
     (fresh / "task.json").write_text(json.dumps(tree, indent=1, sort_keys=True) + "\n")
+    if _content(fresh) == _content(final):  # a run that changes nothing leaves an installed package alone
+        shutil.rmtree(fresh)
+        return final
     if final.exists():
-        os.rename(final, old)
-    os.rename(fresh, final)
+        final.rename(old)
+    fresh.rename(final)
     shutil.rmtree(old, ignore_errors=True)
     return final
+
+
+def _content(folder: Path) -> dict[Path, bytes]:
+    """Files, without what Python and pip leave beside them."""
+    paths = [p for p in folder.rglob("*") if p.is_file() and not _LEFT.search(p.as_posix())]
+    return {path.relative_to(folder): path.read_bytes() for path in paths}

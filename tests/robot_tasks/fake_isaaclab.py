@@ -22,7 +22,9 @@ def _fields(cls: type) -> dict[str, Any]:
         found.update(dict.fromkeys(vars(part).get("__annotations__", {}), MISSING))
         plain = (types.FunctionType, property, classmethod, staticmethod)
         found.update({k: v for k, v in vars(part).items() if k[0] != "_" and not isinstance(v, plain)})
-    return {k: v for k, v in found.items() if not (isinstance(v, type) and v.__qualname__.endswith(f"{cls.__name__}.{k}"))}
+    return {
+        k: v for k, v in found.items() if not (isinstance(v, type) and v.__qualname__.endswith(f"{cls.__name__}.{k}"))
+    }
 
 
 def configclass(cls: type) -> type:
@@ -237,13 +239,17 @@ def _modules(lab: int) -> dict[str, dict[str, Any]]:
         "isaaclab.assets": {"AssetBaseCfg": asset, "ArticulationCfg": robot},
         "isaaclab.scene": {"InteractiveSceneCfg": _cfg("InteractiveSceneCfg", **scene)},
         "isaaclab.sensors": {
-            "RayCasterCfg": ray, "MultiMeshRayCasterCfg": multi, "patterns": types.SimpleNamespace(LidarPatternCfg=lidar),
+            "RayCasterCfg": ray,
+            "MultiMeshRayCasterCfg": multi,
+            "patterns": types.SimpleNamespace(LidarPatternCfg=lidar),
             "ContactSensorCfg": _cfg("ContactSensorCfg", prim_path=MISSING, history_length=0),
         },
         "isaaclab.managers": managers,
         "isaaclab.envs": {
             "ManagerBasedRLEnv": object,
-            "ManagerBasedRLEnvCfg": _cfg("ManagerBasedRLEnvCfg", decimation=MISSING, episode_length_s=MISSING, sim=sim()),
+            "ManagerBasedRLEnvCfg": _cfg(
+                "ManagerBasedRLEnvCfg", decimation=MISSING, episode_length_s=MISSING, sim=sim()
+            ),
         },
         "isaaclab_rl": {},
         "isaaclab_rl.rsl_rl": _rsl_rl(lab),

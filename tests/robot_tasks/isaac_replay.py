@@ -94,7 +94,9 @@ class Scene:
         self.cfg, count = cfg, cfg.num_envs
         self.robot = Robot(count, lab)
         apart = 0.0 if cfg.env_spacing == 0 else 30.0
-        self.env_origins = torch.stack([torch.arange(count) * apart, torch.arange(count) * -apart, torch.zeros(count)], 1)
+        self.env_origins = torch.stack(
+            [torch.arange(count) * apart, torch.arange(count) * -apart, torch.zeros(count)], 1
+        )
         self.env_prim_paths = [f"/World/envs/env_{n}" for n in range(count)]
         self.sensors = {"lidar": SimpleNamespace(data=None), "contact": SimpleNamespace(data=None)}
         self.lab, self.history = lab, history

@@ -1,11 +1,13 @@
-"""The Isaac Lab package: what is written, that all of it can be imported and resolved, and that its terms give the light
-simulation's observations, rewards and ends on the same poses."""
+"""The Isaac Lab package: what is written, that all of it can be imported and resolved, and that its terms give the
+light simulation's observations, rewards and ends on the same poses."""
 
 import importlib
 import json
 import math
 import py_compile
 import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +17,8 @@ import pytest
 import yaml
 
 from lyra_sim.config.envs import CurriculumConfig, EnvConfig
+from lyra_sim.config.tasks import TasksConfig
+from pipelines.isaaclab import write_task_package
 from robot_tasks.build import build_nav_of_soups
 from robot_tasks.envs.atlas import DISTANCE_UNIT_M
 from robot_tasks.isaaclab import write_isaaclab_package
@@ -87,7 +91,9 @@ def test_every_entry_point_resolves_and_validates(out: Path, lab: int, mode: str
     with package(out, lab):
         specs = [spec for name, spec in gym.registry.items() if name.startswith("LyraSim-Nav-")]
         names = {spec.id for spec in specs}
-        assert names == {f"LyraSim-Nav-{r}{p}-v0" for r in ("Jetbot", "NovaCarter", "Go2", "Turtlebot") for p in ("", "-Play")}
+        assert names == {
+            f"LyraSim-Nav-{r}{p}-v0" for r in ("Jetbot", "NovaCarter", "Go2", "Turtlebot") for p in ("", "-Play")
+        }
         for spec in specs:
             module, name = spec.entry_point.split(":")
             assert hasattr(importlib.import_module(module), name)
@@ -97,7 +103,7 @@ def test_every_entry_point_resolves_and_validates(out: Path, lab: int, mode: str
                 if name.endswith(".yaml"):
                     assert (Path(found.__file__).parent / name).is_file()
                 elif key == "env_cfg_entry_point" and not any(r in spec.id for r in ("Jetbot", "NovaCarter")):
-                    with pytest.raises(NotImplementedError, match="wheel joints|locomotion policy"):
+                    with pytest.raises(NotImplementedError, match=r"wheel joints|locomotion policy"):
                         getattr(found, name)()
                 else:
                     getattr(found, name)().validate()
@@ -172,7 +178,9 @@ def test_heading_of_a_tilted_body(out: Path, lab: int) -> None:
         given = torch.tensor(np.roll(quat, 1, 1) if lab == 2 else quat)
         assert np.allclose(compat.heading(given).numpy(), [0.3, -2.8, 3.1], atol=1e-6)
         level = compat.quaternion(torch.tensor([0.7]))[0].numpy()
-        assert np.allclose(Rotation.from_quat(np.roll(level, -1) if lab == 2 else level).as_rotvec(), [0, 0, 0.7], atol=1e-6)
+        assert np.allclose(
+            Rotation.from_quat(np.roll(level, -1) if lab == 2 else level).as_rotvec(), [0, 0, 0.7], atol=1e-6
+        )
 
 
 def test_distances_are_those_of_grid_sample(out: Path) -> None:
@@ -221,9 +229,9 @@ def test_terms_give_what_the_light_simulation_gives(out: Path, lab: int, mode: s
         stage = stage_of([worlds[int(w)].folder for w in drives["world"][0]])
         worst = isaac_replay.replay(cfg, drives, order, managers, lab, stage)
     assert worst["terminated"] == worst["truncated"] == worst["level"] == 0
-    assert worst["policy"] < 1e-5
-    # the light simulation keeps distances in steps of 2 mm
-    assert worst["reward"] <= 1.1 * DISTANCE_UNIT_M and worst["critic"] < 0.05
+    assert worst["policy"] < (1e-5 if mode == "shared" else 2e-4)  # float32, 450 m from the origin
+    assert worst["reward"] < (1e-5 if mode == "shared" else 2e-4)
+    assert worst["critic"] < (1e-4 if mode == "shared" else 2e-3)
 
 
 def stage_of(folders: list[Path]) -> SimpleNamespace:
@@ -264,14 +272,27 @@ def test_the_drive_turns_the_wheels_as_a_differential_drive(out: Path) -> None:
         assert drive.raw_actions.tolist() == [[1.0, 0.5], [0.0, 0.0]]
 
 
-@pytest.mark.parametrize("lab", LABS)
-def test_rsl_rl_starts_from_the_numbers_of_our_training(out: Path, lab: int) -> None:
-    ours = pytest.importorskip("lyra_sim.config.nav_training").NavTrainingConfig()
-    with package(out, lab):
-        cfg = importlib.import_module("lyra_sim_nav.tasks.nav.agents.rsl_rl_ppo_cfg").NavPPORunnerCfg()
-        same = {name: value for name, value in vars(cfg.algorithm).items() if name in type(ours.ppo).model_fields}
-        assert same == ours.ppo.model_dump()
-        assert cfg.num_steps_per_env == ours.num_steps_per_env
-        if lab == 3:
-            assert cfg.actor.distribution_cfg.init_std == ours.init_std
-            assert tuple(cfg.actor.hidden_dims) == ours.actor.hidden_dims and cfg.actor.rnn_type == ours.actor.rnn_type
+def test_a_script_is_run_with_the_tasks(out: Path, tmp_path: Path) -> None:
+    (tmp_path / "beside.py").write_text("word = 'seen'")
+    script = tmp_path / "script.py"
+    count = "sum(name.startswith('LyraSim-Nav-') for name in gymnasium.registry)"
+    script.write_text(f"import sys, gymnasium, beside\nprint(beside.word, sys.argv[1:], {count})")
+    command = [sys.executable, str(out / "isaaclab" / "with_tasks.py"), str(script), "--task", "x"]
+    run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert run.stdout.strip() == "seen ['--task', 'x'] 8"
+
+
+def test_a_run_offers_robots_that_some_world_trains(tmp_path: Path) -> None:
+    rows = [{"robots": []}]
+    (tmp_path / "worlds.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_task_package(tmp_path, TasksConfig(robots=("jetbot",)))
+    assert not (tmp_path / "isaaclab").exists()
+    rows = [{"robots": ["jetbot", "spot"]}, {"robots": ["jetbot", "my_own"]}]
+    (tmp_path / "worlds.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_task_package(tmp_path, TasksConfig(robots=("jetbot", "nova_carter")))
+    tree = json.loads((tmp_path / "isaaclab" / "task.json").read_text())
+    assert set(tree["robots"]) == {"jetbot", "spot"}
+    assert EnvConfig.model_validate(tree["env"]) == EnvConfig()
+    before = (tmp_path / "isaaclab").stat().st_ino
+    write_task_package(tmp_path, TasksConfig(robots=("jetbot", "nova_carter")))
+    assert (tmp_path / "isaaclab").stat().st_ino == before

@@ -16,6 +16,9 @@ OUT, SPLIT, NAMES, SCENES = "LYRA_SIM_OUT", "LYRA_SIM_SPLIT", "LYRA_SIM_WORLDS",
 `per_env` or `shared`."""
 DISTANCE_UNIT_M, NO_WAY = 2e-3, 65535
 """Of tables of distances, as the light simulation keeps them."""
+_SLACK_CELLS = 0.3
+"""What bodies are smaller by: in gaps the clearance at cell centres reads less than on the raster that islands and
+paths were found on."""
 _RIM_CELLS = 2
 """Cells past those that are filled too: the corners of a bilinear sample lie there."""
 
@@ -61,7 +64,7 @@ def out_folder() -> Path:
     if not (out / "worlds.jsonl").is_file():
         raise WorldsError(
             out, "an output folder of lyra-sim, with worlds.jsonl", "none",
-            f"Install this package with `pip install -e` from OUT/isaaclab, or set {OUT} to the folder.",
+            f"Install this package with `pip install -e` in OUT/isaaclab, or set {OUT} to the folder.",
         )  # fmt: skip
     return out
 
@@ -148,7 +151,8 @@ def read_world(folder: Path, robot: str, radius_m: float) -> World:
         apart = np.hypot(*(goal[:, None, :2] - grids["goals"][None]).transpose(2, 0, 1))
         if not rows or apart.min(1).max() > 1e-3:
             raise ValueError("no episode, or goals without distance field")
-        inside = grids["clearance_m"].astype(np.float32) >= radius_m
+        least = radius_m - _SLACK_CELLS * float(grids["cell_m"])
+        inside = grids["clearance_m"].astype(np.float32) >= least
         far = fill(grids["distance_m"].astype(np.float32), inside, float(grids["cell_m"]))
         return World(
             folder=folder,

@@ -1,6 +1,6 @@
 """`LyraSim-Nav-<Robot>-v0` to train and `LyraSim-Nav-<Robot>-Play-v0` to watch, for every robot of task.json."""
 
-import gymnasium as gym
+from gymnasium.envs.registration import register
 
 from lyra_sim_nav.drives import DRIVES
 from lyra_sim_nav.worlds import camel, task
@@ -8,7 +8,7 @@ from lyra_sim_nav.worlds import camel, task
 for _robot in sorted(task()["robots"]):
     _module = "nav_env_cfg" if _robot in DRIVES else "undriven"
     for _kind, _suffix in (("", ""), ("-Play", "_PLAY")):
-        gym.register(
+        register(
             id=f"LyraSim-Nav-{camel(_robot)}{_kind}-v0",
             entry_point="isaaclab.envs:ManagerBasedRLEnv",
             disable_env_checker=True,

@@ -5,14 +5,16 @@ from typing import Any
 
 from lyra_sim_nav.worlds import camel, task
 
+_COPY = "In a copy of this package (runs write it anew; the copy needs LYRA_SIM_OUT)"
 _WHEELS = (
-    "Add the names of its wheel joints and base body, wheel radius and wheel distance to DRIVES in drives.py, and a "
-    "class to tasks/nav/nav_env_cfg.py as that of the Jetbot."
+    f"{_COPY}, add the names of its wheel joints and base body, wheel radius and wheel distance to DRIVES in "
+    "drives.py, and a class to tasks/nav/nav_env_cfg.py as that of the Jetbot."
 )
 _LEGS = (
-    "Bring a locomotion policy: a class in tasks/nav/nav_env_cfg.py whose scene.robot is the robot's ArticulationCfg "
-    "and whose actions are a term that feeds (forward, left, turn) to that policy, as PreTrainedPolicyAction of Isaac "
-    "Lab's own navigation task does; scene, goals, observations, rewards and ends of this package stay as they are."
+    f"{_COPY}, bring a locomotion policy: a class in tasks/nav/nav_env_cfg.py whose scene.robot is the robot's "
+    "ArticulationCfg and whose actions are a term that feeds (forward, left, turn) to that policy, as "
+    "PreTrainedPolicyAction of Isaac Lab's own navigation task does; scene, goals, observations, rewards and ends of "
+    "this package stay as they are."
 )
 
 

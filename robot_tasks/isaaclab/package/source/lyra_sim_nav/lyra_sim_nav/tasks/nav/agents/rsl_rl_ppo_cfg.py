@@ -1,4 +1,4 @@
-"""PPO of rsl-rl: the networks and numbers that lyra-sim's own training starts from."""
+"""PPO of rsl-rl."""
 
 from isaaclab_rl.rsl_rl import RslRlOnPolicyRunnerCfg, RslRlPpoAlgorithmCfg
 

@@ -43,9 +43,7 @@ class NavTables:
             np.concatenate([w.field + at for w, at in zip(worlds, fields, strict=False)]), device=device
         )
         self.start, self.yaw, self.goal, self.geodesic_m = (
-            torch.tensor(
-                np.concatenate([getattr(w, name) for w in worlds]), dtype=torch.float32, device=device
-            )
+            torch.tensor(np.concatenate([getattr(w, name) for w in worlds]), dtype=torch.float32, device=device)
             for name in ("start", "yaw", "goal", "geodesic_m")
         )
 
@@ -56,13 +54,15 @@ class NavTables:
         return self._sample(episode, (position - self._origin[self.world[episode]]) / cell[:, None])
 
     def downhill(self, episode: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
-        """Direction (N, 2) in the world frame in which the way shortens, metres per metre; 0 where it is not known."""
+        """Direction (N, 2) in the world frame in which the way shortens, of length at most 1, less where ways part; 0
+        where it is not known."""
         cell = self._cell[self.world[episode]][:, None]
         at = (position - self._origin[self.world[episode]]) / cell
         shift = torch.tensor([[1.0, 0.0], [0.0, 1.0]], device=at.device)
         fall = [self._sample(episode, at - s) - self._sample(episode, at + s) for s in shift]
         found = torch.stack(fall, -1) / (2 * cell)
-        return torch.where(torch.isfinite(found), found, torch.zeros_like(found))
+        found = torch.where(torch.isfinite(found), found, torch.zeros_like(found))
+        return found / torch.linalg.vector_norm(found, dim=-1, keepdim=True).clamp(min=1)
 
     def _sample(self, episode: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
         """Looked up cell by cell: `grid_sample` gives the same, but copies a whole field for every robot."""
