@@ -2,6 +2,7 @@
 
 import json
 import math
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -121,7 +122,7 @@ def read_world(folder: Path, robot: str, split: str = "train", scale_sigma: floa
             grids = {name: stored[name] for name in stored.files}
         if state.shape != grids["island"].shape or abs(float(head["resolution"]) - float(grids["cell_m"])) > 1e-6:
             raise ValueError(f"map of {state.shape} cells, fields of {grids['island'].shape}")
-    except (OSError, EOFError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, yaml.YAMLError, zipfile.BadZipFile) as error:
         raise InputError(
             nav, expected="map.yaml, its picture and fields.npz that go together",
             got=f"{type(error).__name__}: {error}", todo=_AGAIN,

@@ -28,6 +28,7 @@ def random_action(env: VectorNav) -> Float32[np.ndarray, "N A"]:
 def _toward(env: VectorNav, way: np.ndarray) -> Float32[np.ndarray, "N A"]:
     off = np.arctan2(way[:, 1], way[:, 0])
     action = np.zeros((env.num_envs, env.action_size), np.float32)
-    action[:, -1] = np.clip(off / (env.state.limits[:, 2] * env.step_s), -1, 1)
+    patience = 1 + 2 * env.config.random.latency_steps  # else late actions make it swing about its course
+    action[:, -1] = np.clip(off / (env.state.limits[:, 2] * env.step_s * patience), -1, 1)
     action[:, 0] = np.clip(1 - np.abs(off) / _SLOWS_RAD, 0, 1)
     return action

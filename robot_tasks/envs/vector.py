@@ -27,7 +27,7 @@ Observations = dict[str, Float32[np.ndarray, "N ..."]]
 def body_offsets(robot: RobotConfig) -> tuple[float, ...]:
     """Centres, in metres along the robot's axis, of the discs of the map radius that fill the footprint's length."""
     reach = max(robot.footprint_m[0] / 2 - robot.radius_m, 0.0)
-    count = 1 if reach < 0.1 * robot.radius_m else math.ceil(2 * reach / (1.2 * robot.radius_m)) + 1
+    count = 1 if reach < 0.1 * robot.radius_m else math.ceil(2 * reach / (1.2 * robot.radius_m) - 1e-9) + 1
     return tuple(float(v) for v in np.linspace(-reach, reach, count)) if count > 1 else (0.0,)
 
 

@@ -1,0 +1,169 @@
+"""How fast is the light simulation, does it hold its robots back where nothing is, do its two kernels agree?
+
+    OMP_NUM_THREADS=1 python benchmarks/vector_env.py [OUT] [--robots nova_carter jetbot] [--envs 1024] [--worlds 8]
+        [--seconds 5] [--parity 10000]
+
+Worlds are those of the output folder OUT, again from the first where there are fewer than asked for; without OUT flats of
+four rooms with boxes, 10 x 10 m, are made. Speed: control steps of 0.2 s (2 physics steps with 4 substeps each, lidar,
+rewards, observations, episodes that start anew) in CPU seconds of one thread, random actions, median of 3, once plain
+and once with everything randomised. Oracle: down the geodesic through every episode of every world; what it fails, the
+simulation makes fail. Twins: numba's and Warp's kernels side by side over `--parity` steps of 16 randomised robots, the
+largest difference of observations, rewards, ends and states. Exits 1 when a bar is missed.
+"""
+
+import argparse
+import dataclasses
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+
+from lyra_sim.config.envs import EnvConfig, RandomConfig
+from lyra_sim.config.tasks import RobotConfig, TasksConfig
+from robot_tasks.envs import baselines
+from robot_tasks.envs.evaluate import run_quota
+from robot_tasks.envs.vector import VectorNav
+from robot_tasks.episodes import make_episodes, make_fields
+from robot_tasks.islands import find_space
+from robot_tasks.navmap import FREE, OCCUPIED, NavMap
+from robot_tasks.robots import load_robots
+from robot_tasks.worlds import NavWorld, read_worlds, world_in_memory
+
+LEAST_SPEED, LEAST_SUCCESS, LEAST_SPL, MOST_APART = 50_000.0, 0.99, 0.95, 1e-4
+SIDE_M, CELL_M, FINE_M = 10.0, 0.05, 0.0125
+NOISY = RandomConfig(
+    scale=True, footprint=0.1, speed=0.1, accel=0.1, latency_steps=2, goal_noise_m=0.05, drift_m=0.02, drift_rad=0.01,
+    lidar_noise_m=0.01, lidar_dropout=0.01, mirror=True,
+)  # fmt: skip
+
+
+def box_flat(robot: RobotConfig, seed: int) -> NavWorld:
+    """Four rooms, four doors of 1 m, 8 to 20 boxes."""
+    rng = np.random.default_rng(seed)
+    n = round(SIDE_M / FINE_M)
+    solid = np.zeros((n, n), bool)
+
+    def fill(x0: float, y0: float, x1: float, y1: float, value: bool = True) -> None:
+        i0, j0, i1, j1 = (round(v / FINE_M) for v in (x0, y0, x1, y1))
+        solid[max(i0, 0) : i1, max(j0, 0) : j1] = value
+
+    for x0, y0, x1, y1 in ((0, 0, 0.5, 10), (9.5, 0, 10, 10), (0, 0, 10, 0.5), (0, 9.5, 10, 10)):
+        fill(x0, y0, x1, y1)
+    x, y = rng.uniform(4, 6, 2)
+    fill(x - 0.05, 0, x + 0.05, 10), fill(0, y - 0.05, 10, y + 0.05)
+    for low, high in ((0.5, y - 1.2), (y + 0.2, 8.3)):
+        at = rng.uniform(low, high)
+        fill(x - 0.05, at, x + 0.05, at + 1, False)
+    for low, high in ((0.5, x - 1.2), (x + 0.2, 8.3)):
+        at = rng.uniform(low, high)
+        fill(at, y - 0.05, at + 1, y + 0.05, False)
+    for _ in range(rng.integers(8, 21)):
+        low, size = rng.uniform(0.6, 9, 2), rng.uniform(0.2, 0.7, 2)
+        fill(*low, *(low + size))
+    clearance = np.asarray(ndimage.distance_transform_edt(~solid, sampling=FINE_M)) - FINE_M * np.sqrt(0.5)
+    split = round(CELL_M / FINE_M)
+    coarse = solid.reshape(n // split, split, n // split, split).any((1, 3))
+    nav = NavMap(
+        origin_m=np.zeros(2), cell_m=CELL_M, state=np.where(coarse, OCCUPIED, FREE).astype(np.uint8), fine_m=FINE_M,
+        blocked=solid, clearance_m=np.maximum(clearance, 0).astype(np.float32), obstacle=solid.copy(),
+    )  # fmt: skip
+    space = find_space(nav, robot.radius_m, CELL_M / 2)
+    tasks = TasksConfig(episodes=100, goals=32)
+    fields = make_fields(nav, space, robot, tasks, seed)
+    episodes = make_episodes(nav, space, fields, robot, tasks, seed)
+    return world_in_memory(f"boxes-{seed}", robot.name, nav, space, fields, episodes, scale_sigma=0.02)
+
+
+def speed(env: VectorNav, seconds: float) -> float:
+    """Control steps per CPU second."""
+    action = np.random.default_rng(0).uniform(-1, 1, (64, env.num_envs, env.action_size)).astype(np.float32)
+    env.reset(0)
+    for k in range(64):
+        env.step(action[k])
+    rates = []
+    for _ in range(3):
+        start, count = time.process_time(), 0
+        while time.process_time() - start < seconds / 3:
+            env.step(action[count % 64])
+            count += 1
+        rates.append(count * env.num_envs / (time.process_time() - start))
+    return float(np.median(rates))
+
+
+def apart(worlds: list[NavWorld], robot: RobotConfig, steps: int) -> tuple[float, int]:
+    """Largest difference between the two kernels, and how many episodes ended."""
+    from robot_tasks.envs.warp_engine import WarpEngine
+
+    settings = EnvConfig(random=NOISY, reset_to="any")
+    a, b = VectorNav(worlds, robot, settings, 16), VectorNav(worlds, robot, settings, 16, engine=WarpEngine("cpu"))
+    a.reset(0), b.reset(0)
+    rng, worst, ends, action = np.random.default_rng(0), 0.0, 0, np.zeros((16, a.action_size))
+    for _ in range(steps):
+        action = np.clip(0.9 * action + 0.5 * rng.standard_normal(action.shape), -1, 1)
+        one, two = a.step(action), b.step(action)
+        pairs = [(one[0]["critic"], two[0]["critic"]), *zip(one[1:4], two[1:4], strict=True)]
+        pairs += list(zip(a.state, b.state, strict=True))
+        worst = max(worst, *(float(np.abs(u.astype(np.float64) - v).max()) for u, v in pairs))
+        ends += len(one[4]["env"])
+    return worst, ends
+
+
+def drive_all(worlds: list[NavWorld], robot: RobotConfig) -> bool:
+    """Print how the baselines fare; whether the oracle reaches the bars in every world."""
+    env, fine = VectorNav(worlds, robot, EnvConfig(), 256), True
+    for name, act in (
+        ("oracle", baselines.oracle_action),
+        ("greedy", baselines.greedy_action),
+        ("random", baselines.random_action),
+    ):
+        table = run_quota(env, lambda _, act=act: act(env))
+        each = [table["world"] == k for k in range(len(worlds))]
+        least = min(float(table["success"][k].mean()) for k in each), min(float(table["spl"][k].mean()) for k in each)
+        fine &= name != "oracle" or (least[0] >= LEAST_SUCCESS and least[1] >= LEAST_SPL)
+        print(
+            f"{robot.name} {name}: {len(table['spl'])} episodes in {len(worlds)} worlds, success "
+            f"{table['success'].mean():.3f}, SPL {table['spl'].mean():.3f}, SoftSPL {table['softspl'].mean():.3f}, "
+            f"{table['contacts'].mean():.2f} steps with contact; in the worst world {least[0]:.3f} and {least[1]:.3f}"
+        )
+    return fine
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", nargs="?", type=Path)
+    parser.add_argument("--robots", nargs="+", default=["nova_carter", "jetbot"])
+    parser.add_argument("--envs", type=int, default=1024)
+    parser.add_argument("--worlds", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--parity", type=int, default=10_000)
+    args = parser.parse_args()
+    fine = True
+    for robot in load_robots(args.robots):
+        read = read_worlds(args.out, robot.name) if args.out else [box_flat(robot, k) for k in range(args.worlds)]
+        fine &= drive_all(list(read), robot)
+        worlds = [dataclasses.replace(read[k % len(read)]) for k in range(args.worlds)]
+        for name, random in (("plain", RandomConfig()), ("randomised", NOISY)):
+            env = VectorNav(worlds, robot, EnvConfig(random=random), args.envs)
+            rate = speed(env, args.seconds)
+            fine &= rate >= LEAST_SPEED
+            tables = sum(table.nbytes for table in env.atlas) / 1e6
+            print(
+                f"{robot.name} {name}: {rate:,.0f} steps per second and core (bar {LEAST_SPEED:,.0f}); {args.envs} robots, "
+                f"{robot.lidar.beams} beams, {len(worlds)} worlds ({len(read)} different), tables of {tables:.0f} MB; "
+                f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+            )
+        if args.parity:
+            worst, ends = apart(list(read), robot, args.parity)
+            fine &= worst <= MOST_APART
+            print(
+                f"{robot.name}: numba and Warp at most {worst:.2g} apart in {args.parity} steps, {ends} episodes ended"
+            )
+    print("all bars reached" if fine else "a bar is MISSED")
+    return 0 if fine else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
