@@ -177,24 +177,9 @@ class ObservationManager(Manager):
         }
 
 
-def _modules(lab: int) -> dict[str, dict[str, Any]]:
+def _managers() -> dict[str, Any]:
     term = {"func": MISSING, "params": {}}
-    usd = _cfg("UsdFileCfg", usd_path=MISSING, activate_contact_sensors=False, variants=None)
-    asset = _cfg("AssetBaseCfg", prim_path=MISSING, spawn=None, collision_group=0)
-    state = _cfg("InitialStateCfg", pos=(0.0, 0.0, 0.0))
-    ray = _cfg(
-        "RayCasterCfg", prim_path=MISSING, mesh_prim_paths=MISSING, offset=None, ray_alignment="base",
-        pattern_cfg=MISSING, max_distance=1e6,
-    )  # fmt: skip
-    ray.OffsetCfg = _cfg("OffsetCfg", pos=(0.0, 0.0, 0.0))
-    multi = _cfg("MultiMeshRayCasterCfg", (ray,))
-    path = "prim_expr" if lab == 2 else "target_prim_expr"  # both names were released
-    multi.RaycastTargetCfg = _cfg("RaycastTargetCfg", **{path: MISSING, "track_mesh_transforms": True})
-    scene = {"num_envs": MISSING, "env_spacing": MISSING, "replicate_physics": True, "filter_collisions": True}
-    if lab == 3:
-        scene["random_heterogeneous_cloning"] = True
-    sim = _cfg("SimulationCfg", dt=1 / 60, render_interval=1)
-    managers = {
+    return {
         "CommandTerm": Term, "ActionTerm": Term, "ManagerTermBase": Term,
         "CommandTermCfg": _cfg(
             "CommandTermCfg", class_type=MISSING, resampling_time_range=MISSING, debug_vis=False
@@ -214,6 +199,24 @@ def _modules(lab: int) -> dict[str, dict[str, Any]]:
             )
         },
     }  # fmt: skip
+
+
+def _modules(lab: int) -> dict[str, dict[str, Any]]:
+    usd = _cfg("UsdFileCfg", usd_path=MISSING, activate_contact_sensors=False, variants=None)
+    asset = _cfg("AssetBaseCfg", prim_path=MISSING, spawn=None, collision_group=0)
+    state = _cfg("InitialStateCfg", pos=(0.0, 0.0, 0.0))
+    ray = _cfg(
+        "RayCasterCfg", prim_path=MISSING, mesh_prim_paths=MISSING, offset=None, ray_alignment="base",
+        pattern_cfg=MISSING, max_distance=1e6,
+    )  # fmt: skip
+    ray.OffsetCfg = _cfg("OffsetCfg", pos=(0.0, 0.0, 0.0))
+    multi = _cfg("MultiMeshRayCasterCfg", (ray,))
+    path = "prim_expr" if lab == 2 else "target_prim_expr"  # both names were released
+    multi.RaycastTargetCfg = _cfg("RaycastTargetCfg", **{path: MISSING, "track_mesh_transforms": True})
+    scene = {"num_envs": MISSING, "env_spacing": MISSING, "replicate_physics": True, "filter_collisions": True}
+    if lab == 3:
+        scene["random_heterogeneous_cloning"] = True
+    sim = _cfg("SimulationCfg", dt=1 / 60, render_interval=1)
     actuator = _cfg("ImplicitActuatorCfg", joint_names_expr=MISSING, stiffness=MISSING, damping=MISSING)
     robot = _cfg("ArticulationCfg", (asset,), init_state=None, actuators=MISSING)
     robot.InitialStateCfg = state
@@ -244,7 +247,7 @@ def _modules(lab: int) -> dict[str, dict[str, Any]]:
             "patterns": types.SimpleNamespace(LidarPatternCfg=lidar),
             "ContactSensorCfg": _cfg("ContactSensorCfg", prim_path=MISSING, history_length=0),
         },
-        "isaaclab.managers": managers,
+        "isaaclab.managers": _managers(),
         "isaaclab.envs": {
             "ManagerBasedRLEnv": object,
             "ManagerBasedRLEnvCfg": _cfg(
