@@ -156,12 +156,13 @@ def replays(out: Path, drives: Path) -> dict[str, Any]:
 
 def stage_of(folders: list[Path]) -> Any:
     """A USD stage as the per-environment scene spawns it."""
+    from lyra_sim_nav.worlds import place_file  # pyright: ignore[reportMissingImports]
     from pxr import Usd, UsdGeom
 
     stage = Usd.Stage.CreateInMemory()
     for number, folder in enumerate(folders):
-        prim = UsdGeom.Xform.Define(stage, f"/World/envs/env_{number}/Scene").GetPrim()
-        prim.GetReferences().AddReference(str(folder / "scene.usda"))
+        prim = UsdGeom.Xform.Define(stage, f"/World/envs/env_{number}/Place").GetPrim()
+        prim.GetReferences().AddReference(str(place_file(folder)))
     return stage
 
 
@@ -171,7 +172,7 @@ def rays(cfg: Any, recorded: dict[str, Any], folders: list[Path], order: list[An
     import numpy as np
     import torch
     from isaaclab.utils.warp import convert_to_warp_mesh, raycast_mesh  # pyright: ignore[reportMissingImports]
-    from lyra_sim_nav.worlds import read_world  # pyright: ignore[reportMissingImports]
+    from lyra_sim_nav.worlds import place_file, read_world  # pyright: ignore[reportMissingImports]
     from pxr import Usd, UsdGeom
 
     lidar, goal = cfg.scene.lidar, cfg.commands.goal
@@ -179,8 +180,9 @@ def rays(cfg: Any, recorded: dict[str, Any], folders: list[Path], order: list[An
     height = float(lidar.offset.pos[2]) + cfg.events.start.params["base_height_m"]
     scans = []
     for number, folder in enumerate(folders):
-        stage = Usd.Stage.Open(str(folder / "nav_collision.usdc"))
-        (mesh,) = [UsdGeom.Mesh(prim) for prim in stage.Traverse() if prim.IsA(UsdGeom.Mesh)]
+        stage = Usd.Stage.Open(str(place_file(folder)))
+        below = Usd.PrimRange(stage.GetPrimAtPath("/Place/Rays"))
+        (mesh,) = [UsdGeom.Mesh(prim) for prim in below if prim.IsA(UsdGeom.Mesh)]
         faces = np.array(mesh.GetFaceVertexIndicesAttr().Get())
         surface = convert_to_warp_mesh(np.array(mesh.GetPointsAttr().Get()), faces, device="cpu")
         world = read_world(folder, goal.profile, goal.radius_m)

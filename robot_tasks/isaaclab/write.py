@@ -1,4 +1,5 @@
-"""Writes OUT/isaaclab/: the package that trains robots in the published worlds of OUT, and its settings."""
+"""Writes OUT/isaaclab/: the package that trains robots in the published worlds of OUT, its settings, and for each world
+an asset that references its scene."""
 
 import json
 import re
@@ -12,6 +13,30 @@ from lyra_sim.config.tasks import RobotConfig
 
 NAME = "isaaclab"
 _EXECUTABLE = ".sh"
+_PLACE = """#usda 1.0
+(
+    defaultPrim = "Place"
+    kilogramsPerUnit = 1
+    metersPerUnit = 1
+    upAxis = "Z"
+)
+
+def Xform "Place"
+{{
+    def Xform "Scene" (
+        prepend references = @../../{path}/scene.usda@
+    )
+    {{
+    }}
+
+    def Xform "Rays" (
+        prepend references = @../../{path}/nav_collision.usdc@
+    )
+    {{
+    }}
+}}
+"""
+"""A world and the merged mesh that rays are cast at as one asset, so that both always come to one environment."""
 _LEFT = re.compile(r"/__pycache__/|\.egg-info/")
 
 
@@ -36,6 +61,10 @@ def write_isaaclab_package(out: Path, robots: Sequence[RobotConfig], env: EnvCon
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
             target.chmod(0o755 if target.suffix == _EXECUTABLE else 0o644)
+    (fresh / "worlds").mkdir()
+    for line in (out / "worlds.jsonl").read_text().splitlines():
+        path = json.loads(line)["path"]
+        (fresh / "worlds" / f"{path}.usda").write_text(_PLACE.format(path=path))
     tree = {
         "robots": {robot.name: robot.model_dump(mode="json") for robot in robots},
         "env": (env or EnvConfig()).model_dump(mode="json"),

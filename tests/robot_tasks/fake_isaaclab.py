@@ -214,8 +214,6 @@ def _modules(lab: int) -> dict[str, dict[str, Any]]:
     path = "prim_expr" if lab == 2 else "target_prim_expr"  # both names were released
     multi.RaycastTargetCfg = _cfg("RaycastTargetCfg", **{path: MISSING, "track_mesh_transforms": True})
     scene = {"num_envs": MISSING, "env_spacing": MISSING, "replicate_physics": True, "filter_collisions": True}
-    if lab == 3:
-        scene["random_heterogeneous_cloning"] = True
     sim = _cfg("SimulationCfg", dt=1 / 60, render_interval=1)
     actuator = _cfg("ImplicitActuatorCfg", joint_names_expr=MISSING, stiffness=MISSING, damping=MISSING)
     robot = _cfg("ArticulationCfg", (asset,), init_state=None, actuators=MISSING)

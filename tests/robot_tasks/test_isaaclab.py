@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import yaml
+from pxr import Usd, UsdGeom, UsdPhysics
 
 from lyra_sim.config.envs import CurriculumConfig, EnvConfig
 from lyra_sim.config.tasks import TasksConfig
@@ -45,6 +46,9 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
         soup = rooms.soup(*flat.boxes, crate)
         holes = (*flat.rectangles, (crate[0][0], crate[0][1], crate[1][0], crate[1][1]))
         floor = rooms.floor_grid(*flat.size, holes=holes)
+        (out / name).mkdir()
+        rooms.write_usd(out / name / "scene.usda", flat.boxes)
+        rooms.write_usd(out / name / "nav_collision.usdc", flat.boxes[:1])
         build_nav_of_soups([soup], out / name, floor=floor, robots=robots, config=rooms.FEW, seed=3)
         row = {"world": name, "path": name, "robots": [r.name for r in robots], "split": "train", "scale_sigma": 0.02}
         lines.append(json.dumps(row))
@@ -59,6 +63,7 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
 
 
 def test_the_same_robots_give_the_same_bytes_and_replace_what_was_there(out: Path, tmp_path: Path) -> None:
+    shutil.copy(out / "worlds.jsonl", tmp_path)
     first = bytes_of(write_isaaclab_package(tmp_path, ROBOTS))
     (tmp_path / "isaaclab" / "stale.py").write_text("")
     assert bytes_of(write_isaaclab_package(tmp_path, ROBOTS)) == first
@@ -79,7 +84,7 @@ def test_every_file_can_be_read(out: Path, tmp_path: Path) -> None:
             json.loads(file.read_text())
         assert b"/root/" not in file.read_bytes()
     suffixes = {file.suffix for file in files}
-    assert suffixes == {".py", ".yaml", ".toml", ".json", ".md", ".sh"}
+    assert suffixes == {".py", ".yaml", ".toml", ".json", ".md", ".sh", ".usda"}
 
 
 @pytest.mark.parametrize("lab", LABS)
@@ -122,16 +127,19 @@ def test_the_scene_is_the_worlds_files(out: Path, monkeypatch) -> None:
         from lyra_sim_nav.tasks.nav import nav_env_cfg  # pyright: ignore[reportMissingImports]
 
         apart = nav_env_cfg.JetbotNavEnvCfg().scene
-        assert apart.world.spawn.usd_path == [str(out / w / "scene.usda") for w in ("alpha", "beta")]
-        assert apart.rays.spawn.usd_path == [str(out / w / "nav_collision.usdc") for w in ("alpha", "beta")]
-        assert not apart.world.spawn.random_choice and not apart.random_heterogeneous_cloning
+        assert apart.world.spawn.usd_path == [str(out / "isaaclab/worlds" / f"{w}.usda") for w in ("alpha", "beta")]
+        assert apart.world.prim_path == "{ENV_REGEX_NS}/Place" and not apart.world.spawn.random_choice
         assert not apart.replicate_physics and apart.env_spacing > 2 * 4.6
-        assert apart.lidar.mesh_prim_paths[0].target_prim_expr == "{ENV_REGEX_NS}/Rays"
+        assert apart.lidar.mesh_prim_paths[0].target_prim_expr == "{ENV_REGEX_NS}/Place/Rays"
         monkeypatch.setenv("LYRA_SIM_SCENES", "shared")
         shared = nav_env_cfg.NovaCarterNavEnvCfg().scene
-        assert shared.world.prim_path == "/World/Scene" and shared.world.collision_group == -1
-        assert shared.world.spawn.usd_path == str(out / "alpha" / "scene.usda")
-        assert shared.env_spacing == 0 and shared.filter_collisions and shared.lidar.mesh_prim_paths == ["/World/Rays"]
+        assert shared.world.prim_path == "/World/Place" and shared.world.collision_group == -1
+        assert shared.world.spawn.usd_path == str(out / "isaaclab/worlds/alpha.usda")
+        assert (
+            shared.env_spacing == 0
+            and shared.filter_collisions
+            and shared.lidar.mesh_prim_paths == ["/World/Place/Rays"]
+        )
         assert shared.robot.spawn.usd_path == "https://assets/Isaac/Robots/NVIDIA/NovaCarter/nova_carter.usd"
         assert shared.lidar.offset.pos[2] == pytest.approx(rooms.CARTER.lidar.height_m)
 
@@ -226,7 +234,7 @@ def test_terms_give_what_the_light_simulation_gives(out: Path, lab: int, mode: s
         managers = importlib.import_module("isaaclab.managers")
         cfg = (nav_env_cfg.JetbotNavEnvCfg if robot.name == "jetbot" else nav_env_cfg.NovaCarterNavEnvCfg)()
         cfg.scene.num_envs = 16
-        stage = stage_of([worlds[int(w)].folder for w in drives["world"][0]])
+        stage = stage_of(out, [worlds[int(w)].name for w in drives["world"][0]])
         worst = isaac_replay.replay(cfg, drives, order, managers, lab, stage)
     assert worst["terminated"] == worst["truncated"] == worst["level"] == 0
     assert worst["policy"] < (1e-5 if mode == "shared" else 2e-4)  # float32, 450 m from the origin
@@ -234,15 +242,24 @@ def test_terms_give_what_the_light_simulation_gives(out: Path, lab: int, mode: s
     assert worst["critic"] < (1e-4 if mode == "shared" else 2e-3)
 
 
-def stage_of(folders: list[Path]) -> SimpleNamespace:
-    """A stage whose environments reference these worlds."""
+def stage_of(out: Path, names: list[str]) -> Usd.Stage:
+    """A stage whose environments reference these worlds' assets."""
+    stage = Usd.Stage.CreateInMemory()
+    for number, name in enumerate(names):
+        prim = stage.DefinePrim(f"/World/envs/env_{number}/Place", "Xform")
+        prim.GetReferences().AddReference(str(out / "isaaclab" / "worlds" / f"{name}.usda"))
+    return stage
 
-    def prim(path: str) -> SimpleNamespace:
-        number = int(path.split("/")[3].removeprefix("env_"))
-        layers = [SimpleNamespace(layer=SimpleNamespace(realPath=str(p))) for p in ("", folders[number] / "scene.usda")]
-        return SimpleNamespace(GetPrimStack=lambda: layers)
 
-    return SimpleNamespace(GetPrimAtPath=prim)
+def test_the_asset_of_a_world_moves_with_the_folder(out: Path, tmp_path: Path) -> None:
+    shutil.copytree(out, tmp_path / "moved")
+    stage = Usd.Stage.Open(str(tmp_path / "moved/isaaclab/worlds/beta.usda"))
+    assert UsdGeom.GetStageUpAxis(stage) == "Z" and UsdGeom.GetStageMetersPerUnit(stage) == 1
+    place = stage.GetDefaultPrim()
+    colliders = [p for p in Usd.PrimRange(place.GetChild("Scene")) if p.HasAPI(UsdPhysics.CollisionAPI)]
+    meshes = [p for p in Usd.PrimRange(place.GetChild("Rays")) if p.IsA(UsdGeom.Mesh)]
+    assert len(colliders) == len(rooms.Flat().boxes) and len(meshes) == 1
+    assert all(layer.anonymous or "moved" in layer.realPath for layer in stage.GetUsedLayers())
 
 
 def test_an_environment_without_a_world_is_told(out: Path) -> None:
@@ -250,9 +267,9 @@ def test_an_environment_without_a_world_is_told(out: Path) -> None:
         commands = importlib.import_module("lyra_sim_nav.tasks.nav.mdp.commands")
         worlds = importlib.import_module("lyra_sim_nav.worlds")
         both = [worlds.read_world(out / name, "jetbot", 0.12) for name in ("alpha", "beta")]
-        scene = SimpleNamespace(env_prim_paths=["/World/envs/env_0"], stage=stage_of([out / "gamma"]))
+        scene = SimpleNamespace(env_prim_paths=["/World/envs/env_0"], stage=Usd.Stage.CreateInMemory())
         with pytest.raises(worlds.WorldsError, match="one of the worlds"):
-            commands.worlds_of_environments(scene, both, "Scene")
+            commands.worlds_of_environments(scene, both, "Place/Scene")
 
 
 def test_the_drive_turns_the_wheels_as_a_differential_drive(out: Path) -> None:
@@ -283,11 +300,11 @@ def test_a_script_is_run_with_the_tasks(out: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_offers_robots_that_some_world_trains(tmp_path: Path) -> None:
-    rows = [{"robots": []}]
+    rows: list[dict] = [{"robots": [], "path": "a"}]
     (tmp_path / "worlds.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     write_task_package(tmp_path, TasksConfig(robots=("jetbot",)))
     assert not (tmp_path / "isaaclab").exists()
-    rows = [{"robots": ["jetbot", "spot"]}, {"robots": ["jetbot", "my_own"]}]
+    rows = [{"robots": ["jetbot", "spot"], "path": "a"}, {"robots": ["jetbot", "my_own"], "path": "b"}]
     (tmp_path / "worlds.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     write_task_package(tmp_path, TasksConfig(robots=("jetbot", "nova_carter")))
     tree = json.loads((tmp_path / "isaaclab" / "task.json").read_text())

@@ -98,12 +98,6 @@ def ray_target(target_class: type, path: str) -> Any:
     return target_class(**{field: path, "track_mesh_transforms": False})
 
 
-def worlds_in_order(scene: Any) -> None:
-    """Give environment i the world i modulo their number; 3.x draws them unless told not to."""
-    if hasattr(scene, "random_heterogeneous_cloning"):
-        scene.random_heterogeneous_cloning = False
-
-
 def recurrent_models(init_std: float, rnn_dim: int, hidden: list[int]) -> dict[str, Any]:
     """Networks of rsl-rl as fields of its runner's configuration: an actor with a GRU, a critic that sees more."""
     from isaaclab_rl import rsl_rl

@@ -121,6 +121,11 @@ def world_folders(robot: str, split: str = "train") -> list[Path]:
     return folders[:1] if scenes() == "shared" else folders
 
 
+def place_file(folder: Path) -> Path:
+    """The asset of a world: its scene and its merged mesh for rays."""
+    return out_folder() / "isaaclab" / "worlds" / f"{folder.name}.usda"
+
+
 def size_m(folder: Path, robot: str) -> float:
     """How far the robot's map reaches from the world's origin, metres."""
     with np.load(folder / "nav" / robot / "fields.npz") as stored:

@@ -18,7 +18,7 @@ from isaaclab.managers import TerminationTermCfg as DoneTerm
 from lyra_sim_nav.compat import configclass
 from lyra_sim_nav.drives import DRIVES
 from lyra_sim_nav.tasks.nav import mdp
-from lyra_sim_nav.tasks.nav.scene_cfg import LIFT_M, SCENE, NavSceneCfg, build_scene
+from lyra_sim_nav.tasks.nav.scene_cfg import LIFT_M, PLACE, NavSceneCfg, build_scene
 from lyra_sim_nav.worlds import longest_m, scenes, task, world_folders
 
 LIGHT_STEP_S = 0.1
@@ -139,7 +139,7 @@ class NavEnvCfg(ManagerBasedRLEnvCfg):
         )  # fmt: skip
         self.commands.goal = mdp.EpisodeGoalCommandCfg(
             asset_name="robot", profile=self.profile, radius_m=profile["radius_m"], worlds=[str(f) for f in folders],
-            prim="" if mode == "shared" else SCENE, **tops,
+            prim="" if mode == "shared" else f"{PLACE}/Scene", **tops,
             **{name: rules[name] for name in ("success_m", "stop_share", "time_factor", "time_turns")},
         )  # fmt: skip
         self._observe(profile["lidar"]["range_m"], tops)

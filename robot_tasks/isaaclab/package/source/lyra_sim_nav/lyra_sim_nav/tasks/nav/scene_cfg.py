@@ -1,4 +1,4 @@
-"""The scene: worlds, their merged mesh for rays, the robot, its scanner, what it feels, light."""
+"""The scene: worlds with their merged mesh for rays, the robot, its scanner, what it feels, light."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,12 +11,12 @@ from isaaclab.scene import InteractiveSceneCfg
 from isaaclab.sensors import ContactSensorCfg, MultiMeshRayCasterCfg, RayCasterCfg, patterns
 from isaaclab.utils.assets import ISAAC_NUCLEUS_DIR
 
-from lyra_sim_nav.compat import configclass, ray_target, worlds_in_order
+from lyra_sim_nav.compat import configclass, ray_target
 from lyra_sim_nav.drives import Drive
-from lyra_sim_nav.worlds import size_m
+from lyra_sim_nav.worlds import place_file, size_m
 
-SCENE, RAYS = "Scene", "Rays"
-"""Names of a world and of its merged mesh below /World or below each environment."""
+PLACE = "Place"
+"""Name of a world below /World or below each environment; Scene and Rays lie below it."""
 LIFT_M = 0.03
 """Height of fall at the start of an episode."""
 _GAP_M = 5.0
@@ -29,7 +29,6 @@ class NavSceneCfg(InteractiveSceneCfg):
 
     light: AssetBaseCfg = AssetBaseCfg(prim_path="/World/Light", spawn=sim_utils.DomeLightCfg(intensity=1000.0))
     world: AssetBaseCfg | None = None
-    rays: AssetBaseCfg | None = None
     robot: ArticulationCfg | None = None
     lidar: RayCasterCfg | None = None
     contact: ContactSensorCfg | None = None
@@ -56,17 +55,12 @@ def build_scene(
         replicate_physics=shared or len(folders) == 1,
         filter_collisions=shared,
     )
-    worlds_in_order(scene)
-    group = -1 if shared else 0
     scene.world = AssetBaseCfg(
-        prim_path=f"{root}/{SCENE}", spawn=_usd([f / "scene.usda" for f in folders]), collision_group=group
-    )
-    scene.rays = AssetBaseCfg(
-        prim_path=f"{root}/{RAYS}", spawn=_usd([f / "nav_collision.usdc" for f in folders]), collision_group=group
+        prim_path=f"{root}/{PLACE}", spawn=_usd([place_file(f) for f in folders]), collision_group=-1 if shared else 0
     )
     scene.robot = _robot(profile, drive)
     body = f"{{ENV_REGEX_NS}}/Robot/{drive.base}"
-    scene.lidar = _lidar(profile["lidar"], drive, body, f"{root}/{RAYS}", shared=shared)
+    scene.lidar = _lidar(profile["lidar"], drive, body, f"{root}/{PLACE}/Rays", shared=shared)
     scene.contact = ContactSensorCfg(prim_path=body, history_length=history)
     return scene
 
