@@ -202,6 +202,34 @@ def rays(cfg: Any, recorded: dict[str, Any], folders: list[Path], order: list[An
     return {name: float(np.median(np.abs(turned - light))) for name, turned in orders.items()}
 
 
+def learns() -> str:
+    """The policy that Isaac Lab's rsl-rl makes of the runner's configuration and improves twice on made-up numbers."""
+    import tempfile
+
+    import torch
+    from lyra_sim_nav.tasks.nav.agents.rsl_rl_ppo_cfg import NavPPORunnerCfg  # pyright: ignore[reportMissingImports]
+    from rsl_rl.env import VecEnv
+    from rsl_rl.runners import OnPolicyRunner
+    from tensordict import TensorDict
+
+    class MadeUp(VecEnv):
+        num_envs, num_actions, max_episode_length, device = 8, 2, 100, "cpu"
+        cfg: Any = None
+        episode_length_buf = torch.zeros(8, dtype=torch.long)
+
+        def get_observations(self) -> TensorDict:
+            return TensorDict({"policy": torch.randn(8, 71), "critic": torch.randn(8, 74)}, batch_size=[8])
+
+        def step(self, actions: torch.Tensor) -> Any:
+            return self.get_observations(), torch.randn(8), torch.rand(8) < 0.1, {"time_outs": torch.zeros(8)}
+
+    with tempfile.TemporaryDirectory() as folder:
+        runner = OnPolicyRunner(MadeUp(), NavPPORunnerCfg(device="cpu").to_dict(), log_dir=folder, device="cpu")
+        runner.disable_logs, runner.git_status_repos = True, []
+        runner.learn(2)
+    return type(runner.alg.policy).__name__
+
+
 def main() -> None:
     sources, out, drives = (Path(argument) for argument in sys.argv[1:4])
     prepare(sources)
@@ -209,7 +237,8 @@ def main() -> None:
     import isaaclab  # pyright: ignore[reportMissingImports]
 
     importlib.import_module("lyra_sim_nav")
-    found = {"version": isaaclab.__version__, **load_all(), "misspelt": misspelt(), "replays": replays(out, drives)}
+    found = {"version": isaaclab.__version__, **load_all(), "misspelt": misspelt(), "learns": learns()}
+    found["replays"] = replays(out, drives)
     print("FOUND " + json.dumps(found))
 
 

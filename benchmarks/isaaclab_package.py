@@ -6,9 +6,9 @@ OUT is an output folder with published worlds for jetbot and nova_carter. Makes 
 wheel from PyPI and puts stand-ins in place of Kit's modules only. There, every registered configuration is loaded by
 Isaac Lab's own loader and validated, in both scene modes; wrong fields must be refused, in the call and in the
 package's text; drives recorded in the light simulation go through Isaac Lab's own managers with the package's terms,
-which must give the same observations, rewards and ends; and Isaac Lab's lidar pattern and ray caster see
-nav_collision.usdc from the starts of episodes as the light simulation sees the map, but for what the map rounds up.
-Proves names, numbers and frames, not physics. Exits 1 when a bar is missed.
+which must give the same observations, rewards and ends; rsl-rl takes two steps with its configuration; and Isaac Lab's
+lidar pattern and ray caster see nav_collision.usdc from the starts of episodes as the light simulation sees the map,
+but for what the map rounds up. Proves names, numbers and frames, not physics. Exits 1 when a bar is missed.
 """
 
 import argparse
@@ -33,7 +33,7 @@ HERE = Path(__file__).resolve().parent
 PACKAGES = (
     "torch==2.13.0 numpy<2 gymnasium==1.2.0 prettytable==3.3.0 toml trimesh einops usd-core warp-lang scipy pillow "
     "pyyaml packaging hydra-core flatdict hidapi lazy_loader h5py onnx matplotlib opencv-python-headless<4.12 "
-    "tensordict"
+    "tensordict GitPython"
 ).split()
 WHEEL, RSL_RL = "isaaclab==2.3.2", "rsl-rl-lib==3.1.2"
 ROBOTS = ("jetbot", "nova_carter", "go2")
@@ -89,10 +89,12 @@ def ask(python: Path, sources: Path, folder: Path) -> subprocess.CompletedProces
 def judge(found: dict[str, Any]) -> bool:
     """Print figures; True when the bars are kept."""
     good = found["validated"] == 20 and found["refused"] == 4 and found["yaml"] == 24 and found["misspelt"] == 3
+    good = good and found["learns"] == "ActorCriticRecurrent"
     print(
         f"Isaac Lab core {found['version']}: {found['validated']} configurations and {found['yaml']} files loaded and "
         f"validated, {found['refused']} of a robot without drive refused, {found['misspelt']} of 3 wrong fields refused"
     )
+    print(f"{RSL_RL} trains {found['learns']}")
     for name, worst in found["replays"].items():
         if name.endswith("rays"):
             kept = worst["as they are"] <= RAY_BAR_M and worst["as they are"] < min(worst["mirrored"], worst["one on"])

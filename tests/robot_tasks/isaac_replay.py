@@ -134,12 +134,12 @@ class Scene:
 class Env:
     """What Isaac Lab's managers ask of an environment, with its managers."""
 
-    def __init__(self, cfg: Any, lab: int, managers: Any, scene: Any = None) -> None:
+    def __init__(self, cfg: Any, managers: Any, scene: Scene) -> None:
         self.cfg, self.device, self.num_envs = cfg, "cpu", cfg.scene.num_envs
         self.physics_dt, self.step_dt = cfg.sim.dt, cfg.sim.dt * cfg.decimation
         self.max_episode_length_s = cfg.episode_length_s
         self.sim = SimpleNamespace(is_playing=lambda: True)
-        self.scene = scene or Scene(cfg.scene, lab, cfg.decimation)
+        self.scene = scene
         self.episode_length_buf = torch.zeros(self.num_envs, dtype=torch.long)
         self.command_manager = managers.CommandManager(cfg.commands, self)
         self.event_manager = managers.EventManager(cfg.events, self)
@@ -147,7 +147,7 @@ class Env:
         self.termination_manager = managers.TerminationManager(cfg.terminations, self)
         self.reward_manager = managers.RewardManager(cfg.rewards, self)
         self.curriculum_manager = managers.CurriculumManager(cfg.curriculum, self)
-        self.observation_manager: Any = None
+        self.observation_manager = managers.ObservationManager(cfg.observations, self)
 
     def start(self, env_ids: torch.Tensor, shares: Callable[[], torch.Tensor]) -> None:
         """As `ManagerBasedRLEnv._reset_idx`; `shares` gives what episodes are drawn by."""
@@ -185,10 +185,9 @@ def replay(
     lidar = cfg.scene.lidar
     beams, range_m = round(360.0 / lidar.pattern_cfg.horizontal_res), lidar.max_distance
     scene.see(drives["policy"][0][:, :beams] * range_m, range_m)
-    env = Env(cfg, lab, managers, scene)
-    env.observation_manager = managers.ObservationManager(cfg.observations, env)
+    env = Env(cfg, managers, scene)
     goal, every = env.command_manager.get_term("goal"), torch.arange(env.num_envs)
-    worst = dict.fromkeys(("policy", "critic", "reward", "terminated", "truncated", "level"), 0.0)
+    worst: dict[str, float] = dict.fromkeys(("policy", "critic", "reward", "terminated", "truncated", "level"), 0.0)
 
     def compare(name: str, mine: torch.Tensor, theirs: np.ndarray) -> None:
         assert mine.shape == theirs.shape, (name, mine.shape, theirs.shape)
