@@ -88,12 +88,12 @@ class Robot:
 
 
 class Scene:
-    """One robot, scanner and contact sensor per environment; environments stand 30 m apart."""
+    """One robot, scanner and contact sensor per environment; environments stand 10 m apart in a row."""
 
     def __init__(self, cfg: Any, lab: int, history: int) -> None:
         self.cfg, count = cfg, cfg.num_envs
         self.robot = Robot(count, lab)
-        apart = 0.0 if cfg.env_spacing == 0 else 30.0
+        apart = 0.0 if cfg.env_spacing == 0 else 10.0
         self.env_origins = torch.stack(
             [torch.arange(count) * apart, torch.arange(count) * -apart, torch.zeros(count)], 1
         )
