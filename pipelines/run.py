@@ -16,6 +16,7 @@ from pipelines.engine import Engine, Outcome
 from pipelines.gpus import gpu_devices, gpu_slots, refuse_numbers
 from pipelines.graph import stages_for
 from pipelines.inputs import plain_source
+from pipelines.isaaclab import write_task_package
 from pipelines.progress import Progress
 from pipelines.publish import publish
 from pipelines.report.html import index_page
@@ -83,6 +84,7 @@ def run(paths: list[Path], out: Path, config: WorldConfig, options: RunOptions) 
             "config_hash": digest(plain_config),
         }
         summary = write_summary(out, worlds, reports, skipped, facts)
+        write_task_package(out, config.tasks)
         write_atomic(out / "index.html", index_page(summary, out))
         write_datasets(out, store, config.tasks)
         return _finish(out, scheduler, summary)

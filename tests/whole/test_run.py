@@ -128,6 +128,15 @@ def test_index_and_world_list(finished):
     assert "http://" not in page and "https://" not in page
 
 
+def test_isaac_lab_package_offers_all_worlds(finished):
+    package = finished / "out" / "isaaclab"
+    lines = [json.loads(line) for line in (finished / "out" / "worlds.jsonl").read_text().splitlines()]
+    assert set(json.loads((package / "task.json").read_text())["robots"]) == {
+        r for line in lines for r in line["robots"]
+    }
+    assert {path.stem for path in (package / "worlds").iterdir()} == {line["path"] for line in lines}
+
+
 def test_second_run_does_nothing_and_changes_no_byte(finished):
     before = tree_hash(finished / "out")
     events = (finished / "out" / ".lyra" / "events.jsonl").read_text()
