@@ -3,12 +3,12 @@
     OMP_NUM_THREADS=1 python benchmarks/vector_env.py [OUT] [--robots nova_carter jetbot] [--envs 1024] [--worlds 8]
         [--seconds 5] [--parity 10000]
 
-Worlds are those of the output folder OUT, again from the first where there are fewer than asked for; without OUT flats of
-four rooms with boxes, 10 x 10 m, are made. Speed: control steps of 0.2 s (2 physics steps with 4 substeps each, lidar,
-rewards, observations, episodes that start anew) in CPU seconds of one thread, random actions, median of 3, once plain
-and once with everything randomised. Oracle: down the geodesic through every episode of every world; what it fails, the
-simulation makes fail. Twins: numba's and Warp's kernels side by side over `--parity` steps of 16 randomised robots, the
-largest difference of observations, rewards, ends and states. Exits 1 when a bar is missed.
+Worlds are those of the output folder OUT, again from the first where there are fewer than asked for; without OUT,
+flats of four rooms with boxes, 10 x 10 m, are made. Speed: control steps of 0.2 s (2 physics steps with 4 substeps
+each, lidar, rewards, observations, episodes that start anew) in CPU seconds of one thread, random actions, median of 3,
+once plain and once with everything randomised. Oracle: down the geodesic through every episode of every world; what it
+fails, the simulation makes fail. Twins: numba's and Warp's kernels side by side over `--parity` steps of 16 randomised
+robots, the largest difference of observations, rewards, ends and states. Exits 1 when a bar is missed.
 """
 
 import argparse
@@ -151,9 +151,9 @@ def main() -> int:
             fine &= rate >= LEAST_SPEED
             tables = sum(table.nbytes for table in env.atlas) / 1e6
             print(
-                f"{robot.name} {name}: {rate:,.0f} steps per second and core (bar {LEAST_SPEED:,.0f}); {args.envs} robots, "
-                f"{robot.lidar.beams} beams, {len(worlds)} worlds ({len(read)} different), tables of {tables:.0f} MB; "
-                f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+                f"{robot.name} {name}: {rate:,.0f} steps per second and core (bar {LEAST_SPEED:,.0f}); "
+                f"{args.envs} robots, {robot.lidar.beams} beams, {len(worlds)} worlds ({len(read)} different), "
+                f"tables of {tables:.0f} MB; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
             )
         if args.parity:
             worst, ends = apart(list(read), robot, args.parity)

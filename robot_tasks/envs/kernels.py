@@ -4,7 +4,7 @@
 sine and cosine are computed here (Moshier's Cephes, sinf.c), so that both give the same bits.
 
 Robots move on exact arcs and slide along walls: a body disc that would come nearer to a wall than its radius is pushed
-back down the slope of the clearance. Rays leap from empty square to empty square, so a range is exact on the map's
+back up the slope of the clearance. Rays leap from empty square to empty square, so a range is exact on the map's
 cells, without the short steps that sphere tracing takes beside walls.
 """
 
@@ -82,7 +82,7 @@ _PI, _TAU, _TWO_OVER_PI = F(np.pi), F(2 * np.pi), F(2 / np.pi)
 _QUARTER = (F(1.5703125), F(4.837512969970703125e-4), F(7.54978995489188e-8))
 _SIN = (F(-1.6666654611e-1), F(8.3321608736e-3), F(-1.9515295891e-4))
 _COS = (F(4.166664568298827e-2), F(-1.388731625493765e-3), F(2.443315711809948e-5))
-_SIXTH, _TWENTYFOURTH, _HUNDRED_TWENTIETH = F(1 / 6), F(1 / 24), F(1 / 120)
+_THIRD, _SIXTH, _TWENTYFOURTH, _HUNDRED_TWENTIETH = F(1 / 3), F(1 / 6), F(1 / 24), F(1 / 120)
 _FLAT = F(1e-9)
 _TINY = F(1e-6)
 
@@ -124,29 +124,34 @@ def _toward(now, wanted, most):
 
 
 @njit(cache=True)
-def _settle(clearance, ox, oy, per_cell, unit, x, y, c, s, radius, offsets):
-    """Push a pose off the walls its discs are in. Returns the position, whether anything touched, whether it is
-    free now."""
+def _settle(clearance, ox, oy, per_cell, unit, x, y, yaw, radius, offsets):
+    """Push a pose off the walls its discs are in. A disc off the centre turns the body, too, as far as the push would
+    turn a free one of this length. Returns the pose, whether anything touched, whether it is free now."""
     touched = False
+    reach = offsets[len(offsets) - 1]
+    inertia = radius * radius * (_HALF + reach * reach * _THIRD)
     for _ in range(PUSHES):
-        deepest, px, py = _ZERO, _ZERO, _ZERO
+        s, c = sincos(yaw)
+        deepest, px, py, arm = _ZERO, _ZERO, _ZERO, _ZERO
         for k in range(len(offsets)):
             off = offsets[k] * radius
             room, gx, gy = _sample(clearance, (x + off * c - ox) * per_cell, (y + off * s - oy) * per_cell)
             depth = radius - room * unit
             if depth > deepest:
                 steep = np.sqrt(gx * gx + gy * gy)
-                deepest = depth
+                deepest, arm = depth, off
                 if steep > _TINY:
                     px, py = gx / steep, gy / steep
                 else:
                     px, py = _ZERO, _ZERO
         if deepest <= _ZERO:
-            return x, y, touched, True
+            return x, y, yaw, touched, True
         if deepest > _TOUCH:
             touched = True
-        x, y = x + px * deepest, y + py * deepest
-    return x, y, touched, deepest <= _TOUCH
+        lever = arm * (c * py - s * px)
+        push = deepest / (inertia + lever * lever)
+        x, y, yaw = x + px * (push * inertia), y + py * (push * inertia), yaw + push * lever
+    return x, y, yaw, touched, deepest <= _TOUCH
 
 
 @njit(cache=True)
@@ -158,12 +163,7 @@ def _advance(x, y, yaw, v, side, w):
     along = _ONE - t2 * (_SIXTH - t2 * _HUNDRED_TWENTIETH)
     across = turn * (_HALF - t2 * _TWENTYFOURTH)
     dx, dy = (v * along - side * across) * _H, (v * across + side * along) * _H
-    yaw = yaw + turn
-    if yaw >= _PI:
-        yaw = yaw - _TAU
-    if yaw < -_PI:
-        yaw = yaw + _TAU
-    return x + (c * dx - s * dy), y + (s * dx + c * dy), yaw
+    return x + (c * dx - s * dy), y + (s * dx + c * dy), yaw + turn
 
 
 @njit(cache=True)
@@ -191,12 +191,17 @@ def move(atlas: Atlas, state: State, command, rules: Rules, order, out: Outcome)
             w = _toward(w, command[n, 2], turn_gain)
             for _ in range(SUBSTEPS):
                 ax, ay, turned = _advance(x, y, yaw, v, side, w)
-                s, c = sincos(turned)
-                bx, by, touched, free = _settle(clearance, ox, oy, per_cell, unit, ax, ay, c, s, radius, rules.offsets)
+                bx, by, turned, touched, free = _settle(
+                    clearance, ox, oy, per_cell, unit, ax, ay, turned, radius, rules.offsets
+                )
                 hit = hit or touched
                 if free:
                     way = way + np.sqrt((bx - x) * (bx - x) + (by - y) * (by - y))
                     x, y, yaw = bx, by, turned
+                    if yaw >= _PI:
+                        yaw = yaw - _TAU
+                    if yaw < -_PI:
+                        yaw = yaw + _TAU
                 else:
                     v, side, w = _ZERO, _ZERO, _ZERO
         state.pose[n, 0], state.pose[n, 1], state.pose[n, 2] = x, y, yaw

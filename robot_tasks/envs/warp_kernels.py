@@ -27,7 +27,7 @@ CLEARANCE, DISTANCE = _f32(CLEARANCE_UNIT_M), _f32(DISTANCE_UNIT_M)
 DT, H = _f32(kernels.PHYSICS_S), _f32(kernels.PHYSICS_S / kernels.SUBSTEPS)
 TOUCH, FLAT, TINY = _f32(kernels.TOUCH_M), _f32(1e-9), _f32(1e-6)
 PI, TAU, TWO_OVER_PI = _f32(np.pi), _f32(2 * np.pi), _f32(2 / np.pi)
-SIXTH, TWENTYFOURTH, HUNDRED_TWENTIETH = _f32(1 / 6), _f32(1 / 24), _f32(1 / 120)
+THIRD, SIXTH, TWENTYFOURTH, HUNDRED_TWENTIETH = _f32(1 / 3), _f32(1 / 6), _f32(1 / 24), _f32(1 / 120)
 SUBSTEPS, PUSHES, EDGE = (wp.constant(wp.int32(v)) for v in (kernels.SUBSTEPS, kernels.PUSHES, OUTSIDE))
 
 
@@ -137,17 +137,22 @@ def toward(now: float, wanted: float, most: float):
 
 @wp.func
 def settle(
-    tables: Tables, w: int, ox: float, oy: float, per_cell: float, unit: float, x0: float, y0: float, c: float,
-    s: float, radius: float, offsets: wp.array(dtype=wp.float32),
+    tables: Tables, w: int, ox: float, oy: float, per_cell: float, unit: float, x0: float, y0: float,
+    yaw0: float, radius: float, offsets: wp.array(dtype=wp.float32),
 ):  # fmt: skip
     x = float(x0)
     y = float(y0)
+    yaw = float(yaw0)
     deepest = float(0.0)
     touched = bool(False)
+    reach = offsets[offsets.shape[0] - 1]
+    inertia = radius * radius * (0.5 + reach * reach * THIRD)
     for _push in range(PUSHES):
+        s, c = sincos(yaw)
         deepest = float(0.0)
         px = float(0.0)
         py = float(0.0)
+        arm = float(0.0)
         for k in range(offsets.shape[0]):
             off = offsets[k] * radius
             room, gx, gy = clearance_at(tables, w, (x + off * c - ox) * per_cell, (y + off * s - oy) * per_cell)
@@ -155,6 +160,7 @@ def settle(
             if depth > deepest:
                 steep = wp.sqrt(gx * gx + gy * gy)
                 deepest = depth
+                arm = off
                 if steep > TINY:
                     px = gx / steep
                     py = gy / steep
@@ -165,9 +171,12 @@ def settle(
             break
         if deepest > TOUCH:
             touched = bool(True)
-        x = x + px * deepest
-        y = y + py * deepest
-    return x, y, touched, deepest <= TOUCH
+        lever = arm * (c * py - s * px)
+        push = deepest / (inertia + lever * lever)
+        x = x + px * (push * inertia)
+        y = y + py * (push * inertia)
+        yaw = yaw + push * lever
+    return x, y, yaw, touched, deepest <= TOUCH
 
 
 @wp.func
@@ -179,12 +188,7 @@ def advance(x: float, y: float, yaw: float, v: float, side: float, w: float):
     across = turn * (0.5 - t2 * TWENTYFOURTH)
     dx = (v * along - side * across) * H
     dy = (v * across + side * along) * H
-    turned = float(yaw + turn)
-    if turned >= PI:
-        turned = turned - TAU
-    if turned < -PI:
-        turned = turned + TAU
-    return x + (c * dx - s * dy), y + (s * dx + c * dy), turned
+    return x + (c * dx - s * dy), y + (s * dx + c * dy), yaw + turn
 
 
 @wp.kernel
@@ -212,10 +216,9 @@ def move_kernel(tables: Tables, robots: Robots, command: wp.array2d(dtype=wp.flo
         side = toward(side, command[n, 1], gain)
         w = toward(w, command[n, 2], turn_gain)
         for _substep in range(SUBSTEPS):
-            ax, ay, turned = advance(x, y, yaw, v, side, w)
-            s, c = sincos(turned)
-            bx, by, touched, free = settle(
-                tables, world, ox, oy, per_cell, unit, ax, ay, c, s, radius, law.offsets
+            ax, ay, bent = advance(x, y, yaw, v, side, w)
+            bx, by, turned, touched, free = settle(
+                tables, world, ox, oy, per_cell, unit, ax, ay, bent, radius, law.offsets
             )  # fmt: skip
             hit = hit or touched
             if free:
@@ -223,6 +226,10 @@ def move_kernel(tables: Tables, robots: Robots, command: wp.array2d(dtype=wp.flo
                 x = bx
                 y = by
                 yaw = turned
+                if yaw >= PI:
+                    yaw = yaw - TAU
+                if yaw < -PI:
+                    yaw = yaw + TAU
             else:
                 v = float(0.0)
                 side = float(0.0)

@@ -143,6 +143,22 @@ def test_the_nose_of_a_long_robot_stops_it():
     assert stops["inscribed"] == pytest.approx(0.25, abs=0.03)
 
 
+def test_a_wall_turns_the_nose_that_runs_along_it():
+    for yaw, along in ((np.pi / 2 - 1.0, 0.0), (np.pi / 2 + 1.0, np.pi)):
+        env = core(envs=1)
+        put(env, 0.9 if along == 0 else 1.3, 2.65, yaw)  # towards the wall y = 3
+        start = abs(float(env.state.pose[0, 2]) - along)
+        for _ in range(6):
+            env.step(np.array([[0.3, 0.0]]))
+        assert env.state.contacts[0] > 0
+        assert abs(float(env.state.pose[0, 2]) - along) < start - 0.1
+    env = core(rooms.JETBOT, envs=1)  # one disc: nothing to turn it by
+    put(env, 0.9, 2.8, 1.0)
+    for _ in range(6):
+        env.step(np.array([[1.0, 0.0]]))
+    assert env.state.contacts[0] > 0 and env.state.pose[0, 2] == np.float32(1.0)
+
+
 @pytest.mark.parametrize("robot", [rooms.JETBOT, rooms.CARTER], ids=lambda r: r.name)
 def test_who_knows_the_way_arrives_and_who_does_not_does_not(robot):
     env = core(robot, envs=16)
