@@ -3,11 +3,11 @@
     out/compass/scenes.json
 
 The map itself lies where COMPASS looks for it, `<world>/omap/occupancy_map.yaml` beside the scene; do not name it in
-`OMAP_PATHS`, whose maps are read from the top left corner. COMPASS draws poses uniformly from `pose_sample_range` and
-tries again, ten times, where its square of 1.5 m does not fit; so the range is the smallest that holds all places
-where it fits, and `pose_fits_share` says how much of the range they are.
+`OMAP_PATHS`, whose plain paths are read from the top left corner. COMPASS draws poses uniformly from
+`pose_sample_range` and tries again, ten times, where its square of 1.5 m does not fit; so the range is the smallest
+that holds all places where it fits, and `pose_fits_share` says how much of the range they are.
 Sources: NVlabs/COMPASS `mobility_es/config/environments.py`, `utils/occupancy_map.py`, `mdp/events.py`,
-`scripts/generate_omap_from_usd.py`.
+`scripts/generate_omap_from_usd.py`, `docs/handbook/omap.md`.
 """
 
 import json
@@ -68,10 +68,10 @@ def scene_entry(out: Path, world: str) -> dict[str, Any]:
 
 def pose_fits(free: Bool[np.ndarray, "X Y"], cell_m: float) -> Bool[np.ndarray, "X Y"]:
     """Cells on which COMPASS accepts a pose: its square, from `reach` cells before to `reach` - 1 after in each
-    direction of the image, lies inside the map and is free."""
+    direction of the image, is free, and one more cell lies inside the map."""
     reach = math.ceil(MARGIN_M / cell_m)
-    rows = free.T[::-1]
-    ok = ndimage.minimum_filter(rows, size=2 * reach, mode="constant", cval=False)
+    ok = ndimage.minimum_filter(free.T[::-1], size=2 * reach, mode="constant", cval=False)
+    ok[-reach:], ok[:, -reach:] = False, False
     return ok[::-1].T
 
 
