@@ -26,7 +26,8 @@ from lyra_sim.config.tasks import RobotConfig, TasksConfig
 from robot_tasks.envs import baselines
 from robot_tasks.envs.evaluate import run_quota
 from robot_tasks.envs.vector import VectorNav
-from robot_tasks.episodes import make_episodes, make_fields
+from robot_tasks.episodes import make_episodes
+from robot_tasks.fields import make_fields
 from robot_tasks.islands import find_space
 from robot_tasks.navmap import FREE, OCCUPIED, NavMap
 from robot_tasks.robots import load_robots
@@ -73,7 +74,7 @@ def box_flat(robot: RobotConfig, seed: int) -> NavWorld:
     space = find_space(nav, robot.radius_m, CELL_M / 2)
     tasks = TasksConfig(episodes=100, goals=32)
     fields = make_fields(nav, space, robot, tasks, seed)
-    episodes = make_episodes(nav, space, fields, robot, tasks, seed)
+    episodes = make_episodes(nav, fields, robot, tasks, seed)
     return world_in_memory(f"boxes-{seed}", robot.name, nav, space, fields, episodes, scale_sigma=0.02)
 
 

@@ -26,6 +26,7 @@ import numpy as np
 from lyra_sim.config.tasks import RobotConfig
 from lyra_sim.core.errors import InputError
 from robot_tasks.export.written import WrittenNav
+from robot_tasks.mapfiles import save_arrays
 
 VERSION = 1
 _SAME_M = 1e-3
@@ -52,20 +53,20 @@ def write(nav: WrittenNav, robot: RobotConfig) -> None:
         )
     turn = np.array([row["start_rotation"] for row in rows], np.float64).reshape(-1, 4)
     yaw = 2 * np.arctan2(turn[:, 3], turn[:, 0])
-    np.savez_compressed(
-        nav.folder / "isaac.npz",
-        version=np.int64(VERSION),
-        start_m=start,
-        start_yaw_rad=np.pi - np.mod(np.pi - yaw, 2 * np.pi),
-        goal_m=goal,
-        goal_radius_m=np.array([row["goals"][0]["radius"] for row in rows], np.float64),
-        geodesic_m=np.array([row["info"]["geodesic_distance"] for row in rows], np.float64),
-        goal_index=(apart.argmin(1) if len(rows) else np.zeros(0)).astype(np.int32),
-        goals_m=fields["goals"],
-        distance_m=fields["distance_m"],
-        clearance_m=fields["clearance_m"],
-        island=fields["island"],
-        state=nav.map.state,
-        origin_m=nav.map.origin_m,
-        cell_m=np.float64(nav.map.cell_m),
-    )
+    arrays = {
+        "version": np.int64(VERSION),
+        "start_m": start,
+        "start_yaw_rad": np.pi - np.mod(np.pi - yaw, 2 * np.pi),
+        "goal_m": goal,
+        "goal_radius_m": np.array([row["goals"][0]["radius"] for row in rows], np.float64),
+        "geodesic_m": np.array([row["info"]["geodesic_distance"] for row in rows], np.float64),
+        "goal_index": (apart.argmin(1) if len(rows) else np.zeros(0)).astype(np.int32),
+        "goals_m": fields["goals"],
+        "distance_m": fields["distance_m"],
+        "clearance_m": fields["clearance_m"],
+        "island": fields["island"],
+        "state": nav.map.state,
+        "origin_m": nav.map.origin_m,
+        "cell_m": np.float64(nav.map.cell_m),
+    }
+    save_arrays(nav.folder / "isaac.npz", arrays)

@@ -8,7 +8,7 @@ import numpy as np
 from lyra_sim.config.tasks import RobotConfig, TasksConfig
 from lyra_sim.core.records import FloorGrid
 from robot_tasks.colliders import Soup
-from robot_tasks.episodes import make_fields
+from robot_tasks.fields import make_fields
 from robot_tasks.islands import find_space
 from robot_tasks.navmap import map_of_soup
 from robot_tasks.worlds import NavWorld, world_in_memory

@@ -11,7 +11,8 @@ from lyra_sim.config.envs import EnvConfig
 from lyra_sim.config.tasks import RobotConfig
 from robot_tasks import build_nav
 from robot_tasks.envs.vector import VectorNav
-from robot_tasks.episodes import make_episodes, make_fields
+from robot_tasks.episodes import make_episodes
+from robot_tasks.fields import make_fields
 from robot_tasks.islands import find_space
 from robot_tasks.navmap import map_of_soup
 from robot_tasks.worlds import NavWorld, world_in_memory
@@ -28,7 +29,7 @@ def flat(name: str) -> NavWorld:
     nav = map_of_soup(FLAT.soup, robot, FLAT.floor)
     space = find_space(nav, robot.radius_m, 0.025)
     fields = make_fields(nav, space, robot, rooms.FEW, SEED)
-    episodes = make_episodes(nav, space, fields, robot, rooms.FEW, SEED)
+    episodes = make_episodes(nav, fields, robot, rooms.FEW, SEED)
     return world_in_memory("flat", name, nav, space, fields, episodes, scale_sigma=0.02)
 
 
