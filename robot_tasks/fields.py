@@ -1,11 +1,13 @@
 """Distance fields: from every place a robot's centre may be to each of the goals of its world.
 
-They lie on the map's cells, four times fewer than those of the space, in which doors are as wide as they are: a cell
-takes part where any of its quarters does. Distances of episodes are measured along tightened paths, not here.
+They lie on the map's cells, four times fewer than those of the space, in which doors are as wide as they are (`domain`
+says which take part). Distances of episodes are measured along tightened paths, not here.
 """
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
+from numba import njit
+from scipy import ndimage
 
 from lyra_sim.config.tasks import RobotConfig, TasksConfig
 from lyra_sim.core.record import record
@@ -33,7 +35,7 @@ class Fields:
     hopeful_m: Float32[np.ndarray, "G X Y"]
     """The same on the most hopeful map: never longer than the true distance, but for the grid's error."""
     spots_m: Float64[np.ndarray, "X Y 2"]
-    """Of each cell the place of the main island with most room around it; NaN where it has none."""
+    """Of each cell the place of the main island with most room around it, or the next such place to its centre."""
     ends: Int64[np.ndarray, "N 2"]
     """Cells in whose spots starts and goals may lie."""
     longest_m: float
@@ -54,12 +56,12 @@ def make_fields(nav: NavMap, space: Space, robot: RobotConfig, config: TasksConf
             chosen.append(int(np.argmax(apart)))
             apart = np.minimum(apart, np.hypot(*(places - places[chosen[-1]]).T))
     goals = cells[chosen].reshape(-1, 2)
-    distance = _distances(space.coarse(split), goals, nav.cell_m)
+    distance = _distances(domain(space, split), goals, nav.cell_m)
     return Fields(
         goals=places[chosen].reshape(-1, 2),
         cells=goals,
         distance_m=distance,
-        hopeful_m=_distances(_hopeful(nav, space, robot).coarse(split), goals, nav.cell_m),
+        hopeful_m=_distances(domain(_hopeful(nav, space, robot), split), goals, nav.cell_m),
         spots_m=spots,
         ends=cells,
         longest_m=float(np.max(distance, where=np.isfinite(distance), initial=0.0)),
@@ -67,7 +69,8 @@ def make_fields(nav: NavMap, space: Space, robot: RobotConfig, config: TasksConf
 
 
 def _spots(nav: NavMap, space: Space, split: int) -> tuple[Float64[np.ndarray, "X Y 2"], Float32[np.ndarray, "X Y"]]:
-    """Of each map cell the place of the main island with most room (NaN where there is none), and that room."""
+    """Of each map cell the place of the main island with most room, and that room (-1 where the island has no part in
+    the cell, then the place is that of the next cell)."""
     shape = np.array(space.island.shape) // split
     cells = np.argwhere(space.main)
     centres = space.centre(cells)
@@ -78,7 +81,9 @@ def _spots(nav: NavMap, space: Space, split: int) -> tuple[Float64[np.ndarray, "
     most = np.take_along_axis(blocks, best[..., None], -1)[..., 0]
     corner = np.indices(tuple(shape)).transpose(1, 2, 0) * split
     spots = space.centre(corner + np.stack([best // split, best % split], -1))
-    spots[most < 0] = np.nan
+    if (most >= 0).any():
+        next_ = ndimage.distance_transform_edt(most < 0, return_distances=False, return_indices=True)
+        spots = spots[tuple(next_)]  # pyright: ignore[reportArgumentType, reportCallIssue]
     return spots, most
 
 
@@ -88,6 +93,39 @@ def _end_cells(room_m: Float32[np.ndarray, "X Y"], cell_m: float, robot: RobotCo
     least = robot.radius_m + cell_m
     turning = np.argwhere(room_m >= max(footprint.circumscribed_m(robot) + DRIVE_MARGIN_M, least))
     return turning if len(turning) >= _ROOMY_SHARE * (room_m >= 0).sum() else np.argwhere(room_m >= least)
+
+
+def domain(space: Space, split: int) -> Bool[np.ndarray, "X Y"]:
+    """Map cells (squares of `split` cells of the space) that fields run over: those in which the main island has a
+    part, and those next to one at a cell's distance, unless such a one would join what is apart.
+
+    Fronts run through the centres of cells, so they go round corners by half a cell too far; with the second kind of
+    cells they do so by no more than on cells half as large (measured on flats against tightened paths).
+    """
+    inside = space.coarse(split)
+    if split == 1:
+        return inside
+    near = np.asarray(ndimage.binary_dilation(space.main))
+    near = near.reshape(inside.shape[0], split, inside.shape[1], split).any((1, 3))
+    grown = np.pad(inside, 1)
+    _add_simple(grown, np.argwhere(near & ~inside) + 1)
+    return grown[1:-1, 1:-1].copy()
+
+
+@njit(cache=True)
+def _add_simple(grown, cells):
+    """Adds cells one by one, but for those whose free neighbours do not hang together among the eight around."""
+    ring_i, ring_j = (-1, -1, 0, 1, 1, 1, 0, -1), (0, 1, 1, 1, 0, -1, -1, -1)
+    for i, j in cells:
+        sides, joined = 0, 0
+        for k in range(0, 8, 2):
+            a = grown[i + ring_i[k], j + ring_j[k]]
+            corner = grown[i + ring_i[k + 1], j + ring_j[k + 1]]
+            b = grown[i + ring_i[(k + 2) % 8], j + ring_j[(k + 2) % 8]]
+            sides += a
+            joined += a and corner and b
+        if sides - joined == 1 or joined == 4:
+            grown[i, j] = True
 
 
 def _distances(free: Bool[np.ndarray, "X Y"], goals: np.ndarray, cell_m: float) -> Float32[np.ndarray, "G X Y"]:
