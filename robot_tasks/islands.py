@@ -28,8 +28,8 @@ class Space:
     def coarse(self, cells: int) -> Bool[np.ndarray, "U V"]:
         """Squares of so many cells a side in which the largest island has a part.
 
-        Squares of parts that are apart do not touch, but for gaps that lack less than 2 mm (radius 0.25 m, sides of 5 cm): all of
-        the island is a radius from everything, so nothing fits between places as near to each other.
+        Squares of parts that are apart do not touch, but for gaps that lack less than 2 mm (radius 0.25 m, sides of
+        5 cm): all of the island is a radius from everything, so nothing fits between places that near to each other.
         """
         shape = np.array(self.island.shape) // cells
         return self.main.reshape(shape[0], cells, shape[1], cells).any((1, 3))

@@ -168,6 +168,11 @@ def shares_of(goal: Any, env_ids: torch.Tensor, order: list[np.ndarray], world: 
     return (torch.tensor(rows) + 0.5) / goal.share_open[goal.world[env_ids]]
 
 
+NEAR_M = 0.1
+"""Nearer to the goal, differences of the direction to it count by the distance: a centimetre away, float32 a hundred
+metres from the origin turns it by 1e-3."""
+
+
 def replay(
     cfg: Any, drives: dict[str, np.ndarray], order: list[np.ndarray], managers: Any, lab: int, stage: Any = None
 ) -> dict[str, float]:
@@ -196,8 +201,11 @@ def replay(
     def look(t: int) -> None:
         scene.see(drives["policy"][t][:, :beams] * range_m, range_m)
         found = env.observation_manager.compute()
+        near = np.minimum(np.expm1(drives["policy"][t][:, beams : beams + 1]) / NEAR_M, 1)
         for group in ("policy", "critic"):
-            compare(group, found[group], drives[group][t])
+            scale = np.ones_like(drives[group][t])
+            scale[:, beams + 1 : beams + 3] = near
+            compare(group, found[group] * torch.tensor(scale), drives[group][t] * scale)
 
     env.start(every, partial(shares_of, goal, every, order, drives["world"][0], drives["episode"][0]))
     look(0)
