@@ -63,7 +63,13 @@ def find_free_points(
         chosen = _poisson(points, order, spacing + 1e-3)
         low, high = floor_m + DROP_SLAB.low_m, floor_m + DROP_SLAB.high_m
         exact = [
-            band_distance(nearby.around(*points[k], need), points[k], float(low[k]), float(high[k]), need)
+            band_distance(
+                nearby.around(float(points[k, 0]), float(points[k, 1]), need),
+                points[k],
+                float(low[k]),
+                float(high[k]),
+                need,
+            )
             for k in chosen
         ]
         chosen = chosen[np.array(exact, float) >= need - 1e-9]

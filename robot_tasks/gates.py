@@ -1,7 +1,6 @@
 """What a robot must find in a world to be trained there: the limits, and the verdict with its reason.
 
-Gates that decide say whether the robot is `trainable`; the others are told, with what was expected, and warn. G-numbers
-are those of the table in the README.
+Gates that decide say whether the robot is `trainable`; the others are told, with what was expected, and warn.
 """
 
 from collections.abc import Sequence

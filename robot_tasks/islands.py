@@ -32,7 +32,7 @@ class Space:
         5 cm): all of the island is a radius from everything, so nothing fits between places that near to each other.
         """
         shape = np.array(self.island.shape) // cells
-        return self.main.reshape(shape[0], cells, shape[1], cells).any((1, 3))
+        return np.asarray(self.main.reshape(shape[0], cells, shape[1], cells).any((1, 3)))
 
     def centre(self, cells: np.ndarray) -> Float64[np.ndarray, "N 2"]:
         """World coordinates of the centres of cells (N, 2)."""

@@ -89,7 +89,7 @@ def agreement(colliders: UInt8[np.ndarray, "X Y"], visual: UInt8[np.ndarray, "X 
     near = np.ones((3, 3), bool)
     a, b = colliders == OCCUPIED, visual == OCCUPIED
     known = (colliders != UNKNOWN) & (visual != UNKNOWN)
-    lost = b & known & ~ndimage.binary_dilation(a, near)
-    invented = a & known & ~ndimage.binary_dilation(b, near)
+    lost = b & known & ~np.asarray(ndimage.binary_dilation(a, near), bool)
+    invented = a & known & ~np.asarray(ndimage.binary_dilation(b, near), bool)
     either = (a | b).sum()
     return float(1 - (lost | invented).sum() / either) if either else 1.0
