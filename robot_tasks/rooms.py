@@ -18,6 +18,8 @@ WALL_SLAB = Slab(low_m=1.5, high_m=1.9, step_m=0.1, slope_deg=30.0)
 """Doors are 2 m high and more, most furniture is lower than 1.5 m."""
 DOOR_M = 1.4
 """Wider openings divide no room."""
+LEAST_DOOR_M = 0.3
+"""Narrower gaps let nothing through."""
 ROOM_M2 = 2.0
 _PROMINENCE_M = 0.2
 """How much more half-width than the pass both places must have."""
@@ -152,13 +154,16 @@ def _numbered(label: np.ndarray, least: float, cell_m: float) -> tuple[Int32[np.
 def _doors(
     passes: np.ndarray, number: np.ndarray, width: Float32[np.ndarray, "U V"], walls: NavMap
 ) -> tuple[Door, ...]:
-    """The widest pass of each door, in the order of the rooms."""
+    """The widest pass of each door, in the order of the rooms. Where no floor is known there is no door: gaps in walls
+    that nobody saw lie behind furniture."""
     found: list[Door] = []
     for a, b, at in passes:
         first, second = sorted((int(number[a]), int(number[b])))
         if first == 0 or first == second:
             continue
         cell = np.array(divmod(int(at), width.shape[1]))
+        if walls.blocked[tuple(cell)] or 2 * width[tuple(cell)] < LEAST_DOOR_M:
+            continue
         centre = walls.origin_m + (cell + 0.5) * walls.fine_m
         same = [d for d in found if d.rooms == (first, second) and math.dist(d.centre, centre) < _NEAR_M]
         if not same:
