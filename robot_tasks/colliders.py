@@ -66,6 +66,10 @@ def rays_of(soup: Soup) -> RayScene:
     return RayScene(soup.triangles.reshape(-1, 3), np.arange(3 * count, dtype=np.int32).reshape(-1, 3))
 
 
+_ROUNDED_M = 1e-4
+"""Bounds are kept in float32, a little too wide."""
+
+
 class Nearby:
     """The triangles of a soup by place, in squares seen from above: a flat has 60,000, and a robot meets 50.
 
@@ -88,6 +92,9 @@ class Nearby:
         flat = (first[owner, 0] + within // deep) * self.shape[1] + first[owner, 1] + within % deep
         order = np.argsort(flat, kind="stable")
         self.owner = owner[order]
+        ends = np.concatenate([triangles.min(1) - _ROUNDED_M, triangles.max(1) + _ROUNDED_M], 1)
+        self.boxes = ends.astype(np.float32)[self.owner]
+        """(K, 6) lowest and highest x, y, z of the triangles in the order of `owner`, side by side in memory."""
         self.start = np.searchsorted(flat[order], np.arange(self.shape.prod() + 1))
 
     def around(self, x: float, y: float, reach_m: float) -> Float64[np.ndarray, "K 3 3"]:

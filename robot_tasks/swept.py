@@ -81,7 +81,7 @@ def boxes_along(path: Float64[np.ndarray, "N 2"], start_yaw: float) -> Float64[n
 
 
 @njit(cache=True)
-def _first_hit(triangles, owner, start, origin, side, shape, boxes, low, high, length, width):
+def _first_hit(triangles, bounds, owner, start, origin, side, shape, boxes, low, high, length, width):
     """Number of the first box that meets a triangle, -1 where none does."""
     half, one = np.empty(3), np.empty((1, 3, 3))
     for b in range(len(boxes)):
@@ -96,17 +96,16 @@ def _first_hit(triangles, owner, start, origin, side, shape, boxes, low, high, l
             if j0 > j1:
                 break
             for k in range(start[i * shape[1] + j0], start[i * shape[1] + j1 + 1]):
-                t = triangles[owner[k]]
                 if (
-                    max(t[0, 2], t[1, 2], t[2, 2]) < low[b]
-                    or min(t[0, 2], t[1, 2], t[2, 2]) > high[b]
-                    or max(t[0, 0], t[1, 0], t[2, 0]) < centre[0] - reach
-                    or min(t[0, 0], t[1, 0], t[2, 0]) > centre[0] + reach
-                    or max(t[0, 1], t[1, 1], t[2, 1]) < centre[1] - reach
-                    or min(t[0, 1], t[1, 1], t[2, 1]) > centre[1] + reach
+                    bounds[k, 5] < low[b]
+                    or bounds[k, 2] > high[b]
+                    or bounds[k, 3] < centre[0] - reach
+                    or bounds[k, 0] > centre[0] + reach
+                    or bounds[k, 4] < centre[1] - reach
+                    or bounds[k, 1] > centre[1] + reach
                 ):
                     continue
-                one[0] = t
+                one[0] = triangles[owner[k]]
                 if count_box_hits(one, centre, boxes[b, 2], half) > 0:
                     return b
     return -1
@@ -119,7 +118,7 @@ def path_hits(
     robot, boxes = stances.robot, boxes_along(path, start_yaw)
     floor = stances.at(boxes[:, :2])
     hit = _first_hit(
-        nearby.triangles, nearby.owner, nearby.start, nearby.origin, nearby.side_m, nearby.shape, boxes,
+        nearby.triangles, nearby.boxes, nearby.owner, nearby.start, nearby.origin, nearby.side_m, nearby.shape, boxes,
         floor + min(robot.step_m, robot.slab_m[0]) + 1e-4, floor + robot.slab_m[1], *robot.footprint_m,
     )  # fmt: skip
     return None if hit < 0 else boxes[hit, :2].copy()
