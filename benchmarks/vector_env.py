@@ -94,12 +94,12 @@ def speed(env: VectorNav, seconds: float) -> float:
     return float(np.median(rates))
 
 
-def apart(worlds: list[NavWorld], robot: RobotConfig, steps: int) -> tuple[float, int]:
+def apart(worlds: list[NavWorld], robot: RobotConfig, steps: int, device: str) -> tuple[float, int]:
     """Largest difference between the two kernels, and how many episodes ended."""
     from robot_tasks.envs.warp_engine import WarpEngine
 
     settings = EnvConfig(random=NOISY, reset_to="any")
-    a, b = VectorNav(worlds, robot, settings, 16), VectorNav(worlds, robot, settings, 16, engine=WarpEngine("cpu"))
+    a, b = VectorNav(worlds, robot, settings, 16), VectorNav(worlds, robot, settings, 16, engine=WarpEngine(device))
     a.reset(0), b.reset(0)
     rng, worst, ends, action = np.random.default_rng(0), 0.0, 0, np.zeros((16, a.action_size))
     for _ in range(steps):
@@ -140,6 +140,7 @@ def main() -> int:
     parser.add_argument("--worlds", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--parity", type=int, default=10_000)
+    parser.add_argument("--device", default="cpu", help="of Warp, for the comparison: cpu or cuda:0")
     args = parser.parse_args()
     fine = True
     for robot in load_robots(args.robots):
@@ -157,7 +158,7 @@ def main() -> int:
                 f"tables of {tables:.0f} MB; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
             )
         if args.parity:
-            worst, ends = apart(list(read), robot, args.parity)
+            worst, ends = apart(list(read), robot, args.parity, args.device)
             fine &= worst <= MOST_APART
             print(
                 f"{robot.name}: numba and Warp at most {worst:.2g} apart in {args.parity} steps, {ends} episodes ended"
