@@ -84,7 +84,7 @@ def run(paths: list[Path], out: Path, config: WorldConfig, options: RunOptions) 
             "config_hash": digest(plain_config),
         }
         summary = write_summary(out, worlds, reports, skipped, facts)
-        write_task_package(out, config.tasks)
+        write_task_package(out, store, config.tasks)
         write_atomic(out / "index.html", index_page(summary, out))
         write_datasets(out, store, config.tasks)
         return _finish(out, scheduler, summary)
