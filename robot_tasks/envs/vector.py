@@ -53,12 +53,13 @@ class VectorNav:
         config: EnvConfig,
         envs: int,
         *,
-        seed: int = 0,
+        seed: int | None = None,
         engine: Any = kernels,
         camera: DepthCamera | None = None,
     ) -> None:
         """
         Args:
+            seed: of everything that is drawn; None draws one.
             engine: module or object with the functions `move` and `look` of `kernels`.
             camera: used where the settings ask for depth; None makes one from the worlds' scenes.
 

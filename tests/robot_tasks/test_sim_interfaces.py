@@ -88,6 +88,19 @@ def test_either_a_folder_or_worlds(out):
         nav.make_core(out=out, worlds=[flats.flat("jetbot")], robot="jetbot")
 
 
+@pytest.mark.parametrize("kind", [nav.NavEnv, nav.NavVectorEnv])
+def test_only_equal_seeds_give_equal_environments(kind):
+    def starts(at_reset=None, **settings):
+        env = kind(worlds=[flats.flat("jetbot")], robot="jetbot", **settings)
+        drawn = [env.reset(seed=at_reset)[0]["policy"]]
+        return np.concatenate([drawn[0], *(env.reset()[0]["policy"] for _ in range(4))])
+
+    assert (starts() != starts()).any()
+    np.testing.assert_array_equal(starts(seed=3), starts(seed=3))
+    np.testing.assert_array_equal(starts(at_reset=3), starts(at_reset=3))
+    assert (starts(seed=3) != starts(seed=4)).any()
+
+
 def test_rsl_rl_learns_from_it():
     torch = pytest.importorskip("torch")
     rsl = pytest.importorskip("robot_tasks.envs.rsl")
