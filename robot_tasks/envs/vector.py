@@ -32,7 +32,8 @@ def body_offsets(robot: RobotConfig) -> tuple[float, ...]:
 
 
 class VectorNav:
-    """N robots of one profile; environment n starts in world n * W // N.
+    """N robots of one profile. Environment n starts in world n * W // N and stays there; with fewer environments than
+    worlds, or where the settings say so, any world comes next.
 
     Actions (N, A) in -1..1, A = 2 (forward, turn) or for omni robots 3 (forward, left, turn): shares of the top
     speeds; negative forward is braking to a stop, only omni robots go backward.
@@ -93,6 +94,7 @@ class VectorNav:
         self._beams = np.column_stack([np.cos(bearing), np.sin(bearing)]).astype(F)
         self._engine = engine
         self._home = np.arange(envs) * len(self.worlds) // envs
+        self._stays = config.reset_to == "same" and envs >= len(self.worlds)
         self.state = _state(envs)
         self._out = Outcome(np.zeros(envs, F), np.zeros(envs, np.bool_), np.zeros(envs, np.bool_))
         sigma = np.array([world.scale_sigma for world in self.worlds])
@@ -168,7 +170,7 @@ class VectorNav:
         """Next episodes of some environments."""
         state, pool = self.state, self.pool
         if self._queue is None:
-            worlds = state.world[envs] if self.config.reset_to == "same" else None
+            worlds = state.world[envs] if self._stays else None
             rows = pool.draw(self.rng, worlds, len(envs))
         else:
             rows = np.full(len(envs), -1)

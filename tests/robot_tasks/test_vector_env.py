@@ -59,6 +59,30 @@ def test_the_next_episode_begins_in_the_step_that_ends_one():
     assert env.state.age[n] == 0 and env.state.driven[n] == 0
 
 
+def test_every_world_is_visited_however_few_environments_there_are():
+    worlds = [flats.flat("jetbot")] * 4
+
+    def visited(envs: int, **settings) -> list[set[int]]:
+        env = VectorNav(worlds, rooms.JETBOT, EnvConfig(**settings), envs, seed=0)
+        seen = [set() for _ in range(envs)]
+        for _ in range(60):
+            env.reset()
+            for n, world in enumerate(env.state.world):
+                seen[n].add(int(world))
+        return seen
+
+    assert visited(1) == [{0, 1, 2, 3}]
+    assert visited(3) == [{0, 1, 2, 3}] * 3
+    assert visited(8) == [{n // 2} for n in range(8)]
+    assert visited(8, reset_to="any") == [{0, 1, 2, 3}] * 8
+    env = VectorNav(worlds, rooms.JETBOT, EnvConfig(), 2, seed=0)
+    env.reset()
+    ended = set()
+    for _ in range(400):
+        ended |= set(env.step(baselines.oracle_action(env))[4]["world"])
+    assert ended == {0, 1, 2, 3}
+
+
 def test_idle_robots_run_out_of_time():
     env = core(envs=4)
     limit = env.state.last_age.copy()
