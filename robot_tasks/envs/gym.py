@@ -61,7 +61,11 @@ class NavEnv(gymnasium.Env):
         self.observation_space, self.action_space = spaces(self.core)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Next episode; `options["episode"]` is its row of `core.pool`, else it is drawn."""
+        """Next episode; `options["episode"]` is its row of `core.pool`, else it is drawn.
+
+        Raises:
+            ConfigError: there is no such row.
+        """
         super().reset(seed=seed)
         chosen = (options or {}).get("episode")
         observed = self.core.reset(seed, quota=None if chosen is None else np.array([chosen]))

@@ -50,6 +50,16 @@ def test_one_robot_ends_with_its_last_observation(out):
     assert np.expm1(observed["critic"][-3]) < core.config.success_m
 
 
+def test_episodes_that_are_not_there_are_refused(out):
+    env = gymnasium.make(nav.ID, out=out, robot="nova_carter")
+    last = len(env.unwrapped.core.pool.world) - 1
+    for wrong in (-1, last + 1, 10**6, 1.5):
+        with pytest.raises(ConfigError, match=f"from 0 to {last}, got {wrong}"):
+            env.reset(options={"episode": wrong})
+    env.reset(options={"episode": last})
+    assert env.unwrapped.core.row == [last]
+
+
 def test_many_robots_say_what_ended(out):
     env = gymnasium.make_vec(nav.ID, num_envs=8, vectorization_mode="vector_entry_point", out=out, robot="nova_carter")
     assert env.metadata["autoreset_mode"] == gymnasium.vector.AutoresetMode.SAME_STEP

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lyra_sim.config.envs import CurriculumConfig, EnvConfig, RandomConfig
-from lyra_sim.core.errors import ConfigError
+from lyra_sim.core.errors import ConfigError, LyraError
 from robot_tasks.envs import baselines
 from robot_tasks.envs.evaluate import run_quota
 from robot_tasks.envs.pool import Pool
@@ -223,6 +223,21 @@ def test_stopping_can_be_asked_for():
         env.state.velocity[0, 0] = 0.4
     assert passing.step(np.array([[0.4, 0.0]]))[2][0]
     assert not stopping.step(np.array([[0.4, 0.0]]))[2][0]
+
+
+def test_actions_that_no_robot_can_drive_are_refused():
+    env = core(envs=12)
+    action = np.zeros((12, 2))
+    for wrong in (np.nan, np.inf):
+        action[[3, 7], 1] = wrong
+        before = env.state.pose.copy()
+        with pytest.raises(LyraError, match="of environments 3, 7"):
+            env.step(action)
+        np.testing.assert_array_equal(env.state.pose, before)
+    for shape in ((2, 12), (24,), (12, 3)):
+        with pytest.raises(LyraError, match="shape"):
+            env.step(np.zeros(shape))
+    assert np.isfinite(env.step(np.zeros((12, 2)))[0]["critic"]).all()
 
 
 def test_worlds_of_another_robot_are_refused():
