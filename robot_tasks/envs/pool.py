@@ -78,6 +78,7 @@ class Pool:
         self._recent.extend(bool(s) for s in success[self.bin[rows] == self.level])
         self._recent = self._recent[-rules.window :]
         if len(self._recent) == rules.window and np.mean(self._recent) > rules.promote:
-            self.level += 1
+            above = self.bin[self.bin > self.level]  # equal distances leave classes empty: nothing to learn from
+            self.level = int(above.min()) if len(above) else rules.bins - 1
             self._recent = []
             self._open = self._opened()

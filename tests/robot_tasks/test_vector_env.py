@@ -11,6 +11,7 @@ from robot_tasks.envs import baselines
 from robot_tasks.envs.evaluate import run_quota
 from robot_tasks.envs.pool import Pool
 from robot_tasks.envs.vector import VectorNav
+from robot_tasks.worlds import EpisodeTable
 from tests.robot_tasks import flats, rooms
 from tests.robot_tasks.flats import core, put
 
@@ -126,6 +127,28 @@ def test_near_goals_come_first_and_farther_ones_after_success():
     assert quarter < pool.geodesic_m[pool.draw(rng, np.zeros(400, int), 400)].max() <= np.median(pool.geodesic_m)
     pool.learn(rows[:400], np.ones(400, bool))  # all of the class before
     assert pool.level == 1
+
+
+@pytest.mark.parametrize(
+    ("metres", "levels"),
+    [
+        ([1.0] * 60 + list(np.linspace(2, 9, 40)), [0, 2, 3]),  # one and a half classes of the same distance
+        ([1.0] * 30 + [5.0] * 70, [0, 1, 3]),
+        ([1.0] * 100, [0, 3]),
+    ],
+)
+def test_classes_that_equal_distances_leave_empty_are_skipped(metres, levels):
+    world = flats.flat("jetbot")
+    row = np.zeros(len(metres), int)
+    table = {f.name: getattr(world.episodes, f.name)[row] for f in dataclasses.fields(world.episodes)}
+    table["geodesic_m"] = np.array(metres)
+    pool = Pool([dataclasses.replace(world, episodes=EpisodeTable(**table))], CurriculumConfig(bins=4, window=8))
+    rng, seen = np.random.default_rng(0), [0]
+    for _ in range(100):
+        pool.learn(pool.draw(rng, None, 16), np.ones(16, bool))
+        seen.append(pool.level)
+    assert sorted(set(seen)) == levels
+    assert set(pool.geodesic_m[pool.draw(rng, None, 2000)]) == set(metres)
 
 
 def mirrored(world):
