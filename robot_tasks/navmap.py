@@ -192,7 +192,7 @@ def _edges(ground: Ground, slab: Slab) -> Bool[np.ndarray, "X Y"]:
     for lag in (1, far):
         limit = _most_step(ground, slab, lag)
         for axis in (0, 1):
-            here, there = _shifted(ground.present, lag, axis), _shifted(ground.height_m, lag, axis)
+            here, there = _sides(ground.present, lag, axis), _sides(ground.height_m, lag, axis)
             steep = here[0] & here[1] & (np.abs(there[0] - there[1]) > limit)
             steep &= _unbroken(ground, slab, lag, axis)
             for side in _sides(edges, lag, axis):
@@ -212,10 +212,6 @@ def _unbroken(ground: Ground, slab: Slab, lag: int, axis: int) -> Bool[np.ndarra
 def _sides(grid: np.ndarray, lag: int, axis: int) -> tuple[np.ndarray, np.ndarray]:
     moved = np.moveaxis(grid, axis, 0)
     return np.moveaxis(moved[:-lag], 0, axis), np.moveaxis(moved[lag:], 0, axis)
-
-
-def _shifted(grid: np.ndarray, lag: int, axis: int) -> tuple[np.ndarray, np.ndarray]:
-    return _sides(grid, lag, axis)
 
 
 def map_of_soup(soup: Soup, robot: RobotConfig, floor: FloorGrid, cell_m: float = 0.05) -> NavMap:

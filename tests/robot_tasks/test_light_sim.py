@@ -13,7 +13,7 @@ from robot_tasks.envs.evaluate import run_quota
 from robot_tasks.envs.vector import VectorNav, body_offsets
 from robot_tasks.robots import load_robots
 from tests.robot_tasks import flats, rooms
-from tests.robot_tasks.flats import FLAT, core, put
+from tests.robot_tasks.flats import FLAT, core, marched, put
 
 BEAMS = rooms.CARTER.lidar.beams
 
@@ -24,20 +24,6 @@ def bodies(env: VectorNav) -> np.ndarray:
     off = env.rules.offsets * env.state.radius[:, None]
     at = np.stack([x[:, None] + off * np.cos(yaw)[:, None], y[:, None] + off * np.sin(yaw)[:, None]], -1)
     return FLAT.clearance(at)
-
-
-def marched(world, point, yaw, beams: int, most: float, step: float = 5e-4) -> np.ndarray:
-    """Ranges by looking at every half millimetre whether the cell there is free."""
-    far = np.arange(0, most, step)
-    found = np.full(beams, most)
-    for k in range(beams):
-        angle = yaw + 2 * np.pi * k / beams
-        at = point + far[:, None] * [np.cos(angle), np.sin(angle)]
-        cell = np.floor((at - world.origin_m) / world.cell_m).astype(int)
-        cell = np.clip(cell, 0, np.array(world.state.shape) - 1)  # the map's edge is unknown
-        hit = np.flatnonzero(world.state[cell[:, 0], cell[:, 1]] != 255)
-        found[k] = far[hit[0]] if len(hit) else most
-    return found
 
 
 def test_sine_and_cosine_are_those_of_numpy():
