@@ -62,6 +62,10 @@ class Pool:
         self._recent.extend(bool(s) for s in success[self.bin[rows] == self.level])
         self._recent = self._recent[-rules.window :]
         if len(self._recent) == rules.window and np.mean(self._recent) > rules.promote:
-            self.level += 1
-            self._recent = []
-            self._open = self._opened()
+            self.open_to(self.level + 1)
+
+    def open_to(self, level: int) -> None:
+        """Offer the classes up to `level`, and count successes anew."""
+        self.level = level
+        self._recent = []
+        self._open = self._opened()

@@ -17,12 +17,14 @@ from robot_tasks.build import build_nav_of_soups
 from robot_tasks.colliders import Soup
 from robot_tasks.envs.baselines import oracle_action
 from robot_tasks.envs.evaluate import run_quota
+from robot_tasks.envs.pool import Pool
+from robot_tasks.envs.rsl import RslNav
 from robot_tasks.envs.vector import VectorNav
 from robot_tasks.training.boxes import box_flat
 from robot_tasks.training.contract import input_contract
 from robot_tasks.training.division import divide, within
 from robot_tasks.training.judge import judge
-from robot_tasks.training.ppo import read_log
+from robot_tasks.training.ppo import Training, read_log
 from robot_tasks.training.session import Policy, read_policy, train
 from robot_tasks.training.starts import with_starts
 from robot_tasks.worlds import NavWorld, read_worlds
@@ -91,6 +93,26 @@ def test_a_killed_training_goes_on_from_its_checkpoint(out, tmp_path):
     assert set(map(float, step.values())) == {float(each * after["iter"])}  # the optimiser went on, too
 
 
+def test_the_curriculum_goes_on_where_it_was(out, tmp_path):
+    settings = changed(env={**TINY.env.model_dump(), "curriculum": {"bins": 4, "promote": 0.5, "window": 8}})
+
+    def begin(steps: int) -> tuple[Training, Pool]:
+        env = VectorNav(read_worlds(out, ROBOT.name), ROBOT, settings.env, TINY.num_envs)
+        return Training(RslNav(env), settings.model_copy(update={"steps": steps}), tmp_path), env.pool
+
+    training, pool = begin(256)
+    for level in (0, 1):
+        pool.learn(np.flatnonzero(pool.bin == level)[:8], np.ones(8, bool))
+    training.run(lambda _: None)
+    assert pool.level >= 2  # more only if a policy that has learned nothing reached its goals
+    training, again = begin(512)
+    assert again.level == pool.level
+    offered = again.draw(np.random.default_rng(0), None, 4000)
+    assert set(again.bin[offered]) == set(range(pool.level + 1))
+    training.run(lambda _: None)
+    assert [line["curriculum_level"] >= 2 for line in read_log(tmp_path)] == [True] * 4
+
+
 def test_a_training_does_not_go_on_with_other_settings_or_worlds(out, policy):
     folder = policy.folder
     with pytest.raises(ConfigError, match="num_envs"):
@@ -113,8 +135,6 @@ def test_what_is_no_policy_is_refused(policy, tmp_path):
 
 def test_rsl_rl_reads_the_checkpoint(out, policy):
     from rsl_rl.runners import OnPolicyRunner
-
-    from robot_tasks.envs.rsl import RslNav
 
     env = RslNav(VectorNav(read_worlds(out, ROBOT.name), ROBOT, TINY.env, 4))
     runner = OnPolicyRunner(env, {**TINY.rsl_rl(), "save_interval": 1}, device="cpu")
