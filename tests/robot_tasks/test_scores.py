@@ -38,6 +38,19 @@ def test_a_difference_takes_the_same_worlds_of_both():
     assert 0.28 < apart.low < apart.mean < apart.high < 0.32
 
 
+def test_a_difference_takes_the_same_episodes_of_both():
+    rng = np.random.default_rng(3)
+    a = (rng.random((32, 24)) < 0.5).astype(float)  # episodes differ far more than the policies do
+    a[:, 0] = 1.0
+    b = a.copy()
+    b[:, 0] = 0.0
+    apart = difference(a, b, 4000)
+    wide = 1.96 * np.sqrt(1 / 24 * (1 - 1 / 24) / (32 * 24))  # each drawn episode differs with probability 1 / 24
+    np.testing.assert_allclose([apart.low, apart.mean, apart.high], [1 / 24 - wide, 1 / 24, 1 / 24 + wide], atol=0.002)
+    nothing = difference(a, a, 100)
+    assert nothing.low == nothing.mean == nothing.high == 0.0
+
+
 def test_the_table_and_the_tree_name_the_worst_world_first():
     success = np.array([[True, True], [False, False], [True, False]])
     tree = as_tree(scores(success), 100)
