@@ -20,6 +20,8 @@ _SHOWN = 4
 """Best and worst worlds that are drawn and told."""
 _TRACKS = 8
 """Episodes drawn in each."""
+_HOW_IT_LEARNED = ("reward", "random", "curriculum", "reset_to")
+"""Settings of the simulation that may differ between policies that are compared."""
 
 
 @record
@@ -43,12 +45,11 @@ def judge(
     worlds that the first policy was trained on, a row of these shows what it loses on the way to new ones.
 
     Raises:
-        ConfigError: policies of several robots.
+        ConfigError: policies of several robots, or trained for different tasks.
         InputError: no world is new to all policies.
     """
     robot, env, names = policies[0].robot, policies[0].config.env, _names(policies)
-    if any(policy.robot != robot for policy in policies):
-        raise ConfigError("--policy", expected="policies of one robot", got="several", todo="Judge them one by one.")
+    _same_task(policies, names)
     unseen, seen = _sorted(out, policies)
     rows: dict[str, Scores] = {}
     tracks: list[list[Track]] = []
@@ -72,6 +73,27 @@ def judge(
     order = _worst_first(first)
     _draw(unseen, first, order, tracks, folder / "tracks.png")
     return verdict, _text(verdict, names[0], order, draws)
+
+
+def _same_task(policies: Sequence[Policy], names: Sequence[str]) -> None:
+    """One driving under the rules of another would be judged by what it never learned."""
+    if any(policy.robot != policies[0].robot for policy in policies):
+        raise ConfigError("--policy", expected="policies of one robot", got="several", todo="Judge them one by one.")
+    first = _task(policies[0])
+    for name, policy in zip(names, policies, strict=True):
+        task = _task(policy)
+        if other := [field for field in first if task[field] != first[field]]:
+            told = (f"{field} {task[field]} in {name} and {first[field]} in {names[0]}" for field in other)
+            raise ConfigError(
+                "--policy", expected="policies trained for the same task", got="; ".join(told),
+                todo="Judge them one by one.",
+            )  # fmt: skip
+
+
+def _task(policy: Policy) -> dict[str, Any]:
+    """The settings that say what an episode is and when it is won, by name."""
+    env = policy.config.env.model_dump(mode="json", exclude=set(_HOW_IT_LEARNED))
+    return {"geodesic_m": policy.config.geodesic_m, **{f"env.{name}": value for name, value in env.items()}}
 
 
 def _names(policies: Sequence[Policy]) -> list[str]:

@@ -1,5 +1,6 @@
 """Training goes on where it was, is judged only in worlds it has not seen, and exports what it learned."""
 
+import dataclasses
 import gzip
 import json
 import pickle
@@ -158,6 +159,25 @@ def test_worlds_that_were_trained_on_are_not_judged(out, policy, tmp_path):
     everything = Policy(**{**vars(policy), "places": ("place one", "place two", "place three")})
     with pytest.raises(InputError, match="all known"):  # the third place under another name
         judge(out, [everything], tmp_path, lambda _: None, episodes=1, draws=100)
+
+
+def test_only_policies_of_one_task_are_compared(out, policy, tmp_path):
+    def other(**fields) -> Policy:
+        return dataclasses.replace(policy, folder=tmp_path / "other", config=changed(**fields))
+
+    env = TINY.env.model_dump()
+    for fields, said in (
+        ({"geodesic_m": (1.0, 3.0)}, r"geodesic_m \(1\.0, 3\.0\) in other"),
+        ({"env": {**env, "success_m": 0.5}}, r"env\.success_m 0\.5 in other"),
+        ({"env": {**env, "decimation": 4, "body": "inscribed"}}, r"env\.decimation 4 .* env\.body inscribed"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            judge(out, [policy, other(**fields)], tmp_path, lambda _: None, episodes=2, draws=100)
+    learned = {"reward": {"time": -0.5}, "random": {}, "curriculum": {"bins": 2}, "reset_to": "same"}
+    verdict, _ = judge(
+        out, [policy, other(env={**env, **learned}, seed=5)], tmp_path, lambda _: None, episodes=2, draws=100
+    )
+    assert verdict.apart["other"]["success"].mean == 0.0  # the same network
 
 
 def test_every_policy_drives_the_same_episodes_once(out, policy, tmp_path):
