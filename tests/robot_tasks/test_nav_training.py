@@ -23,7 +23,7 @@ from robot_tasks.envs.rsl import RslNav
 from robot_tasks.envs.vector import VectorNav
 from robot_tasks.training.boxes import box_flat
 from robot_tasks.training.contract import input_contract
-from robot_tasks.training.division import divide, within
+from robot_tasks.training.division import divide, place_of, within
 from robot_tasks.training.judge import judge
 from robot_tasks.training.ppo import Training, read_log
 from robot_tasks.training.session import Policy, read_policy, train
@@ -210,6 +210,21 @@ def test_worlds_are_divided_by_split_share_or_lists_and_places_stay_whole(out):
     for share in (0.2, 0.5, 0.8):
         sides = names(divide([*worlds, twin], changed(train_share=share)))
         assert ("one" in sides[0]) == ("twin" in sides[0])
+
+
+def test_a_world_whose_place_is_not_known_is_refused(out, tmp_path):
+    world = read_worlds(out, ROBOT.name)[0]
+    assert place_of(world) == "place one"
+    assert place_of(dataclasses.replace(world, folder=None)) == "one"
+    copy, report = dataclasses.replace(world, folder=tmp_path), tmp_path / "report.json"
+    whole = (out / "one" / "report.json").read_text()
+    for text in (None, whole[:20], "[]", "{}", '{"provenance": {}}', '{"provenance": null}'):
+        if text is not None:
+            report.write_text(text)
+        with pytest.raises(InputError, match=r"report\.json: expected .* place"):
+            place_of(copy)
+        with pytest.raises(InputError, match=r"report\.json"):
+            divide([copy, *read_worlds(out, ROBOT.name)], changed(train_share=0.5))
 
 
 def test_drawn_starts_are_where_the_robot_fits_and_as_far_as_they_say(out):
