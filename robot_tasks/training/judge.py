@@ -68,11 +68,12 @@ def judge(
     apart = {n: {m: difference(first.values(m), rows[n].values(m), draws) for m in MEASURES} for n in names[1:]}
     verdict = Verdict(unseen=rows, seen=own, apart=apart)
     folder.mkdir(parents=True, exist_ok=True)
-    tree = {"worlds": str(out), "policies": [str(p.folder) for p in policies], **_tree(verdict, draws)}
+    asked = {"worlds": str(out), "episodes_asked": episodes}
+    tree = {**asked, "policies": [str(p.folder) for p in policies], **_tree(verdict, draws)}
     (folder / "eval.json").write_text(json.dumps(tree, indent=1) + "\n")
     order = _worst_first(first)
     _draw(unseen, first, order, tracks, folder / "tracks.png")
-    return verdict, _text(verdict, names[0], order, draws)
+    return verdict, _text(verdict, names[0], order, episodes, draws)
 
 
 def _same_task(policies: Sequence[Policy], names: Sequence[str]) -> None:
@@ -127,17 +128,24 @@ def _tree(verdict: Verdict, draws: int) -> dict[str, Any]:
     }
 
 
-def _text(verdict: Verdict, first: str, order: np.ndarray, draws: int) -> str:
+def _text(verdict: Verdict, first: str, order: np.ndarray, asked: int, draws: int) -> str:
     scores = verdict.unseen[first]
-    worlds, episodes = scores.success.shape
-    lines = [f"{worlds} worlds that no policy was trained on, {episodes} episodes each", table(verdict.unseen, draws)]
+    worlds = len(scores.worlds)
+    lines = [f"{worlds} worlds that no policy was trained on, {_each(scores, asked)}", table(verdict.unseen, draws)]
     for name, own in verdict.seen.items():
-        lines += [f"{name} in the {len(own.worlds)} worlds it was trained on", table(verdict.seen, draws)]
+        lines += [f"{name} in the {len(own.worlds)} worlds it was trained on, {_each(own, asked)}"]
+        lines += [table(verdict.seen, draws)]
     for name, apart in verdict.apart.items():
         lines.append(f"{first} less {name}: " + ", ".join(f"{m} {e}" for m, e in apart.items()))
     success, spl = scores.success.mean(1), scores.spl.mean(1)
     worst = (f"{scores.worlds[k]} ({success[k]:.2f}, SPL {spl[k]:.2f})" for k in order[:_SHOWN])
     return "\n".join([*lines, f"worst worlds: {', '.join(worst)}"])
+
+
+def _each(scores: Scores, asked: int) -> str:
+    each = scores.success.shape[1]
+    why = "" if each == asked else f" (not {asked}: the smallest of them has no more)"
+    return f"{each} episode{'s' * (each > 1)} each{why}"
 
 
 def _draw(

@@ -7,7 +7,7 @@ Success weighted by path length (Anderson et al. 2018, arXiv 1807.06757), SoftSP
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Float64
 
 from lyra_sim.core.record import record
 
@@ -20,7 +20,8 @@ class Scores:
     """Results of `Q` episodes in each of `W` worlds, in the order of `worlds`."""
 
     worlds: tuple[str, ...]
-    success: Bool[np.ndarray, "W Q"]
+    success: Float64[np.ndarray, "W Q"]
+    """1 where the goal was reached, else 0; of several policies the share that reached it."""
     spl: Float64[np.ndarray, "W Q"]
     softspl: Float64[np.ndarray, "W Q"]
     contacts: Float64[np.ndarray, "W Q"]
@@ -31,7 +32,7 @@ class Scores:
 
     def values(self, measure: str) -> Float64[np.ndarray, "W Q"]:
         """One of `MEASURES` by episode."""
-        return np.asarray(getattr(self, measure), np.float64)
+        return getattr(self, measure)
 
 
 @record
@@ -69,12 +70,14 @@ def difference(a: Float64[np.ndarray, "W Q"], b: Float64[np.ndarray, "W Q"], dra
 
 
 def pooled(parts: Sequence[Scores]) -> Scores:
-    """Several policies (seeds of one training) in the same worlds as one: episodes side by side. Intervals of it are
-    over worlds and episodes, not over seeds."""
+    """Several policies (seeds of one training) that drove the same episodes as one: the mean of each episode.
+    Intervals of it are over worlds and episodes, not over seeds."""
     assert all(part.worlds == parts[0].worlds for part in parts)
+    assert all(np.array_equal(part.geodesic_m, parts[0].geodesic_m) for part in parts)
     names = ("success", "spl", "softspl", "contacts", "seconds", "geodesic_m")
-    joined = {name: np.concatenate([getattr(part, name) for part in parts], 1) for name in names}
-    return Scores(worlds=parts[0].worlds, **joined)
+    return Scores(
+        worlds=parts[0].worlds, **{name: np.mean([getattr(part, name) for part in parts], axis=0) for name in names}
+    )
 
 
 def table(rows: dict[str, Scores], draws: int) -> str:

@@ -24,6 +24,7 @@ from robot_tasks.envs.vector import VectorNav
 from robot_tasks.training.boxes import box_flat
 from robot_tasks.training.contract import input_contract
 from robot_tasks.training.division import divide, place_of, within
+from robot_tasks.training.evaluate import quota
 from robot_tasks.training.judge import judge
 from robot_tasks.training.ppo import Training, read_log
 from robot_tasks.training.session import Policy, read_policy, train
@@ -187,6 +188,20 @@ def test_every_policy_drives_the_same_episodes_once(out, policy, tmp_path):
     for scores in verdict.unseen.values():
         driven = np.sort(scores.geodesic_m[0])
         np.testing.assert_allclose(driven, written[:: len(written) // 10][:10], atol=1e-6)  # spread over all distances
+
+
+def test_no_episode_counts_twice(out, policy, tmp_path):
+    counts = [len(world.episodes) for world in read_worlds(out, ROBOT.name)]
+    verdict, text = judge(out, [policy], tmp_path, lambda _: None, episodes=1000, draws=100)
+    ours = policy.folder.name
+    assert verdict.unseen[ours].success.shape == (1, counts[2])
+    assert verdict.seen[ours].success.shape == (2, min(counts[:2]))  # the same number in both worlds
+    assert f"{counts[2]} episodes each (not 1000" in text and f"{min(counts[:2])} episodes each (not 1000" in text
+    assert json.loads((tmp_path / "eval.json").read_text())["episodes_asked"] == 1000
+    worlds = [*within(read_worlds(out, ROBOT.name)[:1], (2.0, 3.0)), *read_worlds(out, ROBOT.name)[1:]]
+    chosen = quota(worlds, 1000)
+    assert [len(set(numbers)) for numbers in chosen] == [len(worlds[0].episodes)] * 3 and len(worlds[0].episodes) < 30
+    assert [len(numbers) for numbers in quota(worlds, 3)] == [3, 3, 3]
 
 
 def test_worlds_are_divided_by_split_share_or_lists_and_places_stay_whole(out):
