@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from lyra_sim.config.robots import load_robots
 from lyra_sim.config.tasks import TasksConfig
 from lyra_sim.core.records import Colliders, FloorGrid, Gate
 from robot_tasks.colliders import rays_of, soup_of_parts, soup_of_scene
 from robot_tasks.navmap import build_map, measure_ground, reraster_iou, robot_slab, state_iou
-from robot_tasks.robots import load_robots
 
 MAP_RERASTER_IOU = 0.99
 

@@ -8,9 +8,10 @@ import pytest
 import trimesh
 import yaml
 
+from lyra_sim.config.robots import load_robots
 from lyra_sim.config.tasks import TasksConfig
 from lyra_sim.core.errors import ConfigError, InputError
-from robot_tasks import build_nav, load_robots, map_gate
+from robot_tasks import build_nav, map_gate
 from robot_tasks.build import build_nav_of_soups
 from robot_tasks.episode_files import read_episodes
 from tests.robot_tasks import rooms
@@ -195,9 +196,10 @@ def test_robot_profiles(tmp_path):
         {**own, "slab_m": [0.5, 0.1]},
         {**own, "wheels": 4},
         [],
+        [own],
     ):
         (tmp_path / "bad.yaml").write_text(yaml.safe_dump(broken))
-        with pytest.raises(ConfigError, match="robot profile"):
+        with pytest.raises(ConfigError, match=r"bad\.yaml"):
             load_robots([str(tmp_path / "bad.yaml")])
     with pytest.raises(ConfigError, match="jetbot, nova_carter"):
         load_robots(["jetbto"])
