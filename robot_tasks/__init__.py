@@ -11,6 +11,6 @@ Frames and indices: world frame of `lyra_sim.core.conventions`; grids are indexe
 """
 
 from robot_tasks.build import build_nav
-from robot_tasks.reraster import map_gate
+from robot_tasks.reraster import map_gate, map_gates
 
-__all__ = ["build_nav", "map_gate"]
+__all__ = ["build_nav", "map_gate", "map_gates"]
