@@ -22,6 +22,7 @@ import numpy as np
 from scipy import ndimage
 
 from lyra_sim.config.envs import EnvConfig, RandomConfig
+from lyra_sim.config.robots import load_robots
 from lyra_sim.config.tasks import RobotConfig, TasksConfig
 from robot_tasks.envs import baselines
 from robot_tasks.envs.evaluate import run_quota
@@ -30,7 +31,6 @@ from robot_tasks.episodes import make_episodes
 from robot_tasks.fields import make_fields
 from robot_tasks.islands import find_space
 from robot_tasks.navmap import FREE, OCCUPIED, NavMap
-from robot_tasks.robots import load_robots
 from robot_tasks.worlds import NavWorld, read_worlds, world_in_memory
 
 LEAST_SPEED, LEAST_SUCCESS, LEAST_SPL, MOST_APART = 50_000.0, 0.99, 0.95, 1e-4

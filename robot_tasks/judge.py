@@ -35,12 +35,15 @@ def measure(
     """Everything that the gates of one robot ask for."""
     total = sum(space.areas_m2)
     area = space.areas_m2[0] if space.areas_m2 else 0.0
+    spots = space.centre(np.argwhere(space.main))
     success, spl = success_and_spl(drives, episodes)
     chance, straight = simple_success(episodes, nav, robot, seed)
     stances = Stances(site.ground, robot)
     margins = door_margins(site, nav, robot)
     used = sorted({door for episode in episodes for door in crossed(site.rooms, episode.path)})
     return Findings(
+        origin_floor_m=site.origin_floor_m,
+        origin_away_m=float(np.hypot(*spots.T).min()) if len(spots) else None,
         area_m2=area,
         floor_share=floor_share(nav, space, robot),
         largest_share=area / total if total else 0.0,

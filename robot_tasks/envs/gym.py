@@ -10,9 +10,9 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
 from lyra_sim.config.envs import EnvConfig
+from lyra_sim.config.robots import load_robots
 from lyra_sim.core.errors import ConfigError
 from robot_tasks.envs.vector import VectorNav
-from robot_tasks.robots import load_robots
 from robot_tasks.worlds import NavWorld, read_worlds
 
 ID = "lyra/Nav-v0"

@@ -18,13 +18,13 @@ import yaml
 from pxr import Usd, UsdGeom, UsdPhysics
 
 from lyra_sim.config.envs import CurriculumConfig, EnvConfig
+from lyra_sim.config.robots import load_robots
 from lyra_sim.config.tasks import TasksConfig
 from pipelines.isaaclab import write_task_package
 from pipelines.store import Store
 from robot_tasks.build import build_nav_of_soups
 from robot_tasks.envs.atlas import DISTANCE_UNIT_M
 from robot_tasks.isaaclab import write_isaaclab_package
-from robot_tasks.robots import load_robots
 from robot_tasks.worlds import read_worlds
 from tests.robot_tasks import rooms
 from tests.robot_tasks.fake_isaaclab import package

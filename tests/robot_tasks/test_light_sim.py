@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
+from lyra_sim.config.robots import load_robots
 from robot_tasks.colliders import rays_of
 from robot_tasks.envs import baselines, kernels
 from robot_tasks.envs.atlas import DISTANCE_UNIT_M, pack
 from robot_tasks.envs.evaluate import run_quota
 from robot_tasks.envs.vector import VectorNav, body_offsets
-from robot_tasks.robots import load_robots
 from tests.robot_tasks import flats, rooms
 from tests.robot_tasks.flats import FLAT, core, put
 
