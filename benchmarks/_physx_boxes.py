@@ -1,9 +1,9 @@
-"""Boxes among the colliders of a stage, asked of PhysX. A program of its own, run with an interpreter that has ovphysx:
+"""Boxes among the colliders of a stage, asked of PhysX. A program of its own, for an interpreter that has ovphysx:
 
     PYTHON _physx_boxes.py STAGE IN.npz OUT.npy
 
-IN.npz: centre (N, 3), yaw (N,), half (N, 3), metres and radians. OUT.npy: (N,) bool, whether PhysX's overlap query finds
-a collider in the box. Imports nothing of this project.
+IN.npz: centre (N, 3), yaw (N,), half (N, 3), metres and radians. OUT.npy: (N,) bool, whether PhysX's overlap query
+finds a collider in the box. Imports nothing of this project.
 """
 
 import math

@@ -1,9 +1,9 @@
 """The colliders of a written stage, read with pxr alone, and boxes among them by Embree and exact tests.
 
 Nothing here is used by the package or uses any of it. A box meets a collider where (a) an edge of the box or a line of
-a fine lattice through it crosses a triangle (rays, Embree), (b) an edge of a triangle passes through the box (exact), or
-(c) the box lies inside a hull or a closed mesh without touching its surface. For a triangle outside of (c), its edges
-and those of the box are enough: (a) without the lattice and (b) are exact together; the lattice is a second opinion.
+a fine lattice through it crosses a triangle (rays, Embree), (b) an edge of a triangle passes through the box (exact),
+or (c) the box lies inside a hull or a closed mesh without touching its surface. Edges of triangles and edges of the
+box are enough to find every triangle that meets a box; the lattice is a second opinion.
 """
 
 from dataclasses import dataclass
@@ -129,7 +129,7 @@ class Solids:
         if any((planes[:, :3] @ point + planes[:, 3]).max() < 0 for planes in self.hulls):
             return True
         low, high = self.closed[..., :2].min(1), self.closed[..., :2].max(1)
-        x, y = point[:2] + (1.1e-5, 0.7e-5)  # off edges
+        x, y = point[0] + 1.1e-5, point[1] + 0.7e-5  # off edges
         a, b, c = self.closed[(low <= (x, y)).all(1) & (high >= (x, y)).all(1)].transpose(1, 0, 2)
         area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (c[:, 0] - a[:, 0]) * (b[:, 1] - a[:, 1])
         a, b, c, area = (v[np.abs(area) > 1e-12] for v in (a, b, c, area))

@@ -4,6 +4,7 @@ Nothing here is used by the package, and of the package only the robot profiles 
 """
 
 import gzip
+import itertools
 import json
 import math
 from dataclasses import dataclass
@@ -12,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import yaml
 from PIL import Image
-from scipy import ndimage
 
 from lyra_sim.config.tasks import RobotConfig
 
@@ -79,7 +79,7 @@ def sweep(path: np.ndarray, start_yaw: float) -> np.ndarray:
     """(N, 3) poses of a robot that turns on the spot at each vertex, every 3 degrees, and drives straight to the next,
     every 2 cm."""
     poses, yaw = [[*path[0], start_yaw]], start_yaw
-    for a, b in zip(path[:-1], path[1:], strict=True):
+    for a, b in itertools.pairwise(path):
         ahead = math.atan2(*(b - a)[::-1])
         turn = (ahead - yaw + math.pi) % (2 * math.pi) - math.pi
         for k in range(1, math.ceil(abs(turn) / TURN_RAD) + 1):

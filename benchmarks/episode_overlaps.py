@@ -3,13 +3,13 @@
     python benchmarks/episode_overlaps.py WORLDS [--episodes 2000] [--robots NAME...] [--paths 5] [--physx PYTHON]
         [--shift M]
 
-WORLDS is the output folder of a run; its trainable robots are judged, an equal share of each world and robot until there
-are `--episodes` (at least as many must be there). From the written maps: distance of starts and goals to the nearest
-cell that is not free, and cells that reach into the robot's outline as it starts. From the written stage: the robot's
-box (length and width, from its step to its top) at every start and goal and, every 2 cm and 3 degrees, along `--paths`
-whole paths of each world and robot, among the colliders, by Embree and, with the interpreter of an environment that has
-ovphysx, by overlap queries of PhysX. `--shift` moves every pose so far in a random direction: then robots must be found
-in walls, which shows that the tests can fail. Exits 1 on any overlap, or too few episodes.
+WORLDS is the output folder of a run; its trainable robots are judged, an equal share of each world and robot until
+there are `--episodes` (at least as many must be there). From the written maps: distance of starts and goals to the
+nearest cell that is not free, and cells that reach into the robot's outline as it starts. From the written stage: the
+robot's box (length and width, from its step to its top) at every start and goal and, every 2 cm and 3 degrees, along
+`--paths` whole paths of each world and robot, among the colliders, by Embree and, with the interpreter of an
+environment that has ovphysx, by overlap queries of PhysX. `--shift` moves every pose so far in a random direction:
+then robots must be found in walls, which shows that the tests can fail. Exits 1 on any overlap, or too few episodes.
 """
 
 import argparse
