@@ -125,6 +125,27 @@ def test_a_misspelt_field_is_refused(out: Path) -> None:
             nav_env_cfg.JetbotNavEnvCfg(splitt="val")
 
 
+def test_classes_that_equal_ways_leave_empty_are_skipped(out: Path) -> None:
+    far = torch.cat([torch.ones(60), torch.linspace(2, 9, 40)])  # one and a half classes of the same way
+    row = torch.zeros(100, dtype=torch.long)
+    tables = SimpleNamespace(geodesic_m=far, world=row)
+    goal = SimpleNamespace(tables=tables, share_open=torch.tensor([100]), episode=row)
+    env = SimpleNamespace(
+        num_envs=100, device="cpu", command_manager=SimpleNamespace(get_term=lambda _: goal),
+        episode_length_buf=torch.ones(100),
+        termination_manager=SimpleNamespace(get_term=lambda _: torch.ones(100, dtype=torch.bool)),
+    )  # fmt: skip
+    rules = {"command_name": "goal", "bins": 4, "promote": 0.8, "window": 8}
+    with package(out, 2):
+        from lyra_sim_nav.tasks.nav import mdp  # pyright: ignore[reportMissingImports]
+
+        term = mdp.NearGoalsFirst(SimpleNamespace(params=rules), env)
+        assert goal.share_open.item() == 60
+        assert term(env, torch.arange(100), **rules) == 2 and goal.share_open.item() == 75
+        goal.episode = torch.full((100,), 74)
+        assert term(env, torch.arange(100), **rules) == 3 and goal.share_open.item() == 100
+
+
 def test_the_scene_is_the_worlds_files(out: Path, monkeypatch) -> None:
     with package(out, 3):
         from lyra_sim_nav.tasks.nav import nav_env_cfg  # pyright: ignore[reportMissingImports]
