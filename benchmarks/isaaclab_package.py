@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 
 from lyra_sim.config.envs import EnvConfig
+from lyra_sim.config.robots import load_robots
 from robot_tasks.isaaclab import write_isaaclab_package
-from robot_tasks.robots import load_robots
 from robot_tasks.worlds import read_worlds
 from tests.robot_tasks.isaac_reference import record_drives
 

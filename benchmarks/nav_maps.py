@@ -30,6 +30,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import dijkstra
 from truth_flat import Table
 
+from lyra_sim.config.robots import load_robots
 from lyra_sim.config.tasks import RobotConfig, TasksConfig
 from lyra_sim.core.records import FloorGrid
 from lyra_sim.procedural.flat import make_flat
@@ -42,7 +43,6 @@ from robot_tasks.fields import domain, make_fields
 from robot_tasks.islands import Space, find_space
 from robot_tasks.navmap import NavMap
 from robot_tasks.place import look_at
-from robot_tasks.robots import load_robots
 from robot_tasks.rooms import Rooms
 
 JUDGED = ("jetbot", "nova_carter", "h1")

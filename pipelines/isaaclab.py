@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from lyra_sim.config.robots import known_robots, load_robots
 from lyra_sim.config.tasks import TasksConfig
 from pipelines.stage import digest
 from pipelines.store import Store, write_atomic
@@ -18,16 +19,18 @@ def write_task_package(out: Path, store: Store, config: TasksConfig) -> None:
     Robots are those of the configuration, and packaged ones that worlds of earlier runs were made for.
     """
     text = (out / "worlds.jsonl").read_text()
-    stamp = digest({"version": _VERSION, "worlds": text, "config": config.model_dump(mode="json")})
+    configured = load_robots(config.robots)
+    profiles = [robot.model_dump(mode="json") for robot in configured]
+    stamp = digest(
+        {"version": _VERSION, "worlds": text, "config": config.model_dump(mode="json"), "profiles": profiles}
+    )
     marker = store.root / "isaaclab.json"
     known = json.loads(marker.read_bytes()) if marker.exists() else {}
     if known.get("made_of") == stamp and (not known["robots"] or (out / "isaaclab").is_dir()):
         return
     from robot_tasks.isaaclab import write_isaaclab_package
-    from robot_tasks.robots import known_robots, load_robots
 
     trainable = {robot for line in text.splitlines() for robot in json.loads(line)["robots"]}
-    configured = load_robots(config.robots)
     earlier = sorted(trainable.intersection(known_robots()) - {robot.name for robot in configured})
     robots = [robot for robot in (*configured, *load_robots(earlier)) if robot.name in trainable]
     if robots:

@@ -69,6 +69,13 @@ class NavMap:
     obstacle: Bool[np.ndarray, "U V"]
     """What is blocked by an obstacle; the rest of `blocked` is only unknown."""
 
+    def map_clearance_m(self) -> Float32[np.ndarray, "U V"]:
+        """At the centres of the fine cells: lower bound of the distance to the map's own cells that are not free, which
+        count whole; what a reader of the written map finds."""
+        split = round(self.cell_m / self.fine_m)
+        taken = (self.state != FREE).repeat(split, 0).repeat(split, 1)
+        return np.maximum(distance_to(taken, self.fine_m) - np.float32(self.fine_m * math.sqrt(0.5)), np.float32(0))
+
     def most_clearance_m(self) -> Float32[np.ndarray, "U V"]:
         """Upper bound of the distance to the next obstacle if all that is unknown were free; 0 inside."""
         inside = distance_to(self.obstacle, self.fine_m) + np.float32(self.fine_m * math.sqrt(0.5))

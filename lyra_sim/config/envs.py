@@ -72,7 +72,8 @@ class EnvConfig(Config):
     unknown_blocks: bool = True
     """Whether the lidar sees a wall where nothing is known. Driving there is never possible."""
     reset_to: Literal["same", "any"] = "same"
-    """World of an environment's next episode: its own again, or any."""
+    """World of an environment's next episode: its own again, or any; any, too, where there are fewer environments than
+    worlds."""
     success_m: float = Field(default=0.2, gt=0)
     """Geodesic distance at which the goal is reached."""
     stop_share: float = Field(default=1.0, gt=0, le=1)

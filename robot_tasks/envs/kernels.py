@@ -217,6 +217,7 @@ def _judge(atlas, state, rules, n, per_cell, x, y, hit, out):
     left = far * (_DISTANCE * state.scale[n])
     slow = (
         abs(state.velocity[n, 0]) <= rules.stop_share * state.limits[n, 0]
+        and abs(state.velocity[n, 1]) <= rules.stop_share * state.limits[n, 1]
         and abs(state.velocity[n, 2]) <= rules.stop_share * state.limits[n, 2]
     )
     state.age[n] += 1

@@ -252,6 +252,7 @@ def judge(
     left = far * (DISTANCE * robots.scale[n])
     slow = (
         wp.abs(robots.velocity[n, 0]) <= law.stop_share * robots.limits[n, 0]
+        and wp.abs(robots.velocity[n, 1]) <= law.stop_share * robots.limits[n, 1]
         and wp.abs(robots.velocity[n, 2]) <= law.stop_share * robots.limits[n, 2]
     )
     robots.age[n] = robots.age[n] + 1

@@ -12,12 +12,12 @@ from rsl_rl.models import MLPModel
 from tensordict import TensorDict
 
 from lyra_sim.config.nav_training import NavTrainingConfig
+from lyra_sim.config.robots import load_robots
 from lyra_sim.config.tasks import RobotConfig
 from lyra_sim.core.errors import ConfigError, InputError
 from lyra_sim.core.record import record
 from robot_tasks.envs.rsl import RslNav
 from robot_tasks.envs.vector import VectorNav
-from robot_tasks.robots import load_robots
 from robot_tasks.training.boxes import box_worlds
 from robot_tasks.training.division import divide, place_of, within
 from robot_tasks.training.export import export_policy

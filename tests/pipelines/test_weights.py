@@ -3,6 +3,7 @@
 import json
 import re
 import types
+from importlib.resources import files
 
 import pytest
 import torch
@@ -25,6 +26,18 @@ def own_cache(tmp_path, monkeypatch):
 
 def test_what_has_no_networks_depends_on_none():
     assert weights_of(load_config("default")) == {}
+
+
+def test_a_robot_of_the_user_counts_by_what_its_profile_says(tmp_path):
+    mine = tmp_path / "mine.yaml"
+    text = (files("configs") / "robots" / "jetbot.yaml").read_text()
+    of = lambda: weights_of(load_config("default", [f"tasks.robots=[nova_carter, {mine}]"]))  # noqa: E731
+    mine.write_text(text)
+    first = of()
+    mine.write_text("# a remark\n" + text)
+    assert list(first) == ["tasks"] and of() == first
+    mine.write_text(re.sub(r"(?m)^step_m: .*", "step_m: 0.015", text))
+    assert of() != first
 
 
 def test_random_weights_are_what_their_seeds_say():

@@ -18,13 +18,13 @@ import yaml
 from pxr import Usd, UsdGeom, UsdPhysics
 
 from lyra_sim.config.envs import CurriculumConfig, EnvConfig
+from lyra_sim.config.robots import load_robots
 from lyra_sim.config.tasks import TasksConfig
 from pipelines.isaaclab import write_task_package
 from pipelines.store import Store
 from robot_tasks.build import build_nav_of_soups
 from robot_tasks.envs.atlas import DISTANCE_UNIT_M
 from robot_tasks.isaaclab import write_isaaclab_package
-from robot_tasks.robots import load_robots
 from robot_tasks.worlds import read_worlds
 from tests.robot_tasks import rooms
 from tests.robot_tasks.fake_isaaclab import package
@@ -123,6 +123,27 @@ def test_a_misspelt_field_is_refused(out: Path) -> None:
 
         with pytest.raises(TypeError, match="splitt"):
             nav_env_cfg.JetbotNavEnvCfg(splitt="val")
+
+
+def test_classes_that_equal_ways_leave_empty_are_skipped(out: Path) -> None:
+    far = torch.cat([torch.ones(60), torch.linspace(2, 9, 40)])  # one and a half classes of the same way
+    row = torch.zeros(100, dtype=torch.long)
+    tables = SimpleNamespace(geodesic_m=far, world=row)
+    goal = SimpleNamespace(tables=tables, share_open=torch.tensor([100]), episode=row)
+    env = SimpleNamespace(
+        num_envs=100, device="cpu", command_manager=SimpleNamespace(get_term=lambda _: goal),
+        episode_length_buf=torch.ones(100),
+        termination_manager=SimpleNamespace(get_term=lambda _: torch.ones(100, dtype=torch.bool)),
+    )  # fmt: skip
+    rules = {"command_name": "goal", "bins": 4, "promote": 0.8, "window": 8}
+    with package(out, 2):
+        from lyra_sim_nav.tasks.nav import mdp  # pyright: ignore[reportMissingImports]
+
+        term = mdp.NearGoalsFirst(SimpleNamespace(params=rules), env)
+        assert goal.share_open.item() == 60
+        assert term(env, torch.arange(100), **rules) == 2 and goal.share_open.item() == 75
+        goal.episode = torch.full((100,), 74)
+        assert term(env, torch.arange(100), **rules) == 3 and goal.share_open.item() == 100
 
 
 def test_the_scene_is_the_worlds_files(out: Path, monkeypatch) -> None:

@@ -99,7 +99,7 @@ def test_the_curriculum_goes_on_where_it_was(out, tmp_path):
     settings = changed(env={**TINY.env.model_dump(), "curriculum": {"bins": 4, "promote": 0.5, "window": 8}})
 
     def begin(steps: int) -> tuple[Training, Pool]:
-        env = VectorNav(read_worlds(out, ROBOT.name), ROBOT, settings.env, TINY.num_envs)
+        env = VectorNav(read_worlds(out, ROBOT.name), ROBOT, settings.env, TINY.num_envs, seed=0)
         return Training(RslNav(env), settings.model_copy(update={"steps": steps}), tmp_path), env.pool
 
     training, pool = begin(256)
@@ -138,7 +138,7 @@ def test_what_is_no_policy_is_refused(policy, tmp_path):
 def test_rsl_rl_reads_the_checkpoint(out, policy):
     from rsl_rl.runners import OnPolicyRunner
 
-    env = RslNav(VectorNav(read_worlds(out, ROBOT.name), ROBOT, TINY.env, 4))
+    env = RslNav(VectorNav(read_worlds(out, ROBOT.name), ROBOT, TINY.env, 4, seed=0))
     runner = OnPolicyRunner(env, {**TINY.rsl_rl(), "save_interval": 1}, device="cpu")
     runner.load(str(policy.folder / "checkpoint.pt"))
     obs = env.get_observations()
@@ -256,7 +256,7 @@ def test_drawn_starts_are_where_the_robot_fits_and_as_far_as_they_say(out):
     same_room = (table.start[old:, 0] - 2) * (table.goal[old:, 0] - 2) > 0
     across = table.geodesic_m[old:][~same_room] / straight[~same_room]
     assert across.max() > 1.2 and np.median(table.geodesic_m[old:][same_room] / straight[same_room]) < 1.05
-    env = VectorNav([more], ROBOT, TINY.env, 1)
+    env = VectorNav([more], ROBOT, TINY.env, 1, seed=0)
     found = run_quota(env, lambda _: oracle_action(env), np.arange(old, len(table)))
     assert found["success"].mean() > 0.98
 
@@ -346,7 +346,7 @@ def marched(world: NavWorld, x: float, y: float, angle: float, most: float) -> f
 def test_commands_of_the_contract_are_what_the_robot_drives(out, side_m_s):
     robot = ROBOT.model_copy(update={"drive": "omni" if side_m_s else "unicycle", "side_m_s": side_m_s})
     told = input_contract(robot, TINY.env)
-    env = VectorNav(read_worlds(out, robot.name)[:1], robot, TINY.env, 1)
+    env = VectorNav(read_worlds(out, robot.name)[:1], robot, TINY.env, 1, seed=0)
     env.reset()
     env.noise.mirror[:] = 1
     assert told["observation_size"] == env.sizes["policy"]
