@@ -25,8 +25,8 @@ import numpy as np
 from _stage_solids import Boxes, Solids
 from _written_episodes import Written, WrittenMap, read_written, sweep
 
+from lyra_sim.config.robots import load_robots
 from lyra_sim.config.tasks import RobotConfig
-from robot_tasks.robots import load_robots
 
 COARSE_M = 0.06
 """Lattice of rays at the poses along paths; at starts and goals it is finer."""

@@ -19,8 +19,8 @@ from typing import Any
 
 from _baselines import LEAST_SPL, LEAST_SUCCESS, drive_baselines
 
+from lyra_sim.config.robots import load_robots
 from robot_tasks.gates import MANY_ROOMS, RANDOM_SUCCESS, STRAIGHT_SUCCESS
-from robot_tasks.robots import load_robots
 from robot_tasks.worlds import read_world
 
 HEAD = (

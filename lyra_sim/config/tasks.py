@@ -105,7 +105,7 @@ class TasksConfig(Config):
     cell_m: float = Field(default=0.05, ge=0.01, le=0.2)
     """Cell of the occupancy maps."""
     episodes: int = Field(default=200, ge=0)
-    """Most episodes per robot."""
+    """Most episodes per robot; 0: none are wanted."""
     min_episodes: int = Field(default=20, ge=1)
     """Below this many a robot is listed as not trainable."""
     goals: int = Field(default=32, ge=1, le=256)
@@ -116,3 +116,12 @@ class TasksConfig(Config):
     """Longest episode."""
     formats: tuple[ExportFormat, ...] = get_args(ExportFormat)
     """In which formats of other programs maps and episodes are written too."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "TasksConfig":
+        if 0 < self.episodes < self.min_episodes:
+            raise ValueError(
+                f"episodes of 0 or at least min_episodes ({self.min_episodes}): with {self.episodes} no robot could be "
+                "trainable"
+            )
+        return self

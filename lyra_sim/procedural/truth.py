@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Float64
 from numba import njit
 from trimesh.triangles import closest_point
 
-from lyra_sim.core.records import Label
+from lyra_sim.core.records import FloorGrid, Label
 from lyra_sim.procedural.render import face_normals, ray_scene
 from lyra_sim.procedural.scene import ProceduralScene
 
@@ -138,6 +138,17 @@ def bounds(scene: ProceduralScene, cell_m: float, margin_m: float = 0.0) -> tupl
     high = scene.floor_rect_m[:, 2:].max(0) + margin_m
     nx, ny = np.ceil((high - low) / cell_m - 1e-9).astype(int).tolist()
     return low, (nx, ny)
+
+
+def true_floor(scene: ProceduralScene, cell_m: float = 0.025) -> FloorGrid:
+    """All ground of the scene as the floor of a walk that saw everything."""
+    origin, shape = bounds(scene, cell_m)
+    height = floor_height(scene, origin + (np.indices(shape).reshape(2, -1).T + 0.5) * cell_m).reshape(shape)
+    seen = np.isfinite(height)
+    return FloorGrid(
+        origin_m=np.array(origin, float), cell_m=cell_m, state=seen.astype(np.uint8),
+        height_m=np.where(seen, height, 0).astype(np.float32),
+    )  # fmt: skip
 
 
 def _touched(xy: np.ndarray, corners: np.ndarray, low: float, high: float, radius: float) -> np.ndarray:

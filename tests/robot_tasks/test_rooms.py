@@ -5,9 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from lyra_sim.core.records import FloorGrid
 from lyra_sim.procedural.flat import make_flat
-from lyra_sim.procedural.truth import bounds, floor_height
+from lyra_sim.procedural.truth import true_floor
 from robot_tasks.colliders import Nearby, Soup, rays_of
 from robot_tasks.episodes import Episode
 from robot_tasks.fields import domain
@@ -27,15 +26,7 @@ def exact(seed: int, count: int):
     """A procedural flat with its own triangles and floor."""
     scene = make_flat(seed, rooms=count)
     triangles = scene.vertices[scene.faces].astype(float)
-    origin, shape = bounds(scene, 0.025)
-    xy = origin + (np.indices(shape).reshape(2, -1).T + 0.5) * 0.025
-    height = floor_height(scene, xy).reshape(shape)
-    seen = np.isfinite(height)
-    floor = FloorGrid(
-        origin_m=np.array(origin, float), cell_m=0.025, state=seen.astype(np.uint8),
-        height_m=np.where(seen, height, 0).astype(np.float32),
-    )  # fmt: skip
-    return scene, Soup(triangles=triangles, hull=np.full(len(triangles), -1, np.int32)), floor
+    return scene, Soup(triangles=triangles, hull=np.full(len(triangles), -1, np.int32)), true_floor(scene)
 
 
 @pytest.mark.parametrize(("seed", "count"), [(802, 5), (803, 6), (804, 3), (812, 3)])
