@@ -31,7 +31,8 @@ HEAD = (
 
 def simulated(world: Path, robot: str) -> dict[str, tuple[float, float]]:
     """Success and SPL of each baseline in the light simulation."""
-    tables = drive_baselines([read_world(world, robot)], load_robots([robot])[0])
+    (profile,) = load_robots([robot])
+    tables = drive_baselines([read_world(world, profile)], profile)
     return {name: (float(t["success"].mean()), float(t["spl"].mean())) for name, t in tables.items()}
 
 

@@ -138,7 +138,7 @@ def main() -> int:
     args = parser.parse_args()
     fine = True
     for robot in load_robots(args.robots):
-        read = read_worlds(args.out, robot.name) if args.out else [box_flat(robot, k) for k in range(args.worlds)]
+        read = read_worlds(args.out, robot) if args.out else [box_flat(robot, k) for k in range(args.worlds)]
         fine &= drive_all(list(read), robot)
         worlds = [dataclasses.replace(read[k % len(read)]) for k in range(args.worlds)]
         for name, random in (("plain", RandomConfig()), ("randomised", NOISY)):

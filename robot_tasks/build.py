@@ -19,7 +19,7 @@ from robot_tasks.follower import drive
 from robot_tasks.free_points import find_free_points, write_free_points
 from robot_tasks.islands import find_space
 from robot_tasks.judge import door_margins, measure
-from robot_tasks.mapfiles import write_fields, write_rooms, write_ros_map
+from robot_tasks.mapfiles import ROBOT, write_fields, write_robot, write_rooms, write_ros_map
 from robot_tasks.navmap import Ground, NavMap
 from robot_tasks.place import Site, look_at
 from robot_tasks.preview import write_preview
@@ -83,6 +83,7 @@ def _build_robot(
     points = find_free_points(site.offered, site.ground, site.band, space, robot, seed)
     judged = gates.robot_gates(measure(site, nav, space, episodes, drives, robot, config, seed))
     write_ros_map(nav, folder, "map", pgm=True)
+    write_robot(robot, folder / ROBOT)
     write_fields(nav, space, fields, folder / "fields.npz")
     heights = [(_floor_m(site.ground, e.start), _floor_m(site.ground, e.goal)) for e in episodes]
     margins = door_margins(site, nav, robot)

@@ -93,6 +93,10 @@ NUMBERS = frozenset(
 """Fields of a robot whose source its profile must name."""
 
 
+MAPPED = ("radius_m", "footprint_m", "slab_m", "step_m", "slope_deg", "speed_m_s", "turn_rad_s")
+"""Fields of a robot that its maps, its episodes and their verdict are made from."""
+
+
 ExportFormat = Literal["habitat", "compass", "mobility_gen", "isaac", "igibson"]
 """Formats of other programs, beside the ROS maps that are always written (`robot_tasks/export`)."""
 

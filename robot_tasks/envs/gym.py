@@ -37,7 +37,7 @@ def make_core(
     if (out is None) == (worlds is None):
         raise ConfigError("out", expected="a folder or worlds", got="both or none", todo="Give one of the two.")
     (profile,) = load_robots([robot])
-    found = worlds if worlds is not None else read_worlds(Path(str(out)), profile.name, split)
+    found = worlds if worlds is not None else read_worlds(Path(str(out)), profile, split)
     return VectorNav(found, profile, config or EnvConfig(), envs, seed=seed)
 
 

@@ -104,7 +104,7 @@ def _names(policies: Sequence[Policy]) -> list[str]:
 
 def _sorted(out: Path, policies: Sequence[Policy]) -> tuple[list[NavWorld], list[NavWorld]]:
     """Worlds new to all policies, by name and source place, and those that the first was trained on."""
-    worlds = within(read_worlds(out, policies[0].robot.name), policies[0].config.geodesic_m)
+    worlds = within(read_worlds(out, policies[0].robot), policies[0].config.geodesic_m)
     known = {name for policy in policies for name in policy.worlds}
     places = {place for policy in policies for place in policy.places}
     unseen = [world for world in worlds if world.name not in known and place_of(world) not in places]

@@ -99,7 +99,7 @@ def test_the_curriculum_goes_on_where_it_was(out, tmp_path):
     settings = changed(env={**TINY.env.model_dump(), "curriculum": {"bins": 4, "promote": 0.5, "window": 8}})
 
     def begin(steps: int) -> tuple[Training, Pool]:
-        env = VectorNav(read_worlds(out, ROBOT.name), ROBOT, settings.env, TINY.num_envs, seed=0)
+        env = VectorNav(read_worlds(out, ROBOT), ROBOT, settings.env, TINY.num_envs, seed=0)
         return Training(RslNav(env), settings.model_copy(update={"steps": steps}), tmp_path), env.pool
 
     training, pool = begin(256)
@@ -138,7 +138,7 @@ def test_what_is_no_policy_is_refused(policy, tmp_path):
 def test_rsl_rl_reads_the_checkpoint(out, policy):
     from rsl_rl.runners import OnPolicyRunner
 
-    env = RslNav(VectorNav(read_worlds(out, ROBOT.name), ROBOT, TINY.env, 4, seed=0))
+    env = RslNav(VectorNav(read_worlds(out, ROBOT), ROBOT, TINY.env, 4, seed=0))
     runner = OnPolicyRunner(env, {**TINY.rsl_rl(), "save_interval": 1}, device="cpu")
     runner.load(str(policy.folder / "checkpoint.pt"))
     obs = env.get_observations()
@@ -191,21 +191,21 @@ def test_every_policy_drives_the_same_episodes_once(out, policy, tmp_path):
 
 
 def test_no_episode_counts_twice(out, policy, tmp_path):
-    counts = [len(world.episodes) for world in read_worlds(out, ROBOT.name)]
+    counts = [len(world.episodes) for world in read_worlds(out, ROBOT)]
     verdict, text = judge(out, [policy], tmp_path, lambda _: None, episodes=1000, draws=100)
     ours = policy.folder.name
     assert verdict.unseen[ours].success.shape == (1, counts[2])
     assert verdict.seen[ours].success.shape == (2, min(counts[:2]))  # the same number in both worlds
     assert f"{counts[2]} episodes each (not 1000" in text and f"{min(counts[:2])} episodes each (not 1000" in text
     assert json.loads((tmp_path / "eval.json").read_text())["episodes_asked"] == 1000
-    worlds = [*within(read_worlds(out, ROBOT.name)[:1], (2.0, 3.0)), *read_worlds(out, ROBOT.name)[1:]]
+    worlds = [*within(read_worlds(out, ROBOT)[:1], (2.0, 3.0)), *read_worlds(out, ROBOT)[1:]]
     chosen = quota(worlds, 1000)
     assert [len(set(numbers)) for numbers in chosen] == [len(worlds[0].episodes)] * 3 and len(worlds[0].episodes) < 30
     assert [len(numbers) for numbers in quota(worlds, 3)] == [3, 3, 3]
 
 
 def test_worlds_are_divided_by_split_share_or_lists_and_places_stay_whole(out):
-    worlds = read_worlds(out, ROBOT.name)
+    worlds = read_worlds(out, ROBOT)
 
     def names(division):
         return [w.name for w in division.train], [w.name for w in division.held_out]
@@ -228,7 +228,7 @@ def test_worlds_are_divided_by_split_share_or_lists_and_places_stay_whole(out):
 
 
 def test_a_world_whose_place_is_not_known_is_refused(out, tmp_path):
-    world = read_worlds(out, ROBOT.name)[0]
+    world = read_worlds(out, ROBOT)[0]
     assert place_of(world) == "place one"
     assert place_of(dataclasses.replace(world, folder=None)) == "one"
     copy, report = dataclasses.replace(world, folder=tmp_path), tmp_path / "report.json"
@@ -239,11 +239,11 @@ def test_a_world_whose_place_is_not_known_is_refused(out, tmp_path):
         with pytest.raises(InputError, match=r"report\.json: expected .* place"):
             place_of(copy)
         with pytest.raises(InputError, match=r"report\.json"):
-            divide([copy, *read_worlds(out, ROBOT.name)], changed(train_share=0.5))
+            divide([copy, *read_worlds(out, ROBOT)], changed(train_share=0.5))
 
 
 def test_drawn_starts_are_where_the_robot_fits_and_as_far_as_they_say(out):
-    world = read_worlds(out, ROBOT.name)[0]
+    world = read_worlds(out, ROBOT)[0]
     more = with_starts(world, ROBOT, 100, (1.0, 3.0), 0)
     table, old = more.episodes, len(world.episodes)
     np.testing.assert_array_equal(table.start[:old], world.episodes.start)
@@ -273,7 +273,7 @@ def test_boxes_are_trained_on_beside_worlds_or_alone(out, tmp_path):
 
 
 def test_episodes_can_be_limited_to_a_range_of_distances(out):
-    worlds = read_worlds(out, ROBOT.name)
+    worlds = read_worlds(out, ROBOT)
     cut = within(worlds, (2.0, 3.0))
     assert [w.name for w in cut] == list(WORLDS)
     for whole, part in zip(worlds, cut, strict=True):
@@ -310,7 +310,7 @@ def test_exported_policies_act_as_the_trained_one(out, tmp_path, rnn):
 
 def test_an_observation_can_be_made_from_the_contract_alone(out, policy):
     told = json.loads((policy.folder / "policy.json").read_text())
-    world = read_worlds(out, ROBOT.name)[0]
+    world = read_worlds(out, ROBOT)[0]
     settings = {**TINY.env.model_dump(), "random": {}}
     env = VectorNav([world], ROBOT, type(TINY.env).model_validate(settings), 1, seed=3)
     env.reset()
@@ -346,7 +346,7 @@ def marched(world: NavWorld, x: float, y: float, angle: float, most: float) -> f
 def test_commands_of_the_contract_are_what_the_robot_drives(out, side_m_s):
     robot = ROBOT.model_copy(update={"drive": "omni" if side_m_s else "unicycle", "side_m_s": side_m_s})
     told = input_contract(robot, TINY.env)
-    env = VectorNav(read_worlds(out, robot.name)[:1], robot, TINY.env, 1, seed=0)
+    env = VectorNav(read_worlds(out, robot)[:1], robot, TINY.env, 1, seed=0)
     env.reset()
     env.noise.mirror[:] = 1
     assert told["observation_size"] == env.sizes["policy"]
