@@ -16,6 +16,7 @@ from robot_tasks.envs.depth import DepthCamera
 from robot_tasks.envs.kernels import Outcome, Rules, State
 from robot_tasks.envs.noise import Noise
 from robot_tasks.envs.pool import Pool
+from robot_tasks.envs.room import largest_bodies
 from robot_tasks.worlds import NavWorld
 
 F = np.float32
@@ -70,15 +71,16 @@ class VectorNav:
             InputError: depth is asked for and a scene cannot be read.
         """
         self.worlds, self.robot, self.config, self.num_envs = tuple(worlds), robot, config, envs
-        slack_m = _SLACK_CELLS * max((world.cell_m for world in self.worlds), default=0.0)
-        self.atlas = pack(
-            self.worlds, robot, unknown_blocks=config.unknown_blocks,
-            smallest_m=robot.radius_m * (1 - config.random.footprint) - slack_m,
-        )  # fmt: skip
+        self.action_size = 3 if robot.drive == "omni" else 2
+        sigma = np.array([world.scale_sigma for world in self.worlds])
+        self.noise = Noise(config.random, envs, self.action_size, sigma)
+        slack = _SLACK_CELLS * np.array([world.cell_m for world in self.worlds])
+        smallest = robot.radius_m * (1 - config.random.footprint) / self.noise.stretch - slack
+        bodies = list(zip((robot.radius_m - slack).tolist(), smallest.tolist(), strict=True))
+        self.atlas = pack(self.worlds, robot, unknown_blocks=config.unknown_blocks, bodies_m=bodies)
         self.pool = Pool(self.worlds, config.curriculum)
         self.step_s = config.decimation * kernels.PHYSICS_S
         self.omni = robot.drive == "omni"
-        self.action_size = 3 if self.omni else 2
         self.sizes = {"policy": robot.lidar.beams + 3 + 2 * self.action_size}
         self.sizes["critic"] = self.sizes["policy"] + 3
         self.shapes: dict[str, tuple[int, ...]] = {name: (size,) for name, size in self.sizes.items()}
@@ -98,8 +100,7 @@ class VectorNav:
         self._stays = config.reset_to == "same" and envs >= len(self.worlds)
         self.state = _state(envs)
         self._out = Outcome(np.zeros(envs, F), np.zeros(envs, np.bool_), np.zeros(envs, np.bool_))
-        sigma = np.array([world.scale_sigma for world in self.worlds])
-        self.noise = Noise(config.random, envs, self.action_size, sigma)
+        self._room = np.concatenate([self._rooms(k) for k in range(len(self.worlds))])
         self.row = np.zeros(envs, np.int64)
         """Row of `pool` that each environment is in, -1 where a quota has none left."""
         self.observed: Observations = {}
@@ -110,6 +111,15 @@ class VectorNav:
         self._queue: np.ndarray | None = None
         self._order = np.arange(envs)
         self.rng = np.random.default_rng(seed)
+
+    def _rooms(self, world: int) -> Float32[np.ndarray, "E"]:
+        """How much larger the robot may be in each episode of a world, as far as it may be drawn."""
+        at, robot = self.worlds[world], self.robot
+        most = float((1 + self.config.random.footprint) * self.noise.stretch[world])
+        return largest_bodies(
+            at, robot.radius_m, self.rules.offsets, slack_m=_SLACK_CELLS * at.cell_m, most=most,
+            reach_m=self.config.success_m,
+        )  # fmt: skip
 
     def reset(self, seed: int | None = None, *, quota: np.ndarray | None = None) -> Observations:
         """Start everywhere anew.
@@ -203,13 +213,13 @@ class VectorNav:
         self.row[envs] = rows
         state.world[envs] = pool.world[rows]
         state.goal[envs] = pool.goal_index[rows]
-        self.noise.start(self.rng, envs, state, self._limits, self.robot.radius_m)
+        self.noise.start(self.rng, envs, state, self._limits, self.robot.radius_m, self._room[rows])
         scale = state.scale[envs]
         state.radius[envs] -= F(_SLACK_CELLS) * self.atlas.cell[state.world[envs]] * scale
         state.pose[envs, :2] = pool.start[rows] * scale[:, None]
         state.pose[envs, 2] = pool.yaw[rows]
         self._goal[envs] = pool.goal[rows] * scale[:, None]
-        self._length[envs] = pool.geodesic_m[rows] * scale
+        self._length[envs] = state.geodesic[envs] = pool.geodesic_m[rows] * scale
         seconds = self.config.time_factor * self._length[envs] / state.limits[envs, 0]
         seconds += self.config.time_turns * 2 * np.pi / state.limits[envs, 2]
         state.last_age[envs] = np.ceil(seconds / self.step_s)

@@ -24,7 +24,8 @@ OMNI = rooms.CARTER.model_copy(update={"drive": "omni", "side_m_s": 0.5})
 
 def differences(robot, steps: int, engine) -> tuple[float, int, int]:
     """Largest difference of anything that two engines give over random steps, ends and contacts seen."""
-    world = flats.flat("jetbot" if robot.name == "jetbot" else "nova_carter")
+    flat = flats.flat("jetbot" if robot.name == "jetbot" else "nova_carter")
+    world = dataclasses.replace(flat, scale_sigma=0.3)
     settings = EnvConfig(random=ALL, time_factor=1.5)
     a, b = VectorNav([world], robot, settings, 16), VectorNav([world], robot, settings, 16, engine=engine)
     a.reset(3), b.reset(3)
