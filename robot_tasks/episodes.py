@@ -105,7 +105,7 @@ def _draw_pairs(fields: Fields, config: TasksConfig, low: float, high: float, rn
         certain = far <= CERTAIN * fields.hopeful_m[g][roomy[:, 0], roomy[:, 1]]
         for k in range(_BINS):
             fits = np.flatnonzero(certain & (far >= edges[k]) & (far <= edges[k + 1]))
-            for m in fits[rng.permutation(len(fits))[:each]]:
+            for m in rng.choice(fits, min(each, len(fits)), replace=False):
                 pairs.append((g, (int(roomy[m, 0]), int(roomy[m, 1]))))
     return [pairs[k] for k in rng.permutation(len(pairs))]
 

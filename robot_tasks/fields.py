@@ -14,7 +14,7 @@ from lyra_sim.core.record import record
 from robot_tasks import footprint
 from robot_tasks.geodesic import goal_field, sample
 from robot_tasks.islands import Space
-from robot_tasks.navmap import NavMap
+from robot_tasks.navmap import NavMap, any_of_square
 
 DRIVE_MARGIN_M = 0.03
 """Driven paths keep this much more than the map radius where there is room."""
@@ -111,8 +111,7 @@ def domain(space: Space, split: int) -> Bool[np.ndarray, "X Y"]:
     inside = space.coarse(split)
     if split == 1:
         return inside
-    near = np.asarray(ndimage.binary_dilation(space.main))
-    near = near.reshape(inside.shape[0], split, inside.shape[1], split).any((1, 3))
+    near = any_of_square(np.asarray(ndimage.binary_dilation(space.main)), split)
     grown = np.pad(inside, 1)
     _add_simple(grown, np.argwhere(near & ~inside) + 1)
     return grown[1:-1, 1:-1].copy()

@@ -141,13 +141,17 @@ def bounds(scene: ProceduralScene, cell_m: float, margin_m: float = 0.0) -> tupl
 
 
 def true_floor(scene: ProceduralScene, cell_m: float = 0.025) -> FloorGrid:
-    """All ground of the scene as the floor of a walk that saw everything."""
+    """The ground of the scene as the floor of a walk that saw all there is to see: none inside solids."""
     origin, shape = bounds(scene, cell_m)
-    height = floor_height(scene, origin + (np.indices(shape).reshape(2, -1).T + 0.5) * cell_m).reshape(shape)
+    points = origin + (np.indices(shape).reshape(2, -1).T + 0.5) * cell_m
+    height = floor_height(scene, points)
+    ground = np.flatnonzero(np.isfinite(height))
+    hidden = ground[_inside_solid(scene, np.column_stack([points, height + 1e-3])[ground])]
+    height[hidden] = np.nan
     seen = np.isfinite(height)
     return FloorGrid(
-        origin_m=np.array(origin, float), cell_m=cell_m, state=seen.astype(np.uint8),
-        height_m=np.where(seen, height, 0).astype(np.float32),
+        origin_m=np.array(origin, float), cell_m=cell_m, state=seen.astype(np.uint8).reshape(shape),
+        height_m=np.where(seen, height, 0).astype(np.float32).reshape(shape),
     )  # fmt: skip
 
 
