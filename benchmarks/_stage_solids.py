@@ -92,6 +92,23 @@ class Solids:
         depth = self._scene.run(points.astype(np.float32), down, dists=far, query="DISTANCE")
         return np.where(depth < 100, points[:, 2] - depth, np.nan)
 
+    def stand(self, pose: np.ndarray, size: tuple[float, float], step_m: float, slope: float) -> float:
+        """Height of the highest collider under a rectangle at (x, y, z, yaw) to which one gets from its centre, at
+        height z, over no rise of more than a step from one point to the next, 2.5 cm away, on a slope of `slope`."""
+        u, v = (np.linspace(-n / 2, n / 2, int(np.ceil(n / LATTICE_M)) + 1) for n in size)
+        flat = np.stack(np.meshgrid(u, v, indexing="ij"), -1)
+        c, s = np.cos(pose[3]), np.sin(pose[3])
+        at = flat @ np.array([[c, s], [-s, c]]) + pose[:2]
+        top = pose[2] + step_m + slope * float(np.hypot(*size))
+        height = self.drop(np.column_stack([at.reshape(-1, 2), np.full(flat.size // 2, top)])).reshape(flat.shape[:2])
+        number, rise = np.arange(height.size).reshape(height.shape), step_m + slope * LATTICE_M + 1e-4
+        along, across = np.abs(np.diff(height, axis=0)) <= rise, np.abs(np.diff(height, axis=1)) <= rise
+        a = np.concatenate([number[:-1][along], number[:, :-1][across]])
+        b = np.concatenate([number[1:][along], number[:, 1:][across]])
+        _, part = connected_components(coo_matrix((np.ones(len(a)), (a, b)), shape=(height.size, height.size)), False)
+        start = int(np.argmin(np.hypot(*flat.reshape(-1, 2).T)))
+        return float(np.nanmax(np.append(height.ravel()[part == part[start]], pose[2])))
+
     def _crossed(self, boxes: Boxes, half: np.ndarray, lattice_m: float) -> np.ndarray:
         lines = _lines(half, lattice_m)
         found, step = np.zeros(len(boxes.yaw), bool), max(_RAYS // len(lines), 1)

@@ -14,6 +14,7 @@ then robots must be found in walls, which shows that the tests can fail. Exits 1
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -89,13 +90,18 @@ def boxes_of(poses: np.ndarray, robot: RobotConfig) -> Boxes:
 
 
 def path_poses(solids: Solids, written: Written, k: int, robot: RobotConfig) -> np.ndarray:
-    """(N, 4) along a path, on the collider under the robot's centre."""
+    """(N, 4) along a path, on the collider under the robot's centre; where it would be in something there, on the
+    highest one under its outline that it climbs."""
     poses = sweep(written.paths[k], written.start[k, 3])
     share = np.linspace(0, 1, len(poses))
     floor = written.start[k, 2] + share * (written.goal[k, 2] - written.start[k, 2])
+    slope = math.tan(math.radians(robot.slope_deg))
     below = solids.drop(np.column_stack([poses[:, :2], floor + robot.step_m + 0.02]))
     known = np.abs(below - floor) <= robot.step_m + 0.02
-    return np.column_stack([poses[:, :2], np.where(known, below, floor), poses[:, 2]])
+    poses = np.column_stack([poses[:, :2], np.where(known, below, floor), poses[:, 2]])
+    for n in np.flatnonzero(solids.hit(boxes_of(poses, robot), COARSE_M, exact=False)):
+        poses[n, 2] = solids.stand(poses[n], robot.footprint_m, robot.step_m, slope)
+    return poses
 
 
 def physx_hits(python: str | None, stage: Path, boxes: list[Boxes]) -> list[np.ndarray]:

@@ -20,9 +20,10 @@ from robot_tasks.free_points import find_free_points, write_free_points
 from robot_tasks.islands import find_space
 from robot_tasks.judge import door_margins, measure
 from robot_tasks.mapfiles import ROBOT, write_fields, write_robot, write_rooms, write_ros_map
-from robot_tasks.navmap import Ground, NavMap
+from robot_tasks.navmap import NavMap
 from robot_tasks.place import Site, look_at
 from robot_tasks.preview import write_preview
+from robot_tasks.swept import Stances
 
 
 def build_nav(
@@ -85,7 +86,8 @@ def _build_robot(
     write_ros_map(nav, folder, "map", pgm=True)
     write_robot(robot, folder / ROBOT)
     write_fields(nav, space, fields, folder / "fields.npz")
-    heights = [(_floor_m(site.ground, e.start), _floor_m(site.ground, e.goal)) for e in episodes]
+    stances = Stances(site.ground, robot)
+    heights = [(float(a), float(b)) for a, b in (stances.at(np.stack([e.start, e.goal])) for e in episodes)]
     margins = door_margins(site, nav, robot)
     write_episodes(episodes, drives, heights, site.rooms, margins, robot.name, folder / "episodes.json.gz")
     write_free_points(points, folder / "free_points.csv")
@@ -99,9 +101,3 @@ def _build_robot(
     tree = {"robot": robot.name, "gates": gates.as_rows(judged), **summary}
     (folder / "gates.json").write_text(json.dumps(tree, indent=1, sort_keys=True) + "\n")
     return summary
-
-
-def _floor_m(ground: Ground, point: np.ndarray) -> float:
-    cell = np.floor((point - ground.origin_m) / ground.cell_m).astype(int)
-    cell = np.minimum(cell, np.array(ground.present.shape) - 1)
-    return float(ground.height_m[cell[0], cell[1]])

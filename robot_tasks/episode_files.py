@@ -17,7 +17,8 @@ from robot_tasks.rooms import Rooms, crossed
 FRAME = {
     "up": "z",
     "units": "m",
-    "position": "[x, y, z] on the floor, world frame of scene.usda",
+    "position": "[x, y, z], world frame of scene.usda; z is the height that the robot stands at: that of the highest "
+    "floor under it that it climbs",
     "rotation": "[w, x, y, z], unit, about +z; the robot looks along +x where it is the identity",
     "habitat": "p = (x, z, -y); with yaw about +z, theta = yaw - pi/2: rotation [x, y, z, w] = "
     "[0, sin(theta/2), 0, cos(theta/2)]",
@@ -37,7 +38,7 @@ def write_episodes(
     """`episodes.json.gz`; the same episodes give the same bytes.
 
     Args:
-        heights_m: floor height at start and goal of each episode.
+        heights_m: height that the robot stands at, at start and goal of each episode.
         margins_m: of each door of `rooms`, what it is wider for this robot than the robot.
     """
     rows = [

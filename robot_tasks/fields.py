@@ -91,11 +91,13 @@ def _end_cells(
     nav: NavMap, spots: Float64[np.ndarray, "X Y 2"], room_m: Float32[np.ndarray, "X Y"], robot: RobotConfig
 ) -> Int64[np.ndarray, "N 2"]:
     """Map cells of the main island where starts and goals may lie: with room to turn on the spot, unless only a small
-    part of the island has that. A cell more than the map radius is kept in any case, on the written map too."""
+    part of the island has that. A cell more than the map radius is kept in any case. Both hold on the written map
+    too."""
     on_map = sample(nav.map_clearance_m(), nav.origin_m, nav.fine_m, spots.reshape(-1, 2)).reshape(room_m.shape)
     inside = room_m >= 0
     kept = inside & (on_map >= robot.radius_m + nav.cell_m)
-    turning = np.argwhere(kept & (room_m >= footprint.circumscribed_m(robot) + DRIVE_MARGIN_M))
+    reach = footprint.circumscribed_m(robot)
+    turning = np.argwhere(kept & (on_map >= reach) & (room_m >= reach + DRIVE_MARGIN_M))
     return turning if len(turning) >= _ROOMY_SHARE * inside.sum() else np.argwhere(kept)
 
 

@@ -38,7 +38,7 @@ class EpisodeTable:
     ratio: Float64[np.ndarray, "E"]
     """Geodesic over straight distance."""
     floor_m: Float64[np.ndarray, "E 2"]
-    """Floor height at start and goal."""
+    """Height that the robot stands at, at start and goal."""
 
     def __len__(self) -> int:
         return len(self.yaw)

@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from benchmarks._stage_solids import Boxes, Solids
-from benchmarks._written_episodes import WrittenMap, sweep
+from benchmarks._written_episodes import WrittenMap, read_written, sweep
+from robot_tasks import build_nav
 from tests.robot_tasks import rooms
 
 LEG, PANEL, CRATE = ((1.0, 1.0, 0.0), (1.015, 1.015, 0.8)), ((2.0, 0.5, 0.0), (2.01, 2.5, 1.0)), ((3, 1, 0), (4, 2, 1))
@@ -63,3 +64,25 @@ def test_sweeps_leave_no_gap():
     assert np.hypot(*step.T).max() <= 0.02 + 1e-9 and np.abs(turn).max() <= np.radians(3) + 1e-9
     assert np.hypot(*step.T).sum() == pytest.approx(2.5)
     np.testing.assert_allclose(poses[-1], [1, 1.5, np.pi / 2])
+
+
+def test_robots_start_and_end_on_the_highest_floor_under_them(tmp_path):
+    """A room whose floor is 2.1 cm higher in one half: Nova Carter climbs that, and its box begins 2 cm above where it
+    stands, so at the height of the floor under its centre it would be in the other half."""
+    flat = rooms.Flat()
+    plate, walls = ((2.0, 0.0, -0.05), (4.0, 3.0, 0.021)), flat.boxes[1:5]
+    rooms.write_usd(tmp_path / "scene.usda", (flat.boxes[0], plate, *walls))
+    floor = rooms.floor_grid(*flat.size, height_m=lambda x, y: np.where(x > 2.0, 0.021, 0.0))
+    config = rooms.FEW.model_copy(update={"episodes": 150})
+    build_nav(tmp_path / "scene.usda", tmp_path, floor=floor, robots=(rooms.CARTER,), config=config, seed=0)
+    written = read_written(tmp_path / "nav" / "nova_carter")
+    poses = np.concatenate([written.start, written.goal])
+    half, middle = np.array([0.725, 0.5, 0.6]) / 2, 0.02 + 0.3
+    solids = Solids(tmp_path / "scene.usda")
+    assert not solids.hit(Boxes(poses[:, :3] + (0, 0, middle), poses[:, 3], half)).any()
+    low = np.column_stack([poses[:, :2], np.where(poses[:, 0] > 2.0, 0.021, 0.0) + middle])
+    assert solids.hit(Boxes(low, poses[:, 3], half)).any()
+    for pose in poses[:20]:
+        flat_m = 0.021 if pose[0] > 2.0 else 0.0
+        at = np.array([pose[0], pose[1], flat_m, pose[3]])
+        assert flat_m - 1e-4 <= solids.stand(at, (0.725, 0.5), 0.02, np.tan(np.radians(5))) <= pose[2] + 1e-4

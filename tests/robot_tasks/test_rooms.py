@@ -80,6 +80,18 @@ def test_a_room_behind_a_door_too_narrow_is_not_reached():
     assert door_margins(found, maps[1], rooms.CARTER)[0] < 0
 
 
+@pytest.mark.parametrize(("known", "doors"), [(0.15, 1), (0.4, 2)])
+def test_a_gap_in_a_wall_is_a_door_only_where_floor_is_known_across(known, doors):
+    """A wall with a door, and a piece that nobody saw, of which a strip of floor is known."""
+    solid = ((1.95, 0.0, 2.05, 0.2), (1.95, 0.7, 2.05, 1.05), (1.95, 1.95, 2.05, 3.0))
+    soup = rooms.soup(*FLAT.boxes[:5], *(((x0, y0, -0.05), (x1, y1, 2.0)) for x0, y0, x1, y1 in solid))
+    unseen = ((1.85, 0.2, 2.15, 0.45 - known / 2), (1.85, 0.45 + known / 2, 2.15, 0.7))
+    holes = [*FLAT.rectangles[:4], *solid, *unseen]
+    floor = rooms.floor_grid(4, 3, holes=holes)
+    found = find_rooms(build_map(soup, measure_ground(rays_of(soup), floor), WALL_SLAB, 0.05))
+    assert len(found.areas_m2) == 2 and len(found.doors) == doors
+
+
 @pytest.mark.parametrize("robot", [rooms.JETBOT, rooms.CARTER], ids=lambda r: r.name)
 def test_swept_paths_meet_what_dense_boxes_meet(robot, site):
     found, _ = site
