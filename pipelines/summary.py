@@ -11,7 +11,7 @@ from pipelines.scheduler import WorldRun
 from pipelines.stage import digest
 from pipelines.store import Store, write_atomic
 
-_DATASETS_VERSION = 1
+_DATASETS_VERSION = 2
 """Raised when the data sets of the same worlds come out differently."""
 
 

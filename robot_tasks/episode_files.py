@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float64
 
 from lyra_sim.core.errors import InputError
 from robot_tasks.episodes import Episode
@@ -29,7 +30,7 @@ FRAME = {
 def write_episodes(
     episodes: Sequence[Episode],
     drives: Sequence[Drive],
-    heights_m: Sequence[tuple[float, float]],
+    heights_m: Float64[np.ndarray, "E 2"],
     rooms: Rooms,
     margins_m: Sequence[float],
     robot: str,
@@ -52,9 +53,9 @@ def write_episodes(
     path.write_bytes(gzip.compress(text.encode(), compresslevel=9, mtime=0))
 
 
-def _row(number: int, episode: Episode, drive: Drive, heights: tuple[float, float]) -> dict[str, Any]:
+def _row(number: int, episode: Episode, drive: Drive, heights: np.ndarray) -> dict[str, Any]:
     half = episode.start_yaw / 2
-    start, goal = ([*_rounded(p), round(z, 4)] for p, z in zip((episode.start, episode.goal), heights, strict=True))
+    start, goal = (_rounded([*p, z]) for p, z in zip((episode.start, episode.goal), heights, strict=True))
     return {
         "episode_id": str(number),
         "scene_id": "scene.usda",
@@ -87,7 +88,7 @@ def _difficulty(episode: Episode, rooms: Rooms, margins_m: Sequence[float]) -> d
     }
 
 
-def _rounded(point: np.ndarray) -> list[float]:
+def _rounded(point: Sequence[float] | np.ndarray) -> list[float]:
     return [round(float(v), 4) for v in point]
 
 

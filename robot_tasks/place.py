@@ -10,7 +10,7 @@ from lyra_sim.config.tasks import RobotConfig
 from lyra_sim.core.record import record
 from lyra_sim.core.records import FloorGrid
 from lyra_sim.geometry.rays import RayScene
-from robot_tasks.colliders import Nearby, Soup, rays_of, together
+from robot_tasks.colliders import Nearby, Soup, Thing, rays_of, together
 from robot_tasks.free_points import DROP_SLAB
 from robot_tasks.navmap import (
     OCCUPIED,
@@ -48,18 +48,27 @@ class Site:
     visual_iou: float | None
     """How far the map of the visual mesh agrees with that of the colliders, between 0.10 and 0.62 m; None where there
     is no visual mesh."""
+    visual: Soup | None
+    things: tuple[Thing, ...]
+    """Labelled parts of what is seen."""
     origin_floor_m: float | None
     """Height of the highest collider at the world's origin below 0.1 m; None where there is none down to -0.1 m."""
 
 
 def look_at(
-    soups: Sequence[Soup], visual: Soup | None, floor: FloorGrid, robots: Sequence[RobotConfig], cell_m: float
+    soups: Sequence[Soup],
+    visual: Soup | None,
+    floor: FloorGrid,
+    robots: Sequence[RobotConfig],
+    cell_m: float,
+    things: Sequence[Thing] = (),
 ) -> tuple[Site, NavMap, tuple[NavMap, ...]]:
     """The site, the map that COMPASS gets, and each robot's map.
 
     Args:
         soups: collider triangles: those that maps and episodes are made of, then other variants of them.
         visual: triangles of what is seen.
+        things: labelled parts of it.
 
     Raises:
         SceneError: the floor record is empty.
@@ -83,6 +92,8 @@ def look_at(
         band=build_map(together(soups), ground, DROP_SLAB, cell_m),
         rooms=find_rooms(walls),
         visual_iou=None if seen is None else agreement(compass.state, seen.state),
+        visual=visual,
+        things=tuple(things),
         origin_floor_m=_floor_at_origin(rays),
     )
     return site, compass, tuple(navs)
