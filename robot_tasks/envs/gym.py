@@ -10,9 +10,9 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
 from lyra_sim.config.envs import EnvConfig
+from lyra_sim.config.robots import load_robots
 from lyra_sim.core.errors import ConfigError
 from robot_tasks.envs.vector import VectorNav
-from robot_tasks.robots import load_robots
 from robot_tasks.worlds import NavWorld, read_worlds
 
 ID = "lyra/Nav-v0"
@@ -37,7 +37,7 @@ def make_core(
     if (out is None) == (worlds is None):
         raise ConfigError("out", expected="a folder or worlds", got="both or none", todo="Give one of the two.")
     (profile,) = load_robots([robot])
-    found = worlds if worlds is not None else read_worlds(Path(str(out)), profile.name, split)
+    found = worlds if worlds is not None else read_worlds(Path(str(out)), profile, split)
     return VectorNav(found, profile, config or EnvConfig(), envs, seed=seed)
 
 

@@ -79,6 +79,10 @@ class Pool:
         self._recent = self._recent[-rules.window :]
         if len(self._recent) == rules.window and np.mean(self._recent) > rules.promote:
             above = self.bin[self.bin > self.level]  # equal distances leave classes empty: nothing to learn from
-            self.level = int(above.min()) if len(above) else rules.bins - 1
-            self._recent = []
-            self._open = self._opened()
+            self.open_to(int(above.min()) if len(above) else rules.bins - 1)
+
+    def open_to(self, level: int) -> None:
+        """Offer the classes up to `level`, and count successes anew."""
+        self.level = level
+        self._recent = []
+        self._open = self._opened()

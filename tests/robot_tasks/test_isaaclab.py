@@ -18,13 +18,10 @@ import yaml
 from pxr import Usd, UsdGeom, UsdPhysics
 
 from lyra_sim.config.envs import CurriculumConfig, EnvConfig
-from lyra_sim.config.tasks import TasksConfig
-from pipelines.isaaclab import write_task_package
-from pipelines.store import Store
+from lyra_sim.config.robots import load_robots
 from robot_tasks.build import build_nav_of_soups
 from robot_tasks.envs.atlas import DISTANCE_UNIT_M
 from robot_tasks.isaaclab import write_isaaclab_package
-from robot_tasks.robots import load_robots
 from robot_tasks.worlds import read_worlds
 from tests.robot_tasks import rooms
 from tests.robot_tasks.fake_isaaclab import package
@@ -246,7 +243,7 @@ def test_distances_are_those_of_grid_sample(out: Path) -> None:
 @pytest.mark.parametrize(("mode", "robot"), [("per_env", rooms.JETBOT), ("shared", rooms.CARTER)])
 def test_terms_give_what_the_light_simulation_gives(out: Path, lab: int, mode: str, robot, monkeypatch) -> None:
     monkeypatch.setenv("LYRA_SIM_SCENES", mode)
-    worlds = read_worlds(out, robot.name)
+    worlds = read_worlds(out, robot)
     assert len(worlds) == (2 if mode == "per_env" else 1)
     rules = EnvConfig.model_validate(json.loads((out / "isaaclab" / "task.json").read_text())["env"])
     drives = record_drives(worlds, robot, rules, envs=16, steps=400)
@@ -342,24 +339,3 @@ def test_a_script_is_run_with_the_tasks(out: Path, tmp_path: Path) -> None:
     command = [sys.executable, str(out / "isaaclab" / "with_tasks.py"), str(script), "--task", "x"]
     run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
     assert run.stdout.strip() == "seen ['--task', 'x'] 8"
-
-
-def test_a_run_offers_robots_that_some_world_trains(tmp_path: Path) -> None:
-    store = Store(tmp_path / ".lyra")
-    store.root.mkdir()
-    rows: list[dict] = [{"robots": [], "path": "a"}]
-    (tmp_path / "worlds.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    write_task_package(tmp_path, store, TasksConfig(robots=("jetbot",)))
-    assert not (tmp_path / "isaaclab").exists()
-    rows = [{"robots": ["jetbot", "spot"], "path": "a"}, {"robots": ["jetbot", "my_own"], "path": "b"}]
-    (tmp_path / "worlds.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    write_task_package(tmp_path, store, TasksConfig(robots=("jetbot", "nova_carter")))
-    tree = json.loads((tmp_path / "isaaclab" / "task.json").read_text())
-    assert set(tree["robots"]) == {"jetbot", "spot"}
-    assert EnvConfig.model_validate(tree["env"]) == EnvConfig()
-    before = (tmp_path / "isaaclab").stat().st_ino
-    write_task_package(tmp_path, store, TasksConfig(robots=("jetbot", "nova_carter")))
-    assert (tmp_path / "isaaclab").stat().st_ino == before
-    shutil.rmtree(tmp_path / "isaaclab")
-    write_task_package(tmp_path, store, TasksConfig(robots=("jetbot", "nova_carter")))
-    assert (tmp_path / "isaaclab" / "task.json").exists()

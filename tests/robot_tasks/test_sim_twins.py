@@ -8,8 +8,9 @@ import pytest
 from lyra_sim.config.envs import EnvConfig, RandomConfig
 from lyra_sim.geometry.rays import RayScene
 from robot_tasks.envs import kernels
-from robot_tasks.envs.depth import DepthCamera, camera_rays
+from robot_tasks.envs.depth import DepthCamera
 from robot_tasks.envs.vector import VectorNav
+from robot_tasks.sensors import camera_rays
 from tests.robot_tasks import flats, rooms
 from tests.robot_tasks.flats import core, put
 
