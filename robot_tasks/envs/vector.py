@@ -74,9 +74,7 @@ class VectorNav:
         self.action_size = 3 if robot.drive == "omni" else 2
         sigma = np.array([world.scale_sigma for world in self.worlds])
         self.noise = Noise(config.random, envs, self.action_size, sigma)
-        slack = _SLACK_CELLS * np.array([world.cell_m for world in self.worlds])
-        smallest = robot.radius_m * (1 - config.random.footprint) / self.noise.stretch - slack
-        bodies = list(zip((robot.radius_m - slack).tolist(), smallest.tolist(), strict=True))
+        bodies = [self._bodies_m(k) for k in range(len(self.worlds))]
         self.atlas = pack(self.worlds, robot, unknown_blocks=config.unknown_blocks, bodies_m=bodies)
         self.pool = Pool(self.worlds, config.curriculum)
         self.step_s = config.decimation * kernels.PHYSICS_S
@@ -111,6 +109,11 @@ class VectorNav:
         self._queue: np.ndarray | None = None
         self._order = np.arange(envs)
         self.rng = np.random.default_rng(seed)
+
+    def _bodies_m(self, world: int) -> tuple[float, float]:
+        """Radius of the robot's body discs and of the smallest that may be drawn, in metres of the world on disk."""
+        slack, radius = _SLACK_CELLS * self.worlds[world].cell_m, self.robot.radius_m
+        return radius - slack, radius * (1 - self.config.random.footprint) / float(self.noise.stretch[world]) - slack
 
     def _rooms(self, world: int) -> Float32[np.ndarray, "E"]:
         """How much larger the robot may be in each episode of a world, as far as it may be drawn."""
