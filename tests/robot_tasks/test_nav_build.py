@@ -53,7 +53,7 @@ def test_same_scene_and_seed_give_the_same_bytes(world, tmp_path):
     )
     assert again == nav
     files = sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*") if p.is_file())
-    assert len(files) == 33
+    assert len(files) == 35
     for name in files:
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes(), name
 
