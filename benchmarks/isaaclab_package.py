@@ -69,7 +69,7 @@ def prepare(out: Path, folder: Path) -> None:
     write_isaaclab_package(folder, robots)
     (folder / "drives").mkdir()
     for robot in robots[:2]:
-        worlds = read_worlds(folder, robot.name, "train")
+        worlds = read_worlds(folder, robot, "train")
         for mode, chosen in (("per_env", worlds), ("shared", worlds[:1])):
             drives = record_drives(chosen, robot, EnvConfig(), ENVS, STEPS)
             np.savez(folder / "drives" / f"{robot.name}-{mode}.npz", **drives)

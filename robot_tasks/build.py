@@ -19,12 +19,13 @@ from robot_tasks.follower import drive
 from robot_tasks.free_points import find_free_points, write_free_points
 from robot_tasks.islands import find_space
 from robot_tasks.judge import door_margins, measure
-from robot_tasks.mapfiles import write_fields, write_rooms, write_ros_map
+from robot_tasks.mapfiles import ROBOT, write_fields, write_robot, write_rooms, write_ros_map
 from robot_tasks.navmap import NavMap
 from robot_tasks.objects import OBJECTS, write_objects
-from robot_tasks.place import Site, floor_at, look_at
+from robot_tasks.place import Site, look_at
 from robot_tasks.preview import write_preview
 from robot_tasks.rooms import crossed
+from robot_tasks.swept import Stances
 
 
 def build_nav(
@@ -92,9 +93,10 @@ def _build_robot(
     narrowest = min((margins[door] for way in doors for door in way), default=None)
     judged = gates.robot_gates(measure(site, nav, space, episodes, drives, narrowest, robot, config, seed))
     write_ros_map(nav, folder, "map", pgm=True)
+    write_robot(robot, folder / ROBOT)
     write_fields(nav, space, fields, folder / "fields.npz")
-    ends = np.array([point for e in episodes for point in (e.start, e.goal)]).reshape(-1, 2)
-    heights = floor_at(site.ground, ends).reshape(-1, 2)
+    stances = Stances(site.ground, robot)
+    heights = [(float(a), float(b)) for a, b in (stances.at(np.stack([e.start, e.goal])) for e in episodes)]
     write_episodes(episodes, drives, heights, doors, site.rooms, margins, robot.name, folder / "episodes.json.gz")
     write_free_points(points, folder / "free_points.csv")
     write_preview(nav, space, points, episodes, folder / "preview.png", rooms=site.rooms, margins_m=margins)

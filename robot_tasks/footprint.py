@@ -8,7 +8,7 @@ from numba import njit
 
 from lyra_sim.config.tasks import RobotConfig
 from robot_tasks.geodesic import sample_at
-from robot_tasks.navmap import NavMap
+from robot_tasks.navmap import FREE, NavMap
 
 YAWS = 16
 """Start headings are multiples of a turn over this."""
@@ -117,6 +117,20 @@ def sweep_clear(nav: NavMap, robot: RobotConfig, poses: Float64[np.ndarray, "N 3
     )  # fmt: skip
 
 
+def free_on_map(nav: NavMap, robot: RobotConfig, x: float, y: float, yaw: float) -> bool:
+    """Is every cell of the written map that the robot's outline reaches into free? Separating axes, exact."""
+    half, (c, s) = np.array(robot.footprint_m) / 2, (math.cos(yaw), math.sin(yaw))
+    box = np.array([abs(c) * half[0] + abs(s) * half[1], abs(s) * half[0] + abs(c) * half[1]])
+    low = np.floor((np.array([x, y]) - box - nav.origin_m) / nav.cell_m).astype(int)
+    high = np.floor((np.array([x, y]) + box - nav.origin_m) / nav.cell_m).astype(int) + 1
+    if (low < 0).any() or (high > nav.state.shape).any():
+        return False
+    taken = np.argwhere(nav.state[low[0] : high[0], low[1] : high[1]] != FREE) + low
+    away = np.abs((nav.origin_m + (taken + 0.5) * nav.cell_m - np.array([x, y])) @ np.array([[c, -s], [s, c]]))
+    spread = nav.cell_m / 2 * (abs(c) + abs(s))
+    return bool(((away[:, 0] >= half[0] + spread) | (away[:, 1] >= half[1] + spread)).all())
+
+
 def pose_clear(nav: NavMap, robot: RobotConfig, x: float, y: float, yaw: float) -> bool:
     """Does the robot's outline fit at a pose?"""
     return sweep_clear(nav, robot, np.array([[x, y, yaw], [x, y, yaw]]))
@@ -136,50 +150,43 @@ def poses_along(path: Float64[np.ndarray, "N 2"], start_yaw: float) -> Float64[n
 
 
 @njit(cache=True)
-def _separated(tri, half, axis):
-    """Is `axis` a separating axis between a triangle (box coordinates) and a box?"""
-    low, high = np.inf, -np.inf
+def _apart_along(tri, half, ax, ay, az):
+    """Does an axis separate a triangle (box coordinates) from a box?"""
+    d = tri[0, 0] * ax + tri[0, 1] * ay + tri[0, 2] * az
+    e = tri[1, 0] * ax + tri[1, 1] * ay + tri[1, 2] * az
+    f = tri[2, 0] * ax + tri[2, 1] * ay + tri[2, 2] * az
+    reach = half[0] * abs(ax) + half[1] * abs(ay) + half[2] * abs(az)
+    return min(d, e, f) > reach or max(d, e, f) < -reach
+
+
+@njit(cache=True)
+def box_meets(triangle, centre, c, s, half, tri):
+    """Does a triangle meet an upright box whose length runs along (c, s)? Separating axes (Akenine-Moller 2001); `tri`
+    (3, 3) is room to work in."""
     for k in range(3):
-        d = tri[k, 0] * axis[0] + tri[k, 1] * axis[1] + tri[k, 2] * axis[2]
-        low, high = min(low, d), max(high, d)
-    reach = half[0] * abs(axis[0]) + half[1] * abs(axis[1]) + half[2] * abs(axis[2])
-    return low > reach or high < -reach
+        x, y = triangle[k, 0] - centre[0], triangle[k, 1] - centre[1]
+        tri[k, 0], tri[k, 1], tri[k, 2] = c * x + s * y, c * y - s * x, triangle[k, 2] - centre[2]
+    for k in range(3):
+        if min(tri[0, k], tri[1, k], tri[2, k]) > half[k] or max(tri[0, k], tri[1, k], tri[2, k]) < -half[k]:
+            return False
+    for k in range(3):
+        x, y, z = tri[(k + 1) % 3, 0] - tri[k, 0], tri[(k + 1) % 3, 1] - tri[k, 1], tri[(k + 1) % 3, 2] - tri[k, 2]
+        if (
+            _apart_along(tri, half, 0.0, -z, y)
+            or _apart_along(tri, half, z, 0.0, -x)
+            or _apart_along(tri, half, -y, x, 0.0)
+        ):
+            return False
+    u, v = tri[1] - tri[0], tri[2] - tri[0]
+    return not _apart_along(tri, half, u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0])
 
 
 @njit(cache=True)
 def count_box_hits(triangles, centre, yaw, half):
-    """Number of triangles that meet an upright box (separating axes, Akenine-Moller 2001)."""
-    c, s = np.cos(yaw), np.sin(yaw)
-    reach = np.hypot(half[0], half[1])
-    tri, axis, edge = np.empty((3, 3)), np.empty(3), np.empty((3, 3))
-    hits = 0
+    """Number of triangles that meet an upright box."""
+    tri, hits = np.empty((3, 3)), 0
     for t in range(len(triangles)):
-        a = triangles[t]
-        if (
-            min(a[0, 0], a[1, 0], a[2, 0]) > centre[0] + reach
-            or max(a[0, 0], a[1, 0], a[2, 0]) < centre[0] - reach
-            or min(a[0, 1], a[1, 1], a[2, 1]) > centre[1] + reach
-            or max(a[0, 1], a[1, 1], a[2, 1]) < centre[1] - reach
-            or min(a[0, 2], a[1, 2], a[2, 2]) > centre[2] + half[2]
-            or max(a[0, 2], a[1, 2], a[2, 2]) < centre[2] - half[2]
-        ):
-            continue
-        for k in range(3):
-            x, y = a[k, 0] - centre[0], a[k, 1] - centre[1]
-            tri[k, 0], tri[k, 1], tri[k, 2] = c * x + s * y, c * y - s * x, a[k, 2] - centre[2]
-        apart = False
-        for k in range(3):
-            edge[k] = tri[(k + 1) % 3] - tri[k]
-            axis[:] = 0.0
-            axis[k] = 1.0
-            apart = apart or _separated(tri, half, axis)
-        apart = apart or _separated(tri, half, np.cross(edge[0], edge[1]))
-        for k in range(3):
-            for m in range(3):
-                axis[:] = 0.0
-                axis[m] = 1.0
-                apart = apart or _separated(tri, half, np.cross(axis, edge[k]))
-        hits += not apart
+        hits += box_meets(triangles[t], centre, np.cos(yaw), np.sin(yaw), half, tri)
     return hits
 
 

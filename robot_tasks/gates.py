@@ -43,7 +43,7 @@ class Findings:
     unreached: tuple[int, ...]
     """Rooms of which the largest island holds next to nothing."""
     end_clearance_m: float
-    """Least room of any start or goal beyond the map radius."""
+    """Least room of any start or goal beyond the map radius, on the written map."""
     cell_m: float
     overlaps: int
     """Start and goal poses that touch a collider."""

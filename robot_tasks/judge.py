@@ -81,9 +81,9 @@ def floor_share(nav: NavMap, space: Space, robot: RobotConfig) -> float:
 
 
 def end_clearance_m(nav: NavMap, episodes: Sequence[Episode]) -> float:
-    """Least clearance of any start or goal."""
+    """Least clearance of any start or goal on the written map."""
     ends: Float64[np.ndarray, "N 2"] = np.array([p for e in episodes for p in (e.start, e.goal)])
-    return float(sample(nav.clearance_m, nav.origin_m, nav.fine_m, ends).min())
+    return float(sample(nav.map_clearance_m(), nav.origin_m, nav.fine_m, ends).min())
 
 
 def count_overlaps(site: Site, stances: Stances, episodes: Sequence[Episode]) -> int:

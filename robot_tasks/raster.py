@@ -1,7 +1,7 @@
 """Which cells of a floor plan hold something solid at robot height: exact, so that a 2 cm panel is never lost.
 
-A triangle is cut into the cell's column (Sutherland and Hodgman 1974); what is left is convex, so it meets the height
-band exactly when its height interval does.
+A triangle is cut into strips of cells (Sutherland and Hodgman 1974); what of it lies over a cell is convex, so it meets
+the height band exactly when its height interval does.
 """
 
 import numpy as np
@@ -20,55 +20,75 @@ def _clip(points, count, axis, bound, keep_above, out):
     """Polygon `points[:count]` cut at coordinate `axis` = bound; returns the number of corners written to `out`."""
     made = 0
     for k in range(count):
-        a, b = points[k], points[(k + 1) % count]
-        inside_a = a[axis] >= bound if keep_above else a[axis] <= bound
-        inside_b = b[axis] >= bound if keep_above else b[axis] <= bound
+        m = k + 1 if k + 1 < count else 0
+        a, b = points[k, axis], points[m, axis]
+        inside_a = a >= bound if keep_above else a <= bound
+        inside_b = b >= bound if keep_above else b <= bound
         if inside_a:
-            out[made] = a
+            for d in range(3):
+                out[made, d] = points[k, d]
             made += 1
         if inside_a != inside_b:
-            t = (bound - a[axis]) / (b[axis] - a[axis])
-            for d in range(out.shape[1]):
-                out[made, d] = a[d] + t * (b[d] - a[d])
+            t = (bound - a) / (b - a)
+            for d in range(3):
+                out[made, d] = points[k, d] + t * (points[m, d] - points[k, d])
             out[made, axis] = bound
             made += 1
     return made
 
 
 @njit(cache=True)
+def _height_range(polygon, count, axis, below, above):
+    """Lowest and highest z of a convex polygon between two coordinates of an axis; an empty range where it has nothing
+    there."""
+    foot, top = np.inf, -np.inf
+    for k in range(count):
+        m = k + 1 if k + 1 < count else 0
+        p, q = (k, m) if polygon[k, axis] <= polygon[m, axis] else (m, k)
+        start, end, z, rise = polygon[p, axis], polygon[q, axis], polygon[p, 2], polygon[q, 2] - polygon[p, 2]
+        if end < below or start > above:
+            continue
+        slope = rise / (end - start) if end > start else 0.0
+        a = z if start >= below else z + slope * (below - start)
+        b = z + rise if end <= above else z + slope * (above - start)
+        foot, top = min(foot, a, b), max(top, a, b)
+    return foot, top
+
+
+@njit(cache=True)
 def _mark_triangles(triangles, origin, cell, low, high, rows, columns, out):
-    bands, nx, ny = out.shape
+    """Strips run along the longer side of a triangle seen from above: there are fewer of them."""
+    bands = out.shape[2]
     floor_low, floor_high = low.min(), high.max()
-    a, strip, c, d = np.empty((10, 3)), np.empty((10, 3)), np.empty((10, 3)), np.empty((10, 3))
+    half, strip = np.empty((10, 3)), np.empty((10, 3))
     for t in range(len(triangles)):
         tri = triangles[t]
         if tri[:, 2].max() < floor_low or tri[:, 2].min() > floor_high:
             continue
-        x0 = int(np.floor((tri[:, 0].min() - origin[0] + _SHIFT_M) / cell))
-        x1 = int(np.floor((tri[:, 0].max() - origin[0] + _SHIFT_M) / cell))
-        for i in range(max(x0, 0), min(x1, nx - 1) + 1):
-            left = origin[0] + i * cell - _SHIFT_M
-            n = _clip(tri, 3, 0, left, True, a)
-            n = _clip(a, n, 0, left + cell, False, strip)
+        across = 0 if tri[:, 0].max() - tri[:, 0].min() <= tri[:, 1].max() - tri[:, 1].min() else 1
+        along = 1 - across
+        first = int(np.floor((tri[:, across].min() - origin[across] + _SHIFT_M) / cell))
+        last = int(np.floor((tri[:, across].max() - origin[across] + _SHIFT_M) / cell))
+        for u in range(max(first, 0), min(last, out.shape[across] - 1) + 1):
+            left = origin[across] + u * cell - _SHIFT_M
+            n = _clip(tri, 3, across, left, True, half)
+            n = _clip(half, n, across, left + cell, False, strip)
             if n == 0:
                 continue
-            y0 = int(np.floor((strip[:n, 1].min() - origin[1] + _SHIFT_M) / cell))
-            y1 = int(np.floor((strip[:n, 1].max() - origin[1] + _SHIFT_M) / cell))
-            for j in range(max(y0, 0), min(y1, ny - 1) + 1):
+            v0 = int(np.floor((strip[:n, along].min() - origin[along] + _SHIFT_M) / cell))
+            v1 = int(np.floor((strip[:n, along].max() - origin[along] + _SHIFT_M) / cell))
+            for v in range(max(v0, 0), min(v1, out.shape[along] - 1) + 1):
+                i, j = (u, v) if across == 0 else (v, u)
                 marked = True
                 for s in range(bands):
-                    marked = marked and out[s, i, j]
+                    marked = marked and out[i, j, s]
                 if marked:
                     continue
-                bottom = origin[1] + j * cell - _SHIFT_M
-                m = _clip(strip, n, 1, bottom, True, c)
-                m = _clip(c, m, 1, bottom + cell, False, d)
-                if m == 0:
-                    continue
-                top, foot = d[:m, 2].max(), d[:m, 2].min()
+                bottom = origin[along] + v * cell - _SHIFT_M
+                foot, top = _height_range(strip, n, along, bottom, bottom + cell)
                 for s in range(bands):
-                    if top > low[s, rows[i], columns[j]] and foot < high[s, rows[i], columns[j]]:
-                        out[s, i, j] = True
+                    if top > low[rows[i], columns[j], s] and foot < high[rows[i], columns[j], s]:
+                        out[i, j, s] = True
 
 
 @njit(cache=True)
@@ -130,14 +150,14 @@ def rasterise(
     """
     rows = np.arange(low_m.shape[1]) if rows is None else rows
     columns = np.arange(low_m.shape[2]) if columns is None else columns
-    out = np.zeros((len(low_m), len(rows), len(columns)), bool)
-    low, high, origin = low_m.astype(np.float64), high_m.astype(np.float64), np.asarray(origin_m, np.float64)
+    low, high = (np.ascontiguousarray(np.moveaxis(band, 0, 2), np.float64) for band in (low_m, high_m))
+    out, origin = np.zeros((len(rows), len(columns), len(low_m)), bool), np.asarray(origin_m, np.float64)
     _mark_triangles(np.ascontiguousarray(triangles), origin, cell_m, low, high, rows, columns, out)
     for number in np.unique(hull[hull >= 0]):
         solid = np.ascontiguousarray(triangles[hull == number])
-        for band in range(len(low)):
-            _mark_hull(solid, origin, cell_m, low[band], high[band], rows, columns, out[band])
-    return out
+        for band in range(len(low_m)):
+            _mark_hull(solid, origin, cell_m, low[..., band], high[..., band], rows, columns, out[..., band])
+    return np.ascontiguousarray(np.moveaxis(out, 2, 0))
 
 
 @njit(cache=True)

@@ -14,7 +14,7 @@ from scipy import ndimage
 from lyra_sim.config.tasks import RobotConfig
 from robot_tasks import footprint
 from robot_tasks.colliders import Nearby
-from robot_tasks.footprint import count_box_hits
+from robot_tasks.footprint import box_meets
 from robot_tasks.navmap import Ground
 
 _LEG_M = 1.0
@@ -83,15 +83,16 @@ def boxes_along(path: Float64[np.ndarray, "N 2"], start_yaw: float) -> Float64[n
 @njit(cache=True)
 def _first_hit(triangles, bounds, owner, start, origin, side, shape, boxes, low, high, length, width):
     """Number of the first box that meets a triangle, -1 where none does."""
-    half, one = np.empty(3), np.empty((1, 3, 3))
+    half, centre, tri = np.empty(3), np.empty(3), np.empty((3, 3))
     for b in range(len(boxes)):
         half[0], half[1], half[2] = (length + boxes[b, 3]) / 2, width / 2, (high[b] - low[b]) / 2
-        centre = np.array([boxes[b, 0], boxes[b, 1], (low[b] + high[b]) / 2])
-        reach = np.hypot(half[0], half[1])
-        i0 = max(int(np.floor((centre[0] - reach - origin[0]) / side)), 0)
-        i1 = min(int(np.floor((centre[0] + reach - origin[0]) / side)), shape[0] - 1)
-        j0 = max(int(np.floor((centre[1] - reach - origin[1]) / side)), 0)
-        j1 = min(int(np.floor((centre[1] + reach - origin[1]) / side)), shape[1] - 1)
+        centre[0], centre[1], centre[2] = boxes[b, 0], boxes[b, 1], (low[b] + high[b]) / 2
+        c, s = np.cos(boxes[b, 2]), np.sin(boxes[b, 2])
+        wide, deep = abs(c) * half[0] + abs(s) * half[1], abs(s) * half[0] + abs(c) * half[1]
+        i0 = max(int(np.floor((centre[0] - wide - origin[0]) / side)), 0)
+        i1 = min(int(np.floor((centre[0] + wide - origin[0]) / side)), shape[0] - 1)
+        j0 = max(int(np.floor((centre[1] - deep - origin[1]) / side)), 0)
+        j1 = min(int(np.floor((centre[1] + deep - origin[1]) / side)), shape[1] - 1)
         for i in range(i0, i1 + 1):
             if j0 > j1:
                 break
@@ -99,14 +100,13 @@ def _first_hit(triangles, bounds, owner, start, origin, side, shape, boxes, low,
                 if (
                     bounds[k, 5] < low[b]
                     or bounds[k, 2] > high[b]
-                    or bounds[k, 3] < centre[0] - reach
-                    or bounds[k, 0] > centre[0] + reach
-                    or bounds[k, 4] < centre[1] - reach
-                    or bounds[k, 1] > centre[1] + reach
+                    or bounds[k, 3] < centre[0] - wide
+                    or bounds[k, 0] > centre[0] + wide
+                    or bounds[k, 4] < centre[1] - deep
+                    or bounds[k, 1] > centre[1] + deep
                 ):
                     continue
-                one[0] = triangles[owner[k]]
-                if count_box_hits(one, centre, boxes[b, 2], half) > 0:
+                if box_meets(triangles[owner[k]], centre, c, s, half, tri):
                     return b
     return -1
 

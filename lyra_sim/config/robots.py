@@ -17,7 +17,7 @@ def known_robots() -> tuple[str, ...]:
     return tuple(sorted(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml")))
 
 
-def own_file(name: str) -> bool:
+def _own_file(name: str) -> bool:
     """Whether `name` is the path of a user's own profile, not the name of a packaged one."""
     return name.endswith((".yaml", ".yml"))
 
@@ -36,7 +36,7 @@ def load_robots(names: Sequence[str]) -> tuple[RobotConfig, ...]:
 
 
 def _load(name: str) -> RobotConfig:
-    if own_file(name):
+    if _own_file(name):
         text = read_text(Path(name), expected="a readable robot profile", todo="Check tasks.robots.")
     elif name in known_robots():
         text = (resources.files("configs") / "robots" / f"{name}.yaml").read_text()

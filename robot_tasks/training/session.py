@@ -51,9 +51,10 @@ def train(out: Path, robot_name: str, config: NavTrainingConfig, folder: Path, p
 
     Raises:
         ConfigError: nothing to train or to test on, or the folder holds another training.
+        InputError: as `read_worlds`; a world's maps were made for another profile of the robot, for one.
     """
     robot = load_robots((robot_name,))[0]
-    division = divide(within(read_worlds(out, robot.name), config.geodesic_m), config)
+    division = divide(within(read_worlds(out, robot), config.geodesic_m), config)
     if config.boxes:
         progress(f"making {config.boxes} flats of boxes")
     worlds = [*(() if config.only_boxes else division.train), *box_worlds(config.boxes, robot, config.seed)]

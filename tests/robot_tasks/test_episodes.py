@@ -14,8 +14,8 @@ from robot_tasks.fields import make_fields
 from robot_tasks.follower import drive, success_and_spl
 from robot_tasks.gates import Findings, as_rows, robot_gates, verdict, with_world
 from robot_tasks.islands import find_space
-from robot_tasks.judge import count_overlaps
-from robot_tasks.navmap import map_of_soup
+from robot_tasks.judge import count_overlaps, end_clearance_m
+from robot_tasks.navmap import FREE, map_of_soup
 from robot_tasks.place import look_at
 from robot_tasks.swept import Stances
 from tests.robot_tasks import rooms
@@ -52,6 +52,15 @@ def test_geodesics_are_within_3_percent_of_the_truth(made):
                 worst = max(worst, abs(e.geodesic_m / true[tuple((e.start / cell).astype(int))] - 1))
     assert len(made.episodes) == rooms.FEW.episodes
     assert worst < 0.03
+
+
+def test_starts_and_goals_keep_a_cell_more_than_the_radius_on_the_written_map(made):
+    nav, robot = made.nav, made.robot
+    low = nav.origin_m + np.argwhere(nav.state != FREE) * nav.cell_m
+    for end in (p for e in made.episodes for p in (e.start, e.goal)):
+        gap = np.maximum(np.maximum(low - end, end - low - nav.cell_m), 0)
+        assert np.hypot(*gap.T).min() >= robot.radius_m + nav.cell_m
+    assert end_clearance_m(nav, made.episodes) >= robot.radius_m + nav.cell_m
 
 
 def test_no_episode_leads_round_a_gap_that_may_be_open():

@@ -171,6 +171,15 @@ def test_who_knows_the_way_arrives_and_who_does_not_does_not(robot):
     assert table["random"]["success"].mean() <= 0.2
 
 
+def test_who_knows_the_way_brakes_before_bends():
+    """A robot that needs 1.3 m to stop goes round the door post on the shortest way nevertheless."""
+    fast = rooms.CARTER.model_copy(update={"speed_m_s": 1.6, "turn_rad_s": 1.0})
+    env = core(fast, envs=16)
+    table = run_quota(env, lambda _: baselines.oracle_action(env), np.flatnonzero(env.pool.ratio > 1.1))
+    assert table["success"].all()
+    assert table["spl"].mean() >= 0.97
+
+
 def test_the_way_left_is_the_shortest_one_and_points_down():
     env = core(envs=64)
     lengths = env.pool.geodesic_m[env.row]
