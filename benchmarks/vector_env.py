@@ -31,6 +31,7 @@ from robot_tasks.fields import make_fields
 from robot_tasks.islands import find_space
 from robot_tasks.navmap import FREE, OCCUPIED, NavMap
 from robot_tasks.worlds import NavWorld, read_worlds, world_in_memory
+from tests.robot_tasks.twins import differences
 
 LEAST_SPEED, MOST_APART = 50_000.0, 1e-4
 SIDE_M, CELL_M, FINE_M = 10.0, 0.05, 0.0125
@@ -99,15 +100,7 @@ def apart(worlds: list[NavWorld], robot: RobotConfig, steps: int, device: str) -
 
     settings = EnvConfig(random=NOISY, reset_to="any")
     a, b = VectorNav(worlds, robot, settings, 16), VectorNav(worlds, robot, settings, 16, engine=WarpEngine(device))
-    a.reset(0), b.reset(0)
-    rng, worst, ends, action = np.random.default_rng(0), 0.0, 0, np.zeros((16, a.action_size))
-    for _ in range(steps):
-        action = np.clip(0.9 * action + 0.5 * rng.standard_normal(action.shape), -1, 1)
-        one, two = a.step(action), b.step(action)
-        pairs = [(one[0]["critic"], two[0]["critic"]), *zip(one[1:4], two[1:4], strict=True)]
-        pairs += list(zip(a.state, b.state, strict=True))
-        worst = max(worst, *(float(np.abs(u.astype(np.float64) - v).max()) for u, v in pairs))
-        ends += len(one[4]["env"])
+    worst, ends, _ = differences(a, b, steps)
     return worst, ends
 
 

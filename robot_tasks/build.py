@@ -24,6 +24,7 @@ from robot_tasks.navmap import NavMap
 from robot_tasks.objects import OBJECTS, write_objects
 from robot_tasks.place import Site, look_at
 from robot_tasks.preview import write_preview
+from robot_tasks.rooms import crossed
 from robot_tasks.swept import Stances
 
 
@@ -88,14 +89,15 @@ def _build_robot(
     episodes = make_episodes(nav, fields, robot, config, seed)
     drives = [drive(episode, nav, robot) for episode in episodes]
     points = find_free_points(site.offered, site.ground, site.band, space, robot, seed)
-    judged = gates.robot_gates(measure(site, nav, space, episodes, drives, robot, config, seed))
+    doors, margins = [crossed(site.rooms, e.path) for e in episodes], door_margins(site, nav, robot)
+    narrowest = min((margins[door] for way in doors for door in way), default=None)
+    judged = gates.robot_gates(measure(site, nav, space, episodes, drives, narrowest, robot, config, seed))
     write_ros_map(nav, folder, "map", pgm=True)
     write_robot(robot, folder / ROBOT)
     write_fields(nav, space, fields, folder / "fields.npz")
     stances = Stances(site.ground, robot)
     heights = [(float(a), float(b)) for a, b in (stances.at(np.stack([e.start, e.goal])) for e in episodes)]
-    margins = door_margins(site, nav, robot)
-    write_episodes(episodes, drives, heights, site.rooms, margins, robot.name, folder / "episodes.json.gz")
+    write_episodes(episodes, drives, heights, doors, site.rooms, margins, robot.name, folder / "episodes.json.gz")
     write_free_points(points, folder / "free_points.csv")
     write_preview(nav, space, points, episodes, folder / "preview.png", rooms=site.rooms, margins_m=margins)
     told = {}
