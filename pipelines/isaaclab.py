@@ -7,7 +7,7 @@ from lyra_sim.config.tasks import TasksConfig
 from pipelines.stage import digest
 from pipelines.store import Store, write_atomic
 
-_VERSION = 1
+_VERSION = 2
 """Raised with every change of the package, so that it is written again."""
 
 

@@ -19,6 +19,7 @@ from robot_tasks.follower import drive
 from robot_tasks.free_points import find_free_points, write_free_points
 from robot_tasks.islands import find_space
 from robot_tasks.judge import door_margins, measure
+from robot_tasks.lidar import cut, write_lidar
 from robot_tasks.mapfiles import write_fields, write_rooms, write_ros_map
 from robot_tasks.navmap import Ground, NavMap
 from robot_tasks.place import Site, look_at
@@ -84,6 +85,7 @@ def _build_robot(
     judged = gates.robot_gates(measure(site, nav, space, episodes, drives, robot, config, seed))
     write_ros_map(nav, folder, "map", pgm=True)
     write_fields(nav, space, fields, folder / "fields.npz")
+    write_lidar(cut(site.soup, site.ground, robot.lidar.height_m), robot.lidar.height_m, folder)
     heights = [(_floor_m(site.ground, e.start), _floor_m(site.ground, e.goal)) for e in episodes]
     margins = door_margins(site, nav, robot)
     write_episodes(episodes, drives, heights, site.rooms, margins, robot.name, folder / "episodes.json.gz")

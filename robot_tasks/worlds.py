@@ -12,11 +12,13 @@ import yaml
 from jaxtyping import Float16, Float32, Float64, Int16, Int32, UInt8
 from PIL import Image
 
+from lyra_sim.config.tasks import RobotConfig
 from lyra_sim.core.errors import InputError
 from lyra_sim.core.record import record
 from robot_tasks.episode_files import read_episodes
 from robot_tasks.episodes import Episode, Fields
 from robot_tasks.islands import Space
+from robot_tasks.lidar import read_lidar
 from robot_tasks.mapfiles import field_grids
 from robot_tasks.navmap import NavMap
 
@@ -67,6 +69,10 @@ class NavWorld:
     goals: Float64[np.ndarray, "G 2"]
     distance_m: Float16[np.ndarray, "G X Y"]
     """Shortest way from cell centres to each goal; inf where there is none."""
+    lines_m: Float32[np.ndarray, "S 2 2"]
+    """Ends x, y of the lines that the robot's lidar meets (`lidar.cut`)."""
+    lidar_height_m: float
+    """Of that lidar over the floor."""
     episodes: EpisodeTable
 
 
@@ -128,12 +134,12 @@ def read_world(folder: Path, robot: str, split: str = "train", scale_sigma: floa
             got=f"{type(error).__name__}: {error}", todo=_AGAIN,
         ) from error  # fmt: skip
     episodes = _table(read_episodes(nav / "episodes.json.gz"), grids["goals"], nav)
-    return _world(folder.name, robot, split, scale_sigma, folder, state, grids, episodes)
+    return _world(folder.name, robot, split, scale_sigma, folder, state, grids, read_lidar(nav), episodes)
 
 
 def _world(
     name: str, robot: str, split: str, scale_sigma: float, folder: Path | None, state: np.ndarray,
-    grids: dict[str, Any], episodes: EpisodeTable,
+    grids: dict[str, Any], lidar: tuple[np.ndarray, float], episodes: EpisodeTable,
 ) -> NavWorld:  # fmt: skip
     return NavWorld(
         name=name,
@@ -148,6 +154,8 @@ def _world(
         island=grids["island"],
         goals=np.array(grids["goals"], np.float64).reshape(-1, 2),
         distance_m=grids["distance_m"],
+        lines_m=lidar[0],
+        lidar_height_m=lidar[1],
         episodes=episodes,
     )
 
@@ -188,17 +196,18 @@ def _rows(
 
 def world_in_memory(
     name: str,
-    robot: str,
+    robot: RobotConfig,
     nav: NavMap,
     space: Space,
     fields: Fields,
+    lines_m: Float32[np.ndarray, "S 2 2"],
     episodes: Sequence[Episode],
     *,
     split: str = "train",
     scale_sigma: float = 0.0,
 ) -> NavWorld:
-    """The world that reading the files of the same map, fields and episodes would give, without files. The floor is
-    taken to be at height 0."""
+    """The world that reading the files of the same map, fields, lidar and episodes would give, without files. The floor
+    is taken to be at height 0."""
     start, goal = (
         np.array([getattr(e, end) for e in episodes], np.float64).reshape(-1, 2) for end in ("start", "goal")
     )
@@ -211,4 +220,5 @@ def world_in_memory(
         np.array([e.geodesic_m / max(e.euclidean_m, 1e-9) for e in episodes], np.float64),
         np.zeros((len(episodes), 2)),
     )
-    return _world(name, robot, split, scale_sigma, None, nav.state.copy(), field_grids(nav, space, fields), table)
+    grids, lidar = field_grids(nav, space, fields), (lines_m, robot.lidar.height_m)
+    return _world(name, robot.name, split, scale_sigma, None, nav.state.copy(), grids, lidar, table)

@@ -69,7 +69,7 @@ class VectorNav:
         self.worlds, self.robot, self.config, self.num_envs = tuple(worlds), robot, config, envs
         slack_m = _SLACK_CELLS * max((world.cell_m for world in self.worlds), default=0.0)
         self.atlas = pack(
-            self.worlds, robot, unknown_blocks=config.unknown_blocks,
+            self.worlds, robot,
             smallest_m=robot.radius_m * (1 - config.random.footprint) - slack_m,
         )  # fmt: skip
         self.pool = Pool(self.worlds, config.curriculum)
