@@ -29,12 +29,12 @@ from truth_flat import write_flat_walk
 from lyra_sim.collision.build import build, measure
 from lyra_sim.collision.measure import measured_views
 from lyra_sim.config.geometry3d import ConvexConfig, StaticMeshConfig
+from lyra_sim.config.robots import load_robots
 from lyra_sim.core.records import ColliderPart, Fused, Label, PosedFrames, Surface, World
 from lyra_sim.io.records import load_record
 from lyra_sim.procedural.flat import make_flat
 from lyra_sim.surface.clean import select_faces
 from lyra_sim.surface.decimate import simplify
-from robot_tasks import load_robots
 
 FLATS = ((41, 3), (42, 3), (43, 4), (44, 3), (45, 3), (46, 4), (47, 3), (48, 3), (49, 4), (50, 5))
 """Seed and rooms."""

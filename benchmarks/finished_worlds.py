@@ -17,16 +17,17 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
 from lyra_sim.config.load import load_config
+from lyra_sim.config.world import WorldConfig
 from lyra_sim.sources.discover import Source, discover, world_name
 from pipelines.graph import STAGES
 from pipelines.inputs import plain_source
 from pipelines.stage import digest, key_fields
 from pipelines.store import Store
+from pipelines.weights import weights_of
 
 ROOT = Path(__file__).resolve().parents[1]
 BAR_S = 1.5
@@ -49,19 +50,21 @@ def photos(folder: Path, count: int) -> None:
 
 def file_copies(source: Path, out: Path) -> None:
     """Commit copies of the first world's stage outputs for every photo that has none, under that photo's keys."""
-    store, config = Store(out / ".lyra"), load_config("default", list(SETS)).model_dump(mode="json")
+    store, config = Store(out / ".lyra"), load_config("default", list(SETS))
     first, *others = discover([source]).sources
     models = _commit_all(store, config, first, {})
     for photo in others:
         _commit_all(store, config, photo, models)
 
 
-def _commit_all(store: Store, config: dict[str, Any], photo: Source, models: dict[str, Path]) -> dict[str, Path]:
+def _commit_all(store: Store, config: WorldConfig, photo: Source, models: dict[str, Path]) -> dict[str, Path]:
     """Folders of all stages of this photo; what is not committed yet is copied from `models`."""
+    plain, beside = config.model_dump(mode="json"), weights_of(config)
     contents: dict[str, str] = {}
     folders: dict[str, Path] = {}
     for stage in STAGES:
-        fields = key_fields(stage, config, {name: contents[name] for name in stage.upstream}, plain_source(photo))
+        upstream = {name: contents[name] for name in stage.upstream}
+        fields = key_fields(stage, plain, upstream, plain_source(photo), beside.get(stage.name))
         key = digest(fields)
         commit = store.commit_of(stage.name, key)
         if commit is None:

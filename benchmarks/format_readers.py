@@ -1,6 +1,6 @@
-"""Episodes as habitat-lab itself reads them: its PointNavDatasetV1 on the data sets of output folders, and what its
-point goal sensor says at each start, against our episodes. (Other readers, written from public sources, are in
-tests/robot_tasks/test_export_habitat.py and test_export_maps.py.)
+"""Episodes as habitat-lab itself reads them: its PointNavDatasetV1 and ObjectNavDatasetV1 on the data sets of output
+folders, and what its point goal sensor says at each start, against our episodes. (Other readers, written from public
+sources, are in tests/robot_tasks/test_export_habitat.py and test_export_maps.py.)
 
     python benchmarks/format_readers.py OUT... [--venvs DIR]
 
@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from robot_tasks.episode_files import read_episodes
+from robot_tasks.objects import OBJECTS, read_objects
 
 HABITAT_LAB = "habitat-lab==0.3.320260507"
 NEEDS = (
@@ -57,6 +58,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 sys.meta_path.insert(0, Finder())
 import numpy as np
 from omegaconf import OmegaConf
+from habitat.datasets.object_nav.object_nav_dataset import ObjectNavDatasetV1
 from habitat.datasets.pointnav.pointnav_dataset import PointNavDatasetV1
 from habitat.tasks.nav.nav import PointGoalSensor
 from habitat.utils.geometry_utils import quaternion_from_coeff
@@ -65,18 +67,26 @@ sensor = PointGoalSensor(None, OmegaConf.create({"goal_format": "POLAR", "dimens
 for out in sys.argv[1:]:
     with open(os.path.join(out, "habitat", "manifest.json")) as file:
         manifest = json.load(file)
-    for robot, data in manifest["datasets"].items():
-        for split in data["splits"]:
-            path = os.path.join(out, "habitat", data["data_path"])
-            known = {"data_path": path, "split": split, "scenes_dir": out, "content_scenes": ["*"]}
-            config = OmegaConf.create(known)
-            assert PointNavDatasetV1.check_config_paths_exist(config)
-            rows = []
-            for e in PointNavDatasetV1(config).episodes:
-                start, goal = np.array(e.start_position), np.array(e.goals[0].position)
-                polar = sensor._compute_pointgoal(start, quaternion_from_coeff(e.start_rotation), goal)
-                rows.append([e.scene_id, e.episode_id, *map(float, polar)])
-            print(json.dumps([out, robot, split, rows]))
+    def datasets(kind, listed):
+        for robot, data in manifest[listed].items():
+            for split in data["splits"]:
+                path = os.path.join(out, "habitat", data["data_path"])
+                known = {"data_path": path, "split": split, "scenes_dir": out, "content_scenes": ["*"]}
+                config = OmegaConf.create(known)
+                assert kind.check_config_paths_exist(config)
+                yield robot, split, kind(config).episodes
+
+    def polar(e, goal):
+        rotation = quaternion_from_coeff(e.start_rotation)
+        return list(map(float, sensor._compute_pointgoal(np.array(e.start_position), rotation, np.array(goal))))
+
+    for robot, split, episodes in datasets(PointNavDatasetV1, "datasets"):
+        rows = [[e.scene_id, e.episode_id, *polar(e, e.goals[0].position)] for e in episodes]
+        print(json.dumps([out, robot, split, "pointnav", rows]))
+    for robot, split, episodes in datasets(ObjectNavDatasetV1, "objectnav"):
+        ends = [e.goals[0].view_points[-1].agent_state.position for e in episodes]
+        rows = [[e.scene_id, e.episode_id, *polar(e, end)] for e, end in zip(episodes, ends)]
+        print(json.dumps([out, robot, split, "objectnav", rows]))
 """
 
 
@@ -90,19 +100,31 @@ def environment(folder: Path) -> Path:
     return python
 
 
-def ours(out: Path, robot: str, split: str) -> dict[tuple[str, str], tuple[float, float]]:
-    """Distance and bearing (to the left, radians) of each goal from its start, by scene and episode."""
+def ours(out: Path, robot: str, split: str, task: str) -> dict[tuple[str, str], tuple[float, float]]:
+    """Distance and bearing (to the left, radians) of each goal from its start, by scene and episode; in object
+    navigation those of the last view point of the category's first object."""
     found = {}
     lines = [json.loads(line) for line in (out / "worlds.jsonl").read_text().splitlines()]
     for line in lines:
         if line["split"] == split and robot in line["robots"]:
             folder = out / line["path"]
-            for row in read_episodes(folder / "nav" / robot / "episodes.json.gz"):
-                way = np.array(row["goals"][0]["position"]) - row["start_position"]
+            for row, goal in goals_of(folder / "nav" / robot, task):
+                way = np.array(goal) - row["start_position"]
                 yaw = 2 * math.atan2(row["start_rotation"][3], row["start_rotation"][0])
                 bearing = math.atan2(way[1], way[0]) - yaw
                 found[str(folder / "mesh.glb"), row["episode_id"]] = (math.hypot(way[0], way[1]), bearing)
     return found
+
+
+def goals_of(nav: Path, task: str) -> list[tuple[dict[str, Any], list[float]]]:
+    """Our episodes of a robot in a world, each with the place that is compared."""
+    if task == "pointnav":
+        return [(row, row["goals"][0]["position"]) for row in read_episodes(nav / "episodes.json.gz")]
+    if not (nav / OBJECTS).exists():
+        return []
+    tree = read_objects(nav / OBJECTS)
+    first = {goal["object_category"]: goal["view_points"][-1]["position"] for goal in reversed(tree["objects"])}
+    return [(row, first[row["object_category"]]) for row in tree["episodes"]]
 
 
 def compare(expected: dict[tuple[str, str], tuple[float, float]], rows: list[Any]) -> tuple[int, float, float]:
@@ -129,11 +151,13 @@ def main() -> int:
         text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     print(f"{HABITAT_LAB}: lost episodes, distance and bearing of goals in units of their bars")
     for line in text.splitlines():
-        out, robot, split, rows = json.loads(line)
-        lost, far, turned = compare(ours(Path(out), robot, split), rows)
+        out, robot, split, task, rows = json.loads(line)
+        lost, far, turned = compare(ours(Path(out), robot, split, task), rows)
         met = lost == 0 and len(rows) > 0 and far <= 1 and turned <= 1
         good &= met
-        print(f"{robot:12} {split:6} {len(rows):6} {lost:3} {far:6.3f} {turned:6.3f}  {'' if met else 'MISSED'}")
+        print(
+            f"{task:9} {robot:12} {split:6} {len(rows):6} {lost:3} {far:6.3f} {turned:6.3f}  {'' if met else 'MISSED'}"
+        )
     return 0 if good and text else 1
 
 

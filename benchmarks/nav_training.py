@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 
 from lyra_sim.config.nav_training import NavTrainingConfig
+from lyra_sim.config.robots import load_robots
 from robot_tasks.training.division import place_of
 from robot_tasks.training.judge import Verdict, judge
 from robot_tasks.training.scores import MEASURES, Scores, difference, estimate, pooled, table
@@ -62,7 +63,7 @@ def main() -> int:
     parser.add_argument("--test", type=int, default=LEAST_TESTED, help="places kept from the policies")
     args = parser.parse_args()
     print(f"{os.uname().machine}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
-    places = len({place_of(world) for world in read_worlds(args.worlds, args.robot)})
+    places = len({place_of(world) for world in read_worlds(args.worlds, load_robots([args.robot])[0])})
     settings = {"train_share": max(1 - args.test / places, 0.01), "geodesic_m": GOALS_M}
     finished = policies_of(args, "worlds", settings)
     boxes = policies_of(args, "boxes", {**settings, "boxes": len(finished[0].worlds), "only_boxes": True})

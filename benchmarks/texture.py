@@ -165,7 +165,14 @@ def judge(found: dict[str, np.ndarray], mesh: TriMesh, held: Frames) -> dict[str
 def likeness(mesh: TriMesh, uv: np.ndarray, texture: np.ndarray, held: Frames) -> tuple[float, float, float]:
     """PSNR of held-out images, adjusted and as it is, and the share of their measured pixels that have colour."""
     visual = VisualMesh(
-        path="/mesh", label="", vertices=mesh.vertices, faces=mesh.faces, uv=uv, texture=texture, color=GREY
+        path="/mesh",
+        label="",
+        labelled="",
+        vertices=mesh.vertices,
+        faces=mesh.faces,
+        uv=uv,
+        texture=texture,
+        color=GREY,
     )
     look = Appearance(SceneGeometry(visuals=(visual,), colliders=()))
     sums, pixels, measured = {True: 0.0, False: 0.0}, 0, 0

@@ -20,12 +20,12 @@ from pathlib import Path
 import numpy as np
 from _flat_truth import FlatTruth
 
+from lyra_sim.config.robots import load_robots
 from lyra_sim.procedural.cameras import pinhole, walk_cameras
 from lyra_sim.procedural.example import random_rotation
 from lyra_sim.procedural.flat import make_flat
 from lyra_sim.procedural.scene import ProceduralScene
 from lyra_sim.procedural.write import DepthNoise, write_walk
-from robot_tasks import load_robots
 
 FLATS = ((21, 2, False), (22, 3, False), (23, 2, True))
 """Seed, rooms, cable duct."""

@@ -19,23 +19,22 @@ import time
 from pathlib import Path
 
 import numpy as np
+from _baselines import LEAST_SPL, LEAST_SUCCESS, drive_baselines
 
 from lyra_sim.config.envs import EnvConfig, RandomConfig
+from lyra_sim.config.robots import load_robots
 from lyra_sim.config.tasks import RobotConfig, TasksConfig
 from robot_tasks.colliders import rays_of
-from robot_tasks.envs import baselines
-from robot_tasks.envs.evaluate import run_quota
 from robot_tasks.envs.vector import VectorNav
 from robot_tasks.episodes import make_episodes
 from robot_tasks.fields import make_fields
 from robot_tasks.islands import find_space
 from robot_tasks.lidar import cut
 from robot_tasks.navmap import build_map, measure_ground, robot_slab
-from robot_tasks.robots import load_robots
 from robot_tasks.training.boxes import box_flat
 from robot_tasks.worlds import NavWorld, read_worlds, world_in_memory
 
-LEAST_SPEED, LEAST_SUCCESS, LEAST_SPL, MOST_APART = 50_000.0, 0.99, 0.95, 1e-4
+LEAST_SPEED, MOST_APART = 50_000.0, 1e-4
 CELL_M = 0.05
 NOISY = RandomConfig(
     scale=True, footprint=0.1, speed=0.1, accel=0.1, latency_steps=2, goal_noise_m=0.05, drift_m=0.02, drift_rad=0.01,
@@ -92,13 +91,8 @@ def apart(worlds: list[NavWorld], robot: RobotConfig, steps: int, device: str) -
 
 def drive_all(worlds: list[NavWorld], robot: RobotConfig) -> bool:
     """Print how the baselines fare; whether the oracle reaches the bars in every world."""
-    env, fine = VectorNav(worlds, robot, EnvConfig(), 256), True
-    for name, act in (
-        ("oracle", baselines.oracle_action),
-        ("greedy", baselines.greedy_action),
-        ("random", baselines.random_action),
-    ):
-        table = run_quota(env, lambda _, act=act: act(env))
+    fine = True
+    for name, table in drive_baselines(worlds, robot).items():
         each = [table["world"] == k for k in range(len(worlds))]
         least = min(float(table["success"][k].mean()) for k in each), min(float(table["spl"][k].mean()) for k in each)
         fine &= name != "oracle" or (least[0] >= LEAST_SUCCESS and least[1] >= LEAST_SPL)
@@ -122,7 +116,7 @@ def main() -> int:
     args = parser.parse_args()
     fine = True
     for robot in load_robots(args.robots):
-        read = read_worlds(args.out, robot.name) if args.out else [box_world(robot, k) for k in range(args.worlds)]
+        read = read_worlds(args.out, robot) if args.out else [box_world(robot, k) for k in range(args.worlds)]
         fine &= drive_all(list(read), robot)
         worlds = [dataclasses.replace(read[k % len(read)]) for k in range(args.worlds)]
         for name, random in (("plain", RandomConfig()), ("randomised", NOISY)):

@@ -13,10 +13,10 @@ STAGES: tuple[Stage, ...] = (
     Stage("surface", 8, ("surface",), ("observe", "explore", "reconstruct"), "pipelines.stages:surface"),
     Stage("collide", 18, ("collide",), ("observe", "explore", "reconstruct", "surface"), "pipelines.stages:collide"),
     Stage("usd", 4, (), ("observe", "explore", "reconstruct", "surface", "collide"), "pipelines.stages:usd"),
-    Stage("tasks", 8, ("tasks",), ("surface", "usd"), "pipelines.stages:tasks"),
+    Stage("tasks", 10, ("tasks",), ("surface", "usd"), "pipelines.stages:tasks"),
     Stage(
         "validate",
-        6,
+        7,
         ("tasks", "reconstruct"),
         ("capture", "observe", "explore", "reconstruct", "surface", "collide", "usd", "tasks"),
         "pipelines.stages:validate",

@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 
 from lyra_sim.config.lyra2 import Lyra2Config
+from lyra_sim.config.robots import load_robots
 from lyra_sim.config.world import WorldConfig
 from lyra_sim.core.packages import installed
 from pipelines.gpus import gpu_slots
@@ -28,7 +29,12 @@ _NEED_GB, _NEED_DISK_GB = 4.0, 5.0
 
 
 def check_machine(config: WorldConfig) -> int:
-    """Print one line per requirement; 0 when the configuration can run here, else 5."""
+    """Print one line per requirement; 0 when the configuration can run here, else 5.
+
+    Raises:
+        ConfigError: a robot without a profile.
+    """
+    load_robots(config.tasks.robots)
     rows = [(f"package {name}", installed(name), why) for name, why in _PACKAGES.items()]
     memory = psutil.virtual_memory().available / 2**30
     disk = shutil.disk_usage(Path.cwd()).free / 2**30

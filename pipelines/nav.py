@@ -47,7 +47,9 @@ def evaluate(
     worlds: Worlds,
     policy: Annotated[list[Path], typer.Option(help="folder of a policy; more of them are compared")],
     out: Annotated[Path | None, typer.Option(help="folder of eval.json and tracks.png; default: the policy's")] = None,
-    episodes: Annotated[int, typer.Option(help="per world", min=1)] = 24,
+    episodes: Annotated[
+        int, typer.Option(help="per world; the smallest world's number where it has fewer", min=1)
+    ] = 24,
     draws: Annotated[int, typer.Option(help="of the bootstrap intervals", min=100)] = 2000,
 ) -> None:
     """Judge policies in those worlds of DIR that none of them was trained on, beside random, greedy and oracle."""

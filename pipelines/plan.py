@@ -9,6 +9,7 @@ from typing import Any
 
 from lyra_sim.config.explore import ReprojectConfig
 from lyra_sim.config.geometry3d import TsdfConfig
+from lyra_sim.config.robots import load_robots
 from lyra_sim.config.world import WorldConfig
 from lyra_sim.sources.discover import Discovery
 from pipelines.costs import Cost, cost_of
@@ -27,6 +28,7 @@ def plan_all(paths: list[Path], out: Path, config: WorldConfig, *, as_json: bool
 
     Weights and devices of networks are asked for only where depth is told by one.
     """
+    load_robots(config.tasks.robots)
     store = Store(out / ".lyra")
     lock = store.lock()
     try:

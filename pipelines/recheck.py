@@ -19,7 +19,7 @@ from lyra_sim.io.records import load_record
 from lyra_sim.memory.revisits import returns
 from pipelines.stages import stored_world
 from pipelines.store import Store
-from robot_tasks import map_gate
+from robot_tasks import map_gate, map_gates
 from usd_export.in_memory import scenes_of
 from usd_export.validate import gates
 
@@ -80,11 +80,12 @@ def compare(folder: Path) -> tuple[Row, ...]:
         "surface": surface,
         "space": load_record(Fused, inputs["reconstruct"]).space,
     }
-    reraster = partial(map_gate, folder, floor=surface.floor, config=config, colliders=colliders)
+    maps = partial(map_gates, folder, floor=surface.floor, config=config, colliders=colliders)
     before = {gate.name: gate for gate in gates(folder, **known, scenes=scenes_of(surface, colliders))}
     reported = {gate["name"]: gate["value"] for gate in report["gates"]}
     return tuple(
-        _row(gate, before.get(gate.name), reported.get(gate.name)) for gate in gates(folder, **known, reraster=reraster)
+        _row(gate, before.get(gate.name), reported.get(gate.name))
+        for gate in gates(folder, **known, reraster=lambda: map_gate(maps()))
     )
 
 

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from lyra_sim.config.robots import load_robots
 from lyra_sim.config.world import WorldConfig
 from lyra_sim.core.errors import ConfigError
 from lyra_sim.sources.digests import Digests
@@ -40,8 +41,13 @@ class RunOptions:
 
 
 def run(paths: list[Path], out: Path, config: WorldConfig, options: RunOptions) -> int:
-    """Make worlds of everything below `paths`; returns the exit code (see the README)."""
+    """Make worlds of everything below `paths`; returns the exit code (see the README).
+
+    Raises:
+        ConfigError: a robot without a profile (before anything is touched), or no input.
+    """
     start = time.monotonic()
+    load_robots(config.tasks.robots)  # the last stages read them: too late to find one missing
     store = Store(out / ".lyra")
     lock = store.lock()
     try:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lyra_sim import __version__
+from lyra_sim.config.robots import load_robots
 from lyra_sim.config.world import WorldConfig
 from lyra_sim.core.licence import Licence
 from lyra_sim.core.records import Colliders, Fused, PosedFrames, Provenance, Segment, Surface, World
@@ -164,7 +165,7 @@ def _provenance(job: Job, world: World) -> Provenance:
 
 def tasks(job: Job) -> None:
     """Maps and episodes for every robot."""
-    from robot_tasks import build_nav, load_robots
+    from robot_tasks import build_nav
 
     config = _config(job)
     nav = build_nav(

@@ -5,12 +5,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from lyra_sim.config.robots import load_robots
 from lyra_sim.config.tasks import TasksConfig
 from pipelines.scheduler import WorldRun
 from pipelines.stage import digest
 from pipelines.store import Store, write_atomic
 
-_DATASETS_VERSION = 1
+_DATASETS_VERSION = 2
 """Raised when the data sets of the same worlds come out differently."""
 
 
@@ -88,22 +89,21 @@ def write_datasets(out: Path, store: Store, config: TasksConfig) -> None:
         InputError: a published world lacks a file.
     """
     markers = sorted((store.root / "published").glob("*.json"))
-    text = (out / "worlds.jsonl").read_text()
+    text, robots = (out / "worlds.jsonl").read_text(), load_robots(config.robots)
     made_of = {
         "version": _DATASETS_VERSION,
         "worlds": text,
         "published": {path.stem: path.read_text() for path in markers},
         "config": config.model_dump(mode="json"),
+        "profiles": [robot.model_dump(mode="json") for robot in robots],
     }
     stamp, marker = digest(made_of), store.root / "datasets.json"
     if marker.exists():
         known = json.loads(marker.read_bytes())
         if known["made_of"] == stamp and all((out / name).is_dir() for name in known["folders"]):
             return
-    from robot_tasks import load_robots
     from robot_tasks.export import export_folder
 
     worlds = [json.loads(line) for line in text.splitlines()]
-    robots = load_robots(config.robots)
     folders = export_folder(out, worlds, robots, config.formats, cell_m=config.cell_m, scratch=store.begin())
     write_atomic(marker, json.dumps({"made_of": stamp, "folders": folders}, sort_keys=True))

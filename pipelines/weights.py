@@ -9,6 +9,7 @@ from lyra_sim.config.depth_network import SCENES, Da3Config, DepthAnythingConfig
 from lyra_sim.config.geometry3d import FeedforwardConfig
 from lyra_sim.config.lyra2 import LICENCE, LICENCE_URL, Lyra2Config
 from lyra_sim.config.path import FilePath
+from lyra_sim.config.robots import load_robots
 from lyra_sim.config.world import WorldConfig
 from lyra_sim.core.errors import ConfigError, ResourceError
 from lyra_sim.core.packages import require_networks
@@ -48,11 +49,12 @@ def convert(source: Path, out: Path, config: WorldConfig) -> None:
 
 
 def weights_of(config: WorldConfig) -> dict[str, str]:
-    """Hash of what each stage reads beside its configuration, by stage name: weights of networks, a camera path.
+    """Hash of what each stage reads beside its configuration, by stage name: weights of networks, a camera path,
+    robot profiles.
 
     Raises:
         InputError: a camera path that is none.
-        ConfigError: the licence of the weights is not accepted.
+        ConfigError: the licence of the weights is not accepted; a robot profile that is none.
         ResourceError: weights, a package or a device that the configuration asks for are not there.
     """
     found: dict[str, Any] = {}
@@ -70,6 +72,7 @@ def weights_of(config: WorldConfig) -> dict[str, str]:
             found.setdefault("observe", []).append(depth_weights(backend, f"observe.{kind}"))
     if isinstance(config.reconstruct, FeedforwardConfig):
         found["reconstruct"] = _splat_weights(config.reconstruct.network)
+    found["tasks"] = [robot.model_dump(mode="json") for robot in load_robots(config.tasks.robots)]
     return {stage: digest(parts) for stage, parts in found.items()}
 
 

@@ -1,9 +1,9 @@
 """From a USD scene to navigation training: occupancy maps, islands, geodesics, free points, verified episodes.
 
 Owns: everything below `omap/` and `nav/` of a world folder, made from the colliders of the written scene and the floor
-record; the robot profiles' loader (`robots.py`); the follower that drives every episode before it is published.
-Does not own: USD (`usd_export` reads it; `colliders.py` is the only file that asks it), geometry of the world, physics
-engines.
+record; the follower that drives every episode before it is published.
+Does not own: robot profiles (`lyra_sim.config.robots`), USD (`usd_export` reads it; `colliders.py` is the only file
+that asks it), geometry of the world, physics engines.
 Start reading at `build.py` (`build_nav`), then `navmap.py`, `plan.py`, `episodes.py`.
 
 Frames and indices: world frame of `lyra_sim.core.conventions`; grids are indexed [x, y], cell (i, j) covers
@@ -11,7 +11,6 @@ Frames and indices: world frame of `lyra_sim.core.conventions`; grids are indexe
 """
 
 from robot_tasks.build import build_nav
-from robot_tasks.reraster import map_gate
-from robot_tasks.robots import load_robots
+from robot_tasks.reraster import map_gate, map_gates
 
-__all__ = ["build_nav", "load_robots", "map_gate"]
+__all__ = ["build_nav", "map_gate", "map_gates"]

@@ -21,6 +21,18 @@ class Soup:
     """Number of the convex hull a triangle bounds (its inside is solid), -1 for open triangle meshes."""
 
 
+@record
+class Thing:
+    """What a label of the scene names: everything visible below the prim that carries it."""
+
+    prim: str
+    """Its path."""
+    category: str
+    """What the label says."""
+    triangles: Float64[np.ndarray, "T 3 3"]
+    """Corner coordinates in the world frame, metres."""
+
+
 def soup_of_parts(parts: Iterable[ColliderPart]) -> Soup:
     """The parts of a collider record. A hull part's faces must be those of its convex hull."""
     triangles, hulls = [np.zeros((0, 3, 3))], [np.zeros(0, np.int32)]
@@ -41,15 +53,21 @@ def soup_of_scene(scene: Path) -> Soup:
     return soup_of_parts(read_scene(scene, textures=False).colliders)
 
 
-def soups_of_scene(scene: Path) -> tuple[tuple[Soup, ...], Soup]:
-    """The same for every variant of the colliders that the scene offers, the default first; and what is seen."""
+def soups_of_scene(scene: Path) -> tuple[tuple[Soup, ...], Soup, tuple[Thing, ...]]:
+    """The same for every variant of the colliders that the scene offers, the default first; then what is seen, and
+    the labelled parts of it in the order of their paths."""
     from usd_export.reader import read_variants
 
     read = list(read_variants(scene, textures=False).values())
-    vertices, faces = read[0].visual_mesh()
-    corners = vertices.astype(np.float64)[faces].reshape(-1, 3, 3)
+    meshes = [(m, m.vertices.astype(np.float64)[m.faces].reshape(-1, 3, 3)) for m in read[0].visuals]
+    corners = np.concatenate([np.zeros((0, 3, 3)), *(triangles for _, triangles in meshes)])
     seen = Soup(triangles=corners, hull=np.full(len(corners), -1, np.int32))
-    return tuple(soup_of_parts(variant.colliders) for variant in read), seen
+    named: dict[tuple[str, str], list[np.ndarray]] = {}
+    for mesh, triangles in meshes:
+        if mesh.label and len(triangles):
+            named.setdefault((mesh.labelled, mesh.label), []).append(triangles)
+    things = [Thing(prim=p, category=c, triangles=np.concatenate(t)) for (p, c), t in sorted(named.items())]
+    return tuple(soup_of_parts(variant.colliders) for variant in read), seen, tuple(things)
 
 
 def together(soups: Sequence[Soup]) -> Soup:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float64
 
 from lyra_sim.core.errors import InputError
 from robot_tasks.episodes import Episode
@@ -17,7 +18,8 @@ from robot_tasks.rooms import Rooms, crossed
 FRAME = {
     "up": "z",
     "units": "m",
-    "position": "[x, y, z] on the floor, world frame of scene.usda",
+    "position": "[x, y, z], world frame of scene.usda; z is the height that the robot stands at: that of the highest "
+    "floor under it that it climbs",
     "rotation": "[w, x, y, z], unit, about +z; the robot looks along +x where it is the identity",
     "habitat": "p = (x, z, -y); with yaw about +z, theta = yaw - pi/2: rotation [x, y, z, w] = "
     "[0, sin(theta/2), 0, cos(theta/2)]",
@@ -28,7 +30,7 @@ FRAME = {
 def write_episodes(
     episodes: Sequence[Episode],
     drives: Sequence[Drive],
-    heights_m: Sequence[tuple[float, float]],
+    heights_m: Float64[np.ndarray, "E 2"],
     rooms: Rooms,
     margins_m: Sequence[float],
     robot: str,
@@ -37,7 +39,7 @@ def write_episodes(
     """`episodes.json.gz`; the same episodes give the same bytes.
 
     Args:
-        heights_m: floor height at start and goal of each episode.
+        heights_m: height that the robot stands at, at start and goal of each episode.
         margins_m: of each door of `rooms`, what it is wider for this robot than the robot.
     """
     rows = [
@@ -51,9 +53,9 @@ def write_episodes(
     path.write_bytes(gzip.compress(text.encode(), compresslevel=9, mtime=0))
 
 
-def _row(number: int, episode: Episode, drive: Drive, heights: tuple[float, float]) -> dict[str, Any]:
+def _row(number: int, episode: Episode, drive: Drive, heights: np.ndarray) -> dict[str, Any]:
     half = episode.start_yaw / 2
-    start, goal = ([*_rounded(p), round(z, 4)] for p, z in zip((episode.start, episode.goal), heights, strict=True))
+    start, goal = (_rounded([*p, z]) for p, z in zip((episode.start, episode.goal), heights, strict=True))
     return {
         "episode_id": str(number),
         "scene_id": "scene.usda",
@@ -86,7 +88,7 @@ def _difficulty(episode: Episode, rooms: Rooms, margins_m: Sequence[float]) -> d
     }
 
 
-def _rounded(point: np.ndarray) -> list[float]:
+def _rounded(point: Sequence[float] | np.ndarray) -> list[float]:
     return [round(float(v), 4) for v in point]
 
 

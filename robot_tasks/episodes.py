@@ -11,6 +11,8 @@ obstacles are as thin as they can be); the truth lies between the two, and a pai
 `CERTAIN` is left out: it leads round a gap that may be open.
 """
 
+import itertools
+
 import numpy as np
 from jaxtyping import Float64
 
@@ -103,7 +105,7 @@ def _draw_pairs(fields: Fields, config: TasksConfig, low: float, high: float, rn
         certain = far <= CERTAIN * fields.hopeful_m[g][roomy[:, 0], roomy[:, 1]]
         for k in range(_BINS):
             fits = np.flatnonzero(certain & (far >= edges[k]) & (far <= edges[k + 1]))
-            for m in fits[rng.permutation(len(fits))[:each]]:
+            for m in rng.choice(fits, min(each, len(fits)), replace=False):
                 pairs.append((g, (int(roomy[m, 0]), int(roomy[m, 1]))))
     return [pairs[k] for k in rng.permutation(len(pairs))]
 
@@ -131,12 +133,14 @@ def plan_episode(nav: NavMap, fields: Fields, pair: Pair, robot: RobotConfig, sp
 
 
 def _start_yaw(nav: NavMap, robot: RobotConfig, path: np.ndarray, spin: np.ndarray) -> float | None:
-    """A heading from which the whole path can be driven: one of 16 in the order `spin`, else straight along it."""
+    """A heading from which the whole path can be driven and with which the outline is free on the written map: one of
+    16 in the order `spin`, else straight along the path."""
     along = float(footprint.headings(path)[0])
     if not footprint.sweep_clear(nav, robot, footprint.poses_along(path, along)):
         return None
-    for k in spin:
-        yaw = float(k) * 2 * np.pi / footprint.YAWS
-        if footprint.sweep_clear(nav, robot, footprint.poses_along(path[:2], yaw)):
+    turns = (float(k) * 2 * np.pi / footprint.YAWS for k in spin)
+    for yaw in itertools.chain(turns, [along]):
+        free = footprint.free_on_map(nav, robot, float(path[0, 0]), float(path[0, 1]), yaw)
+        if free and footprint.sweep_clear(nav, robot, footprint.poses_along(path[:2], yaw)):
             return yaw
-    return along
+    return None

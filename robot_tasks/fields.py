@@ -14,7 +14,7 @@ from lyra_sim.core.record import record
 from robot_tasks import footprint
 from robot_tasks.geodesic import goal_field, sample
 from robot_tasks.islands import Space
-from robot_tasks.navmap import NavMap
+from robot_tasks.navmap import NavMap, any_of_square
 
 DRIVE_MARGIN_M = 0.03
 """Driven paths keep this much more than the map radius where there is room."""
@@ -46,7 +46,7 @@ def make_fields(nav: NavMap, space: Space, robot: RobotConfig, config: TasksConf
     """Goals spread over the main island (farthest-point choice from a seeded first one) and their fields."""
     split = round(nav.cell_m / space.cell_m)
     spots, room = _spots(nav, space, split)
-    cells = _end_cells(room, nav.cell_m, robot)
+    cells = _end_cells(nav, spots, room, robot)
     places = spots[tuple(cells.T)]
     chosen: list[int] = []
     if len(cells):
@@ -87,12 +87,18 @@ def _spots(nav: NavMap, space: Space, split: int) -> tuple[Float64[np.ndarray, "
     return spots, most
 
 
-def _end_cells(room_m: Float32[np.ndarray, "X Y"], cell_m: float, robot: RobotConfig) -> Int64[np.ndarray, "N 2"]:
+def _end_cells(
+    nav: NavMap, spots: Float64[np.ndarray, "X Y 2"], room_m: Float32[np.ndarray, "X Y"], robot: RobotConfig
+) -> Int64[np.ndarray, "N 2"]:
     """Map cells of the main island where starts and goals may lie: with room to turn on the spot, unless only a small
-    part of the island has that. A cell more than the map radius is kept in any case."""
-    least = robot.radius_m + cell_m
-    turning = np.argwhere(room_m >= max(footprint.circumscribed_m(robot) + DRIVE_MARGIN_M, least))
-    return turning if len(turning) >= _ROOMY_SHARE * (room_m >= 0).sum() else np.argwhere(room_m >= least)
+    part of the island has that. A cell more than the map radius is kept in any case. Both hold on the written map
+    too."""
+    on_map = sample(nav.map_clearance_m(), nav.origin_m, nav.fine_m, spots.reshape(-1, 2)).reshape(room_m.shape)
+    inside = room_m >= 0
+    kept = inside & (on_map >= robot.radius_m + nav.cell_m)
+    reach = footprint.circumscribed_m(robot)
+    turning = np.argwhere(kept & (on_map >= reach) & (room_m >= reach + DRIVE_MARGIN_M))
+    return turning if len(turning) >= _ROOMY_SHARE * inside.sum() else np.argwhere(kept)
 
 
 def domain(space: Space, split: int) -> Bool[np.ndarray, "X Y"]:
@@ -105,8 +111,7 @@ def domain(space: Space, split: int) -> Bool[np.ndarray, "X Y"]:
     inside = space.coarse(split)
     if split == 1:
         return inside
-    near = np.asarray(ndimage.binary_dilation(space.main))
-    near = near.reshape(inside.shape[0], split, inside.shape[1], split).any((1, 3))
+    near = any_of_square(np.asarray(ndimage.binary_dilation(space.main)), split)
     grown = np.pad(inside, 1)
     _add_simple(grown, np.argwhere(near & ~inside) + 1)
     return grown[1:-1, 1:-1].copy()

@@ -8,7 +8,7 @@ from numba import njit
 
 from lyra_sim.config.tasks import RobotConfig
 from robot_tasks.geodesic import sample_at
-from robot_tasks.navmap import NavMap
+from robot_tasks.navmap import FREE, NavMap
 
 YAWS = 16
 """Start headings are multiples of a turn over this."""
@@ -115,6 +115,20 @@ def sweep_clear(nav: NavMap, robot: RobotConfig, poses: Float64[np.ndarray, "N 3
         )
         == -1
     )  # fmt: skip
+
+
+def free_on_map(nav: NavMap, robot: RobotConfig, x: float, y: float, yaw: float) -> bool:
+    """Is every cell of the written map that the robot's outline reaches into free? Separating axes, exact."""
+    half, (c, s) = np.array(robot.footprint_m) / 2, (math.cos(yaw), math.sin(yaw))
+    box = np.array([abs(c) * half[0] + abs(s) * half[1], abs(s) * half[0] + abs(c) * half[1]])
+    low = np.floor((np.array([x, y]) - box - nav.origin_m) / nav.cell_m).astype(int)
+    high = np.floor((np.array([x, y]) + box - nav.origin_m) / nav.cell_m).astype(int) + 1
+    if (low < 0).any() or (high > nav.state.shape).any():
+        return False
+    taken = np.argwhere(nav.state[low[0] : high[0], low[1] : high[1]] != FREE) + low
+    away = np.abs((nav.origin_m + (taken + 0.5) * nav.cell_m - np.array([x, y])) @ np.array([[c, -s], [s, c]]))
+    spread = nav.cell_m / 2 * (abs(c) + abs(s))
+    return bool(((away[:, 0] >= half[0] + spread) | (away[:, 1] >= half[1] + spread)).all())
 
 
 def pose_clear(nav: NavMap, robot: RobotConfig, x: float, y: float, yaw: float) -> bool:

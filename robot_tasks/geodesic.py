@@ -6,7 +6,7 @@ Distances within the goal's free disc are exact, which takes away most of the er
 """
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float64, Int64
 from numba import njit
 from scipy import ndimage
 
@@ -50,7 +50,7 @@ def _solve(known, at, row, cell):
 
 
 @njit(cache=True)
-def _march(free, gi, gj, exact_cells, cell):
+def _march(free, goals, exact_cells, cell):
     """Cells lie in one row after another with a border of two, so that no neighbour has to be asked whether it is
     there."""
     nx, ny = free.shape
@@ -62,17 +62,18 @@ def _march(free, gi, gj, exact_cells, cell):
     cells, after = np.empty(4 * nx * ny + 8, np.int32), np.empty(4 * nx * ny + 8, np.int32)
     head, made, waiting, scale = np.full(_BUCKETS, -1), 0, 0, _PER_CELL / cell
     now, reach = int(exact_cells * _PER_CELL), int(exact_cells)
-    for i in range(max(gi - reach, 0), min(gi + reach, nx - 1) + 1):
-        for j in range(max(gj - reach, 0), min(gj + reach, ny - 1) + 1):
-            d, at = np.hypot(i - gi, j - gj), (i + 2) * row + j + 2
-            if d <= exact_cells and open_[at]:
-                value[at], open_[at] = d * cell, False
-                if d < exact_cells - 2:
-                    known[at] = value[at]
-                    continue
-                bucket = max(int(value[at] * scale), now - 2 * _PER_CELL) % _BUCKETS
-                cells[made], after[made], head[bucket] = at, head[bucket], made
-                made, waiting = made + 1, waiting + 1
+    for gi, gj in goals:
+        for i in range(max(gi - reach, 0), min(gi + reach, nx - 1) + 1):
+            for j in range(max(gj - reach, 0), min(gj + reach, ny - 1) + 1):
+                d, at = np.hypot(i - gi, j - gj), (i + 2) * row + j + 2
+                if d <= exact_cells and open_[at]:
+                    value[at], open_[at] = d * cell, False
+                    if d < exact_cells - 2:
+                        known[at] = value[at]
+                        continue
+                    bucket = max(int(value[at] * scale), now - 2 * _PER_CELL) % _BUCKETS
+                    cells[made], after[made], head[bucket] = at, head[bucket], made
+                    made, waiting = made + 1, waiting + 1
     now = max(now - 2 * _PER_CELL, 0)
     while waiting > 0:
         k = head[now % _BUCKETS]
@@ -108,7 +109,15 @@ def goal_field(free: Bool[np.ndarray, "X Y"], goal: tuple[int, int], cell_m: flo
     inside = ndimage.distance_transform_edt(window)
     assert isinstance(inside, np.ndarray)
     exact = max(float(inside[goal[0] - i0 + 1, goal[1] - j0 + 1]) - 1.0, 0.0)
-    return _march(np.ascontiguousarray(free), goal[0], goal[1], exact, cell_m)
+    return _march(np.ascontiguousarray(free), np.array([goal], np.int64), exact, cell_m)
+
+
+def nearest_field(
+    free: Bool[np.ndarray, "X Y"], goals: Int64[np.ndarray, "G 2"], cell_m: float
+) -> Float64[np.ndarray, "X Y"]:
+    """The same to the nearest of many goal cells, all different; goals that are not free do not count. Less exact near
+    them (a cell too long at worst), because no discs around them are."""
+    return _march(np.ascontiguousarray(free), np.ascontiguousarray(goals), 0.0, cell_m)
 
 
 @njit(cache=True)

@@ -6,7 +6,7 @@ from scipy import ndimage
 
 from lyra_sim.core.record import record
 from robot_tasks.geodesic import sample
-from robot_tasks.navmap import NavMap
+from robot_tasks.navmap import NavMap, any_of_square
 
 
 @record
@@ -31,8 +31,7 @@ class Space:
         Squares of parts that are apart do not touch, but for gaps that lack less than 2 mm (radius 0.25 m, sides of
         5 cm): all of the island is a radius from everything, so nothing fits between places that near to each other.
         """
-        shape = np.array(self.island.shape) // cells
-        return np.asarray(self.main.reshape(shape[0], cells, shape[1], cells).any((1, 3)))
+        return any_of_square(self.main, cells)
 
     def centre(self, cells: np.ndarray) -> Float64[np.ndarray, "N 2"]:
         """World coordinates of the centres of cells (N, 2)."""

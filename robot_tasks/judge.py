@@ -35,12 +35,15 @@ def measure(
     """Everything that the gates of one robot ask for."""
     total = sum(space.areas_m2)
     area = space.areas_m2[0] if space.areas_m2 else 0.0
+    spots = space.centre(np.argwhere(space.main))
     success, spl = success_and_spl(drives, episodes)
     chance, straight = simple_success(episodes, nav, robot, seed)
     stances = Stances(site.ground, robot)
     margins = door_margins(site, nav, robot)
     used = sorted({door for episode in episodes for door in crossed(site.rooms, episode.path)})
     return Findings(
+        origin_floor_m=site.origin_floor_m,
+        origin_away_m=float(np.hypot(*spots.T).min()) if len(spots) else None,
         area_m2=area,
         floor_share=floor_share(nav, space, robot),
         largest_share=area / total if total else 0.0,
@@ -75,9 +78,9 @@ def floor_share(nav: NavMap, space: Space, robot: RobotConfig) -> float:
 
 
 def end_clearance_m(nav: NavMap, episodes: Sequence[Episode]) -> float:
-    """Least clearance of any start or goal."""
+    """Least clearance of any start or goal on the written map."""
     ends: Float64[np.ndarray, "N 2"] = np.array([p for e in episodes for p in (e.start, e.goal)])
-    return float(sample(nav.clearance_m, nav.origin_m, nav.fine_m, ends).min())
+    return float(sample(nav.map_clearance_m(), nav.origin_m, nav.fine_m, ends).min())
 
 
 def count_overlaps(site: Site, stances: Stances, episodes: Sequence[Episode]) -> int:

@@ -9,11 +9,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from lyra_sim.config.tasks import RobotConfig
 from robot_tasks.fields import Fields
 from robot_tasks.geodesic import sample
 from robot_tasks.islands import Space
 from robot_tasks.navmap import NavMap
 from robot_tasks.rooms import Rooms
+
+ROBOT = "robot.json"
+"""Beside the maps of a robot: the profile that they were made for."""
 
 
 def write_ros_map(nav: NavMap, folder: Path, name: str, *, pgm: bool, rgb: bool = False) -> None:
@@ -33,6 +37,11 @@ def write_ros_map(nav: NavMap, folder: Path, name: str, *, pgm: bool, rgb: bool 
         f"image: {name}.png\nresolution: {round(nav.cell_m, 6)}\norigin: [{x}, {y}, 0.0]\n"
         "negate: 0\noccupied_thresh: 0.65\nfree_thresh: 0.196\nmode: trinary\n"
     )
+
+
+def write_robot(robot: RobotConfig, path: Path) -> None:
+    """`robot.json`: the profile that the files beside it were made for."""
+    path.write_text(json.dumps(robot.model_dump(mode="json"), indent=1, sort_keys=True) + "\n")
 
 
 def write_fields(nav: NavMap, space: Space, fields: Fields, path: Path) -> None:

@@ -69,6 +69,13 @@ class NavMap:
     obstacle: Bool[np.ndarray, "U V"]
     """What is blocked by an obstacle; the rest of `blocked` is only unknown."""
 
+    def map_clearance_m(self) -> Float32[np.ndarray, "U V"]:
+        """At the centres of the fine cells: lower bound of the distance to the map's own cells that are not free, which
+        count whole; what a reader of the written map finds."""
+        split = round(self.cell_m / self.fine_m)
+        taken = (self.state != FREE).repeat(split, 0).repeat(split, 1)
+        return np.maximum(distance_to(taken, self.fine_m) - np.float32(self.fine_m * math.sqrt(0.5)), np.float32(0))
+
     def most_clearance_m(self) -> Float32[np.ndarray, "U V"]:
         """Upper bound of the distance to the next obstacle if all that is unknown were free; 0 inside."""
         inside = distance_to(self.obstacle, self.fine_m) + np.float32(self.fine_m * math.sqrt(0.5))
@@ -141,19 +148,18 @@ def build_maps(soup: Soup, ground: Ground, slabs: Sequence[Slab], cell_m: float)
     high = np.stack([b + np.float32(slab.high_m) for b, slab in zip(base, slabs, strict=True)])
     solids = rasterise(soup.triangles, soup.hull, ground.origin_m, fine, low, high, rows=rows, columns=columns)
     missing = ~ground.present[spot] | outside
-    edges = (_edges(ground, slab)[spot] & ~outside for slab in slabs)
-    return tuple(_nav_map(ground, s | e, missing, cell_m, split) for s, e in zip(solids, edges, strict=True))
+    climbs = [(slab.step_m, slab.slope_deg) for slab in slabs]
+    edges = {climb: _edges(ground, *climb)[spot] & ~outside for climb in set(climbs)}
+    return tuple(_nav_map(ground, s | edges[c], missing, cell_m, split) for s, c in zip(solids, climbs, strict=True))
 
 
 def _nav_map(
     ground: Ground, solid: Bool[np.ndarray, "U V"], missing: Bool[np.ndarray, "U V"], cell_m: float, split: int
 ) -> NavMap:
     """A map of its fine raster, whose cells are `split` times smaller."""
-    shape = solid.shape[0] // split, solid.shape[1] // split
-    coarse = (shape[0], split, shape[1], split)
-    state = np.full(shape, FREE, np.uint8)
-    state[missing.reshape(coarse).any((1, 3))] = UNKNOWN
-    state[solid.reshape(coarse).any((1, 3))] = OCCUPIED
+    state = np.full((solid.shape[0] // split, solid.shape[1] // split), FREE, np.uint8)
+    state[any_of_square(missing, split)] = UNKNOWN
+    state[any_of_square(solid, split)] = OCCUPIED
     blocked, fine = solid | missing, cell_m / split
     # the whole blocked cell counts
     clearance = np.maximum(distance_to(blocked, fine) - np.float32(fine * math.sqrt(0.5)), np.float32(0))
@@ -161,6 +167,12 @@ def _nav_map(
         origin_m=ground.origin_m, cell_m=cell_m, state=state, fine_m=fine, blocked=blocked, clearance_m=clearance,
         obstacle=solid,
     )  # fmt: skip
+
+
+def any_of_square(grid: Bool[np.ndarray, "U V"], side: int) -> Bool[np.ndarray, "X Y"]:
+    """Which squares of `side` x `side` cells hold a true one."""
+    rows = grid.reshape(grid.shape[0] // side, side, grid.shape[1]).any(1)  # one axis at a time is four times as fast
+    return rows.reshape(len(rows), -1, side).any(2)
 
 
 def distance_to(solid: Bool[np.ndarray, "U V"], cell_m: float) -> Float32[np.ndarray, "U V"]:
@@ -176,35 +188,35 @@ def _band_base(ground: Ground, slab: Slab) -> Float32[np.ndarray, "X Y"]:
     higher floor, whose side is no obstacle."""
     known = np.where(ground.present, ground.height_m, -np.inf)
     higher = np.asarray(ndimage.maximum_filter(known, 3, mode="nearest"))
-    climbed = higher - ground.height_m <= _most_step(ground, slab, 1)
+    climbed = higher - ground.height_m <= _most_step(ground, slab.step_m, slab.slope_deg, 1)
     return np.where(climbed, np.maximum(higher, ground.height_m), ground.height_m).astype(np.float32)
 
 
-def _most_step(ground: Ground, slab: Slab, lag: int) -> float:
+def _most_step(ground: Ground, step_m: float, slope_deg: float, lag: int) -> float:
     """Largest difference of the floor over `lag` cells that the robot drives."""
-    return slab.step_m + lag * math.tan(math.radians(slab.slope_deg)) * ground.cell_m + 1e-4
+    return step_m + lag * math.tan(math.radians(slope_deg)) * ground.cell_m + 1e-4
 
 
-def _edges(ground: Ground, slab: Slab) -> Bool[np.ndarray, "X Y"]:
+def _edges(ground: Ground, step_m: float, slope_deg: float) -> Bool[np.ndarray, "X Y"]:
     """Floor cells beside a kerb higher than the step, or on a slope steeper than the robot drives."""
     edges = np.zeros(ground.present.shape, bool)
     far = max(round(_SLOPE_BASE_M / ground.cell_m), 1)
     for lag in (1, far):
-        limit = _most_step(ground, slab, lag)
+        limit = _most_step(ground, step_m, slope_deg, lag)
         for axis in (0, 1):
             here, there = _shifted(ground.present, lag, axis), _shifted(ground.height_m, lag, axis)
             steep = here[0] & here[1] & (np.abs(there[0] - there[1]) > limit)
-            steep &= _unbroken(ground, slab, lag, axis)
+            steep &= _unbroken(ground, _most_step(ground, step_m, slope_deg, 1), lag, axis)
             for side in _sides(edges, lag, axis):
                 side |= steep
     return edges
 
 
-def _unbroken(ground: Ground, slab: Slab, lag: int, axis: int) -> Bool[np.ndarray, "X Y"]:
+def _unbroken(ground: Ground, most_m: float, lag: int, axis: int) -> Bool[np.ndarray, "X Y"]:
     """Whether no step higher than the robot climbs lies between cells `lag` apart: a kerb blocks where it is, and
     makes no slope of the level floor around it."""
     height = np.moveaxis(ground.height_m, axis, 0)
-    breaks = np.cumsum(np.abs(np.diff(height, axis=0)) > _most_step(ground, slab, 1), axis=0)
+    breaks = np.cumsum(np.abs(np.diff(height, axis=0)) > most_m, axis=0)
     breaks = np.concatenate([np.zeros_like(breaks[:1]), breaks])
     return np.moveaxis((breaks[lag:] == breaks[:-lag]) | (lag == 1), 0, axis)
 

@@ -154,15 +154,15 @@ def _numbered(label: np.ndarray, least: float, cell_m: float) -> tuple[Int32[np.
 def _doors(
     passes: np.ndarray, number: np.ndarray, width: Float32[np.ndarray, "U V"], walls: NavMap
 ) -> tuple[Door, ...]:
-    """The widest pass of each door, in the order of the rooms. Where no floor is known there is no door: gaps in walls
-    that nobody saw lie behind furniture."""
+    """The widest pass of each door, in the order of the rooms. The floor must be known as wide as the narrowest door:
+    gaps in walls that nobody saw lie behind furniture."""
     found: list[Door] = []
     for a, b, at in passes:
         first, second = sorted((int(number[a]), int(number[b])))
         if first == 0 or first == second:
             continue
         cell = np.array(divmod(int(at), width.shape[1]))
-        if walls.blocked[tuple(cell)] or 2 * width[tuple(cell)] < LEAST_DOOR_M:
+        if 2 * walls.clearance_m[tuple(cell)] < LEAST_DOOR_M:
             continue
         centre = walls.origin_m + (cell + 0.5) * walls.fine_m
         same = [d for d in found if d.rooms == (first, second) and math.dist(d.centre, centre) < _NEAR_M]

@@ -12,14 +12,14 @@ import yaml
 from jaxtyping import Float16, Float32, Float64, Int16, Int32, UInt8
 from PIL import Image
 
-from lyra_sim.config.tasks import RobotConfig
+from lyra_sim.config.tasks import MAPPED, RobotConfig
 from lyra_sim.core.errors import InputError
 from lyra_sim.core.record import record
 from robot_tasks.episode_files import read_episodes
 from robot_tasks.episodes import Episode, Fields
 from robot_tasks.islands import Space
 from robot_tasks.lidar import read_lidar
-from robot_tasks.mapfiles import field_grids
+from robot_tasks.mapfiles import ROBOT, field_grids
 from robot_tasks.navmap import NavMap
 
 _AGAIN = "Make the world again with --fresh."
@@ -39,7 +39,7 @@ class EpisodeTable:
     ratio: Float64[np.ndarray, "E"]
     """Geodesic over straight distance."""
     floor_m: Float64[np.ndarray, "E 2"]
-    """Floor height at start and goal."""
+    """Height that the robot stands at, at start and goal."""
 
     def __len__(self) -> int:
         return len(self.yaw)
@@ -76,23 +76,23 @@ class NavWorld:
     episodes: EpisodeTable
 
 
-def read_worlds(out: Path, robot: str, split: str | None = None) -> tuple[NavWorld, ...]:
+def read_worlds(out: Path, robot: RobotConfig, split: str | None = None) -> tuple[NavWorld, ...]:
     """Worlds of an output folder in which `robot` can be trained, in the order of its worlds.jsonl.
 
     Args:
-        robot: name of a robot profile.
         split: train, val or test; None for all.
 
     Raises:
-        InputError: no such folder, none of its worlds fits, or a file of a world is missing or broken.
+        InputError: no such folder, none of its worlds fits, a file of a world is missing or broken, or a world's maps
+            were made for another profile of that name.
     """
     rows = _index(Path(out))
-    fits = [row for row in rows if robot in row["robots"] and split in (None, row["split"])]
+    fits = [row for row in rows if robot.name in row["robots"] and split in (None, row["split"])]
     if not fits:
         offered = sorted({f"{name} ({row['split']})" for row in rows for name in row["robots"]})
         raise InputError(
             out,
-            expected=f"worlds for {robot}" + (f" of split {split}" if split else ""),
+            expected=f"worlds for {robot.name}" + (f" of split {split}" if split else ""),
             got=f"{len(rows)} worlds, trainable: {', '.join(offered) or 'none'}",
             todo="Name another robot or split, or make more worlds.",
         )
@@ -113,13 +113,15 @@ def _index(out: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def read_world(folder: Path, robot: str, split: str = "train", scale_sigma: float = 0.0) -> NavWorld:
+def read_world(folder: Path, robot: RobotConfig, split: str = "train", scale_sigma: float = 0.0) -> NavWorld:
     """One world from its folder.
 
     Raises:
-        InputError: a file is missing, broken or does not go with the others.
+        InputError: a file is missing, broken or does not go with the others, or the maps were made for another profile
+            of the robot's name. Worlds of earlier versions have no robot.json and are taken as they are.
     """
-    nav = folder / "nav" / robot
+    nav = folder / "nav" / robot.name
+    _insist_on_profile(nav / ROBOT, robot)
     try:
         head = yaml.safe_load((nav / "map.yaml").read_text())
         with Image.open(nav / str(head["image"])) as image:
@@ -134,7 +136,33 @@ def read_world(folder: Path, robot: str, split: str = "train", scale_sigma: floa
             got=f"{type(error).__name__}: {error}", todo=_AGAIN,
         ) from error  # fmt: skip
     episodes = _table(read_episodes(nav / "episodes.json.gz"), grids["goals"], nav)
-    return _world(folder.name, robot, split, scale_sigma, folder, state, grids, read_lidar(nav), episodes)
+    return _world(folder.name, robot.name, split, scale_sigma, folder, state, grids, read_lidar(nav), episodes)
+
+
+def _insist_on_profile(path: Path, robot: RobotConfig) -> None:
+    """Sensors, accelerations and the asset of a robot may change without new maps; what these were made from may not.
+
+    Raises:
+        InputError: it did, or the file is broken.
+    """
+    if not path.exists():
+        return
+    given = robot.model_dump(mode="json")
+    try:
+        made = json.loads(path.read_bytes())
+        other = [f"{name} {made[name]}, not {given[name]}" for name in MAPPED if made[name] != given[name]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            path,
+            expected="the profile that the maps were made for",
+            got=f"{type(error).__name__}: {error}",
+            todo=_AGAIN,
+        ) from error
+    if other:
+        raise InputError(
+            path, expected=f"maps made for the profile of {robot.name}", got=f"{'; '.join(other)}",
+            todo="Run `lyra-sim run` with this profile and the same --out again, or give the profile of the maps.",
+        )  # fmt: skip
 
 
 def _world(

@@ -54,6 +54,7 @@ def _facing(visual: VisualMesh, point: np.ndarray) -> VisualMesh:
     return VisualMesh(
         path=visual.path,
         label=visual.label,
+        labelled=visual.labelled,
         vertices=visual.vertices,
         faces=visual.faces[front],
         uv=visual.uv[front] if visual.uv is not None else None,

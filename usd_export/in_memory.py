@@ -28,6 +28,7 @@ def _visual(textured: TexturedMesh, texture: np.ndarray, label: Label) -> Visual
     return VisualMesh(
         path=label.name.lower(),
         label=label.name.lower(),
+        labelled=label.name.lower(),
         vertices=textured.mesh.vertices,
         faces=textured.mesh.faces[faces],
         uv=textured.uv[faces],

@@ -184,9 +184,11 @@ def _visual(prim: Usd.Prim, shape: _Shape, frame: _Frame) -> VisualMesh:
         uv = uv[:, [0, 2, 1]]
     colors = UsdGeom.Gprim(prim).GetDisplayColorAttr().Get()
     color = np.array(colors, np.float32).reshape(-1, 3).mean(0) if colors else np.full(3, 0.5, np.float32)
+    label, labelled = _labelled(prim)
     return VisualMesh(
         path=str(prim.GetPath()),
-        label=label_of(prim),
+        label=label,
+        labelled=labelled,
         vertices=frame.to_world(prim, points).astype(np.float32),
         faces=_oriented(faces, flip),
         uv=uv,
@@ -239,17 +241,23 @@ def approximation_of(prim: Usd.Prim) -> str:
 def label_of(prim: Usd.Prim) -> str:
     """Semantic class of a prim, its own or the nearest ancestor's: `UsdSemantics` labels first, then the older
     `SemanticsAPI` attributes. Empty where none."""
+    return _labelled(prim)[0]
+
+
+def _labelled(prim: Usd.Prim) -> tuple[str, str]:
+    """The label of a prim and the path of the one that carries it."""
     while prim and not prim.IsPseudoRoot():
+        path = str(prim.GetPath())
         if prim.HasAPI(UsdSemantics.LabelsAPI, "class"):
             labels = UsdSemantics.LabelsAPI(prim, "class").GetLabelsAttr().Get()
             if labels:
-                return str(labels[0])
+                return str(labels[0]), path
         for attribute in prim.GetAuthoredAttributes():
             name = attribute.GetName()
             if name.startswith("semantic:") and name.endswith(":params:semanticData") and attribute.Get():
-                return str(attribute.Get())
+                return str(attribute.Get()), path
         prim = prim.GetParent()
-    return ""
+    return "", ""
 
 
 def _uv(prim: Usd.Prim, faces: np.ndarray, corners: np.ndarray) -> np.ndarray | None:

@@ -15,6 +15,8 @@ class VisualMesh:
     """Path of the prim in the scene."""
     label: str
     """Semantic class ('floor', 'wall', ...), its own or inherited; empty where none is authored."""
+    labelled: str
+    """Path of the prim that carries the label; empty where none does."""
     vertices: Float32[np.ndarray, "N 3"]
     faces: Int32[np.ndarray, "M 3"]
     uv: Float32[np.ndarray, "M 3 2"] | None

@@ -39,9 +39,10 @@ class RandomConfig(Config):
     default. Turning the map is left out: nothing that a policy observes depends on it."""
 
     scale: bool = False
-    """Stretch the world by exp(scale_sigma x normal): what its reconstruction is unsure of."""
+    """Stretch the world by exp(scale_sigma x normal, at most 2 of it): what its reconstruction is unsure of. Less where
+    the robot would start in a wall or be shut in."""
     footprint: _Share = 0.0
-    """Largest share by which the robot is made smaller or larger; 0.1 is usual."""
+    """Largest share by which the robot is made smaller or, where it has room, larger; 0.1 is usual."""
     speed: _Share = 0.0
     """The same for top speeds."""
     accel: _Share = 0.0
@@ -70,7 +71,8 @@ class EnvConfig(Config):
     body: Literal["discs", "inscribed"] = "discs"
     """What touches walls: discs along the footprint, or only the inscribed one that the map was made for."""
     reset_to: Literal["same", "any"] = "same"
-    """World of an environment's next episode: its own again, or any."""
+    """World of an environment's next episode: its own again, or any; any, too, where there are fewer environments than
+    worlds."""
     success_m: float = Field(default=0.2, gt=0)
     """Geodesic distance at which the goal is reached."""
     stop_share: float = Field(default=1.0, gt=0, le=1)

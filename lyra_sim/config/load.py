@@ -1,6 +1,7 @@
 """YAML and `--set` to a checked configuration. Unknown keys are errors with a suggestion."""
 
 import difflib
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
@@ -59,7 +60,7 @@ def load_model(model: type[Model], name_or_file: str | None, overrides: list[str
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        raise _explained(error, name_or_file or "--set", model) from error
+        raise explained(error, name_or_file or "--set", model) from error
 
 
 def _read(name_or_file: str, relative_to: str | None = None) -> dict[str, Any]:
@@ -67,16 +68,7 @@ def _read(name_or_file: str, relative_to: str | None = None) -> dict[str, Any]:
     if relative_to is not None and not path.is_absolute() and Path(relative_to).is_file():
         path = Path(relative_to).parent / path
     if path.suffix in {".yaml", ".yml"} or path.is_file():
-        try:
-            if path.stat().st_size > _MAX_BYTES:
-                raise ConfigError(
-                    path, expected="a small YAML file", got=f"{path.stat().st_size} bytes", todo="Check it."
-                )
-            text = path.read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(
-                path, expected="a readable configuration file", got=str(error), todo="Check --config."
-            ) from error
+        text = read_text(path, expected="a readable configuration file", todo="Check --config.")
     elif name_or_file in packaged_names():
         text = (resources.files("configs") / f"{name_or_file}.yaml").read_text()
     else:
@@ -84,14 +76,37 @@ def _read(name_or_file: str, relative_to: str | None = None) -> dict[str, Any]:
             "--config",
             expected=f"a YAML file or one of {', '.join(packaged_names())}",
             got=repr(name_or_file),
-            todo=_suggest(name_or_file, packaged_names()) or "Check the spelling.",
+            todo=suggest(name_or_file, packaged_names()) or "Check the spelling.",
         )
+    return parse_yaml(text, name_or_file)
+
+
+def read_text(path: Path, *, expected: str, todo: str) -> str:
+    """The text of a small YAML file.
+
+    Raises:
+        ConfigError: it cannot be read, or is larger than 1 MB.
+    """
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise ConfigError(path, expected="a small YAML file", got=f"{path.stat().st_size} bytes", todo="Check it.")
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(path, expected=expected, got=str(error), todo=todo) from error
+
+
+def parse_yaml(text: str, where: str) -> dict[str, Any]:
+    """The mapping that `text` holds; an empty one where it holds nothing.
+
+    Raises:
+        ConfigError: no YAML, or no mapping.
+    """
     try:
         tree = yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
-        raise ConfigError(name_or_file, expected="valid YAML", got=str(error), todo="Correct the file.") from error
+        raise ConfigError(where, expected="valid YAML", got=str(error), todo="Correct the file.") from error
     if not isinstance(tree, dict):
-        raise ConfigError(name_or_file, expected="a mapping", got=type(tree).__name__, todo="Write `section: ...`.")
+        raise ConfigError(where, expected="a mapping", got=type(tree).__name__, todo="Write `section: ...`.")
     return tree
 
 
@@ -137,19 +152,19 @@ def _apply(tree: dict[str, Any], override: str) -> dict[str, Any]:
     return _merged(tree, value)
 
 
-def _explained(error: ValidationError, where: str, model: type[BaseModel]) -> ConfigError:
-    first = error.errors()[0]
+def explained(error: ValidationError, where: str, model: type[BaseModel]) -> ConfigError:
+    """What is wrong with the first field that is, as an error of the configuration; a field that nobody knows comes
+    first, because it often explains one that is missing."""
+    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     path = [str(part) for part in first["loc"]]
+    place = ": ".join([where, ".".join(path)]) if path else where
     if first["type"] == "extra_forbidden":
         known = _fields_at(model, path[:-1])
-        todo = _suggest(path[-1], known) or f"Known here: {', '.join(known)}."
-        return ConfigError(f"{where}: {'.'.join(path)}", expected="a known field", got=repr(path[-1]), todo=todo)
-    got = repr(first["input"])
+        todo = suggest(path[-1], known) or f"Known here: {', '.join(known)}."
+        return ConfigError(place, expected="a known field", got=repr(path[-1]), todo=todo)
+    got = "nothing" if first["type"] == "missing" else repr(first["input"])
     return ConfigError(
-        f"{where}: {'.'.join(path)}",
-        expected=first["msg"].removeprefix("Value error, "),
-        got=got[:200],
-        todo="Correct the value.",
+        place, expected=first["msg"].removeprefix("Value error, "), got=got[:200], todo="Correct the value."
     )
 
 
@@ -170,6 +185,7 @@ def _tag(model: Any) -> str | None:
     return next((known[tag].default for tag in ("backend", *_TAGS.values()) if tag in known), None)
 
 
-def _suggest(name: str, known: list[str]) -> str:
+def suggest(name: str, known: Sequence[str]) -> str:
+    """The known name that is most like `name`, as a question; empty where none is."""
     near = difflib.get_close_matches(name, known, n=1)
     return f"Did you mean {near[0]!r}?" if near else ""

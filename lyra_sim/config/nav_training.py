@@ -77,7 +77,7 @@ class NavTrainingConfig(Config):
     geodesic_m: tuple[float, float] = (0.0, 1000.0)
     """Shortest and longest way of the episodes that are trained on and judged."""
     eval_episodes: int = Field(default=24, ge=1)
-    """Episodes per world of an evaluation."""
+    """Episodes per world of an evaluation; where a world has fewer, that many of every world."""
     eval_draws: int = Field(default=2000, ge=100)
     """Draws of the bootstrap intervals."""
     starts: int = Field(default=400, ge=0)

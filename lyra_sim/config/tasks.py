@@ -93,6 +93,10 @@ NUMBERS = frozenset(
 """Fields of a robot whose source its profile must name."""
 
 
+MAPPED = ("radius_m", "footprint_m", "slab_m", "step_m", "slope_deg", "speed_m_s", "turn_rad_s")
+"""Fields of a robot that its maps, its episodes and their verdict are made from."""
+
+
 ExportFormat = Literal["habitat", "compass", "mobility_gen", "isaac", "igibson"]
 """Formats of other programs, beside the ROS maps that are always written (`robot_tasks/export`)."""
 
@@ -105,7 +109,7 @@ class TasksConfig(Config):
     cell_m: float = Field(default=0.05, ge=0.01, le=0.2)
     """Cell of the occupancy maps."""
     episodes: int = Field(default=200, ge=0)
-    """Most episodes per robot."""
+    """Most episodes per robot; 0: none are wanted."""
     min_episodes: int = Field(default=20, ge=1)
     """Below this many a robot is listed as not trainable."""
     goals: int = Field(default=32, ge=1, le=256)
@@ -116,3 +120,12 @@ class TasksConfig(Config):
     """Longest episode."""
     formats: tuple[ExportFormat, ...] = get_args(ExportFormat)
     """In which formats of other programs maps and episodes are written too."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "TasksConfig":
+        if 0 < self.episodes < self.min_episodes:
+            raise ValueError(
+                f"episodes of 0 or at least min_episodes ({self.min_episodes}): with {self.episodes} no robot could be "
+                "trainable"
+            )
+        return self

@@ -315,4 +315,4 @@ class Gate:
     unit: str
     ok: bool
     why: str
-    """Empty when ok; else what failed, or why it could not be computed."""
+    """What failed, or why there is no value; else empty."""

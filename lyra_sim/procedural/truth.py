@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Float64
 from numba import njit
 from trimesh.triangles import closest_point
 
-from lyra_sim.core.records import Label
+from lyra_sim.core.records import FloorGrid, Label
 from lyra_sim.procedural.render import face_normals, ray_scene
 from lyra_sim.procedural.scene import ProceduralScene
 
@@ -138,6 +138,21 @@ def bounds(scene: ProceduralScene, cell_m: float, margin_m: float = 0.0) -> tupl
     high = scene.floor_rect_m[:, 2:].max(0) + margin_m
     nx, ny = np.ceil((high - low) / cell_m - 1e-9).astype(int).tolist()
     return low, (nx, ny)
+
+
+def true_floor(scene: ProceduralScene, cell_m: float = 0.025) -> FloorGrid:
+    """The ground of the scene as the floor of a walk that saw all there is to see: none inside solids."""
+    origin, shape = bounds(scene, cell_m)
+    points = origin + (np.indices(shape).reshape(2, -1).T + 0.5) * cell_m
+    height = floor_height(scene, points)
+    ground = np.flatnonzero(np.isfinite(height))
+    hidden = ground[_inside_solid(scene, np.column_stack([points, height + 1e-3])[ground])]
+    height[hidden] = np.nan
+    seen = np.isfinite(height)
+    return FloorGrid(
+        origin_m=np.array(origin, float), cell_m=cell_m, state=seen.astype(np.uint8).reshape(shape),
+        height_m=np.where(seen, height, 0).astype(np.float32).reshape(shape),
+    )  # fmt: skip
 
 
 def _touched(xy: np.ndarray, corners: np.ndarray, low: float, high: float, radius: float) -> np.ndarray:

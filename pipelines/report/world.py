@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import shutil
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +17,30 @@ from pipelines.report.html import world_page
 from pipelines.report.pictures import world_pictures
 from pipelines.report.retrieval import retrieval_picture
 from pipelines.stage import Job
-from robot_tasks import map_gate
+from robot_tasks import map_gate, map_gates
+from robot_tasks.gates import with_world
 from usd_export.validate import gates as scene_gates
 from usd_export.validate.limits import holds_back
 
 
 def validate_world(job: Job, world: World, surface: Surface, config: WorldConfig) -> None:
-    """Write report.json, report.html and preview.png of one world into the job's folder."""
+    """Write report.json, report.html, preview.png and each robot's gates.json of one world into the job's folder."""
     nav = json.loads((job.inputs["tasks"] / "nav" / "summary.json").read_bytes())
     assembled = job.out / "assembled"
     for stage in ("usd", "tasks"):
         shutil.copytree(job.inputs[stage], assembled, dirs_exist_ok=True)
     job.report("gates")
     colliders = load_record(Colliders, job.inputs["collide"])
-    reraster = partial(map_gate, assembled, floor=surface.floor, config=config.tasks, colliders=colliders)
+    maps: dict[str, Gate] = {}
     space = load_record(Fused, job.inputs["reconstruct"]).space
     returned = returns(world)
+
+    def reraster() -> Gate:
+        maps.update(map_gates(assembled, floor=surface.floor, config=config.tasks, colliders=colliders))
+        return map_gate(maps)
+
     found = scene_gates(assembled, world=world, surface=surface, space=space, reraster=reraster, returned=returned)
+    _write_robot_gates(assembled, job.out, found, maps)
     capture = load_record(Capture, job.inputs["capture"])
     pictures = world_pictures(assembled, capture, world)
     shutil.rmtree(assembled)
@@ -42,6 +48,16 @@ def validate_world(job: Job, world: World, surface: Surface, config: WorldConfig
     (job.out / "report.json").write_text(json.dumps(report, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
     (job.out / "report.html").write_text(world_page(report, pictures.panels, retrieval_picture(world)))
     (job.out / "preview.png").write_bytes(pictures.overview)
+
+
+def _write_robot_gates(assembled: Path, out: Path, found: tuple[Gate, ...], maps: dict[str, Gate]) -> None:
+    """`nav/<robot>/gates.json` of the tasks stage, with what is known of the robot's world only now."""
+    loads = next(gate for gate in found if gate.name == "usd_errors")
+    for robot, same_map in maps.items():
+        name = Path("nav", robot, "gates.json")
+        tree = with_world(json.loads((assembled / name).read_bytes()), (loads, same_map))
+        (out / name).parent.mkdir(parents=True)
+        (out / name).write_text(json.dumps(tree, indent=1, sort_keys=True) + "\n")
 
 
 def caption_warnings(job: Job) -> list[str]:

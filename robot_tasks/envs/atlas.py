@@ -23,6 +23,10 @@ NO_WAY = 65535
 _RIM_CELLS = 2
 """Cells past those that are filled too, because the corners of a bilinear sample lie there."""
 
+_LEVEL_CELLS = 0.1
+"""Steps of clearance, in cells, in which cells for smaller bodies are filled: in a gap that is too narrow for the
+robot the values of its two sides meet where it is narrowest, which only bodies that fit get to."""
+
 
 class Atlas(NamedTuple):
     """Worlds W, goals G, cells X x Y of the largest world; index 0 of a cell axis lies at `origin`."""
@@ -40,12 +44,17 @@ class Atlas(NamedTuple):
     shift: Float32[np.ndarray, "W 2"]
 
 
-def pack(worlds: Sequence[NavWorld], robot: RobotConfig, *, smallest_m: float | None = None) -> Atlas:
+def pack(
+    worlds: Sequence[NavWorld],
+    robot: RobotConfig,
+    *,
+    bodies_m: Sequence[tuple[float, float]] | None = None,
+) -> Atlas:
     """The tables of `worlds` for one robot.
 
     Args:
-        smallest_m: radius of the smallest body that will drive there, where that is less than the robot's: it gets to
-            cells that have no distance yet.
+        bodies_m: for each world the radius of the robot's body and of the smallest that will drive there, in metres of
+            the world as it is on disk: they get to cells that have no distance yet. None: the robot's radius.
 
     Raises:
         ConfigError: no world, or one without episodes or made for another robot or another height of its lidar.
@@ -75,18 +84,20 @@ def pack(worlds: Sequence[NavWorld], robot: RobotConfig, *, smallest_m: float | 
     for k, world in enumerate(worlds):
         u, v = world.state.shape
         atlas.clearance[k, :u, :v] = np.minimum(np.floor(world.clearance_m / CLEARANCE_UNIT_M + 0.5), NO_WAY)
-        inside = world.clearance_m >= (smallest_m or robot.radius_m)
+        body, smallest = bodies_m[k] if bodies_m else (robot.radius_m, robot.radius_m)
+        levels = np.linspace(body, smallest, 1 + int(np.ceil((body - smallest) / (_LEVEL_CELLS * world.cell_m))))
         far = world.distance_m.astype(np.float32)
         for g in range(len(world.goals)):
-            _extend(far[g], inside, np.float32(world.cell_m))
+            for level in levels:
+                _extend(far[g], world.clearance_m >= level, np.float32(world.cell_m))
+            _rim(far[g], np.float32(world.cell_m))
         atlas.distance[k, : len(far), :u, :v] = np.minimum(np.floor(far / DISTANCE_UNIT_M + 0.5), NO_WAY)
     return atlas
 
 
 @njit(cache=True)
 def _extend(far, inside, cell):
-    """Fill the distance field of one goal, in place: cells `inside` that a way along cells reaches, then a rim around
-    all that is known. A rim cell takes the value of the nearest side, so nothing leaks through a wall."""
+    """Fill the distance field of one goal, in place: cells `inside` that a way along cells reaches."""
     nx, ny = far.shape
     changed = True
     todo = inside & ~np.isfinite(far)
@@ -102,6 +113,13 @@ def _extend(far, inside, cell):
                         if best < far[i, j]:
                             far[i, j] = best
                             changed = True
+
+
+@njit(cache=True)
+def _rim(far, cell):
+    """Fill a rim around all that is known, in place. A cell takes the value of the nearest side, so nothing leaks
+    through a wall."""
+    nx, ny = far.shape
     for _ in range(_RIM_CELLS):
         before = far.copy()
         for i in range(1, nx - 1):

@@ -19,7 +19,7 @@ OUTSIDE = 255
 PAST_CELLS = 1e-3
 """Lines belong to cells that they pass within this; rounding then loses none."""
 _SIGMAS = 3.0
-"""Stretch of a world that beams are still long enough for."""
+"""A world that is smaller by so much is looked at as far as beams reach there; more than `noise.MOST_SIGMAS`."""
 
 
 class Beams(NamedTuple):

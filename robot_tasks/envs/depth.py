@@ -4,13 +4,14 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32
 
-from lyra_sim.config.tasks import CameraConfig, RobotConfig
+from lyra_sim.config.tasks import RobotConfig
 from lyra_sim.core.errors import ConfigError
 from lyra_sim.geometry.rays import RayScene
 from robot_tasks.colliders import Soup, soup_of_scene
 from robot_tasks.envs.kernels import State
+from robot_tasks.sensors import camera_rays
 from robot_tasks.worlds import NavWorld
 
 
@@ -18,16 +19,6 @@ class Rays(Protocol):
     """Part of `RayScene` that is used."""
 
     def cast(self, origins: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]: ...
-
-
-def camera_rays(camera: CameraConfig) -> Float64[np.ndarray, "H W 3"]:
-    """Directions through the pixels' centres in the robot's frame (x ahead, y left, z up), 1 long along x: hit
-    distances in units of them are z-depth. Pixels are square; row 0 looks up."""
-    focal = camera.width / 2 / np.tan(np.radians(camera.hfov_deg) / 2)
-    right = (np.arange(camera.width) + 0.5 - camera.width / 2) / focal
-    down = (np.arange(camera.height) + 0.5 - camera.height / 2) / focal
-    ahead = np.ones((camera.height, camera.width))
-    return np.stack([ahead, -right * ahead, -down[:, None] * ahead], -1)
 
 
 class DepthCamera:

@@ -10,9 +10,9 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
 from lyra_sim.config.envs import EnvConfig
+from lyra_sim.config.robots import load_robots
 from lyra_sim.core.errors import ConfigError
 from robot_tasks.envs.vector import VectorNav
-from robot_tasks.robots import load_robots
 from robot_tasks.worlds import NavWorld, read_worlds
 
 ID = "lyra/Nav-v0"
@@ -26,8 +26,9 @@ def make_core(
     worlds: Sequence[NavWorld] | None = None,
     config: EnvConfig | None = None,
     envs: int = 1,
+    seed: int | None = None,
 ) -> VectorNav:
-    """The core from an output folder, or from worlds that were read or made before.
+    """The core from an output folder, or from worlds that were read or made before; without a seed, no two are alike.
 
     Raises:
         ConfigError: not exactly one of `out` and `worlds`.
@@ -36,8 +37,8 @@ def make_core(
     if (out is None) == (worlds is None):
         raise ConfigError("out", expected="a folder or worlds", got="both or none", todo="Give one of the two.")
     (profile,) = load_robots([robot])
-    found = worlds if worlds is not None else read_worlds(Path(str(out)), profile.name, split)
-    return VectorNav(found, profile, config or EnvConfig(), envs)
+    found = worlds if worlds is not None else read_worlds(Path(str(out)), profile, split)
+    return VectorNav(found, profile, config or EnvConfig(), envs, seed=seed)
 
 
 def spaces(core: VectorNav) -> tuple[gymnasium.Space, gymnasium.Space]:
@@ -60,7 +61,11 @@ class NavEnv(gymnasium.Env):
         self.observation_space, self.action_space = spaces(self.core)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Next episode; `options["episode"]` is its row of `core.pool`, else it is drawn."""
+        """Next episode; `options["episode"]` is its row of `core.pool`, else it is drawn.
+
+        Raises:
+            ConfigError: there is no such row.
+        """
         super().reset(seed=seed)
         chosen = (options or {}).get("episode")
         observed = self.core.reset(seed, quota=None if chosen is None else np.array([chosen]))

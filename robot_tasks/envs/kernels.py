@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int32
 from numba import njit
 
-from robot_tasks.envs.atlas import CLEARANCE_UNIT_M, DISTANCE_UNIT_M, Atlas
+from robot_tasks.envs.atlas import CLEARANCE_UNIT_M, DISTANCE_UNIT_M, NO_WAY, Atlas
 from robot_tasks.envs.beams import OUTSIDE, PAST_CELLS
 
 PHYSICS_S = 0.1
@@ -80,7 +80,7 @@ class Rules(NamedTuple):
     time: np.float32
 
 
-_CLEARANCE, _DISTANCE = F(CLEARANCE_UNIT_M), F(DISTANCE_UNIT_M)
+_CLEARANCE, _DISTANCE, _NO_WAY = F(CLEARANCE_UNIT_M), F(DISTANCE_UNIT_M), F(NO_WAY)
 _DT, _H = F(PHYSICS_S), F(PHYSICS_S / SUBSTEPS)
 _ZERO, _HALF, _ONE, _TWO, _TOUCH = F(0), F(0.5), F(1), F(2), F(TOUCH_M)
 _PI, _TAU, _TWO_OVER_PI = F(np.pi), F(2 * np.pi), F(2 / np.pi)
@@ -112,16 +112,46 @@ def sincos(a):
 
 
 @njit(cache=True)
-def _sample(table, u, v):
-    """Bilinear value of an integer table at cell coordinates and its slope along both axes, in units of the table."""
-    u = min(max(u - _HALF, _ZERO), F(table.shape[0] - 1) - _TINY)
-    v = min(max(v - _HALF, _ZERO), F(table.shape[1] - 1) - _TINY)
-    i, j = min(int(u), table.shape[0] - 2), min(int(v), table.shape[1] - 2)
-    a, b = u - F(i), v - F(j)
-    p, q = F(table[i, j]), F(table[i, j + 1])
-    r, s = F(table[i + 1, j]), F(table[i + 1, j + 1])
+def _bilinear(p, q, r, s, a, b):
     low, high = p + b * (q - p), r + b * (s - r)
     return low + a * (high - low), high - low, (q - p) + a * ((s - r) - (q - p))
+
+
+@njit(cache=True)
+def _cell_of(u, n):
+    """Cell below a coordinate between cell centres, and the coordinate past its centre."""
+    at = min(max(u - _HALF, _ZERO), F(n - 1) - _TINY)
+    i = min(int(at), n - 2)
+    return i, at - F(i)
+
+
+@njit(cache=True)
+def _clearance_at(table, u, v):
+    """Bilinear clearance at cell coordinates and its slope along both axes, in units of the table."""
+    i, a = _cell_of(u, table.shape[0])
+    j, b = _cell_of(v, table.shape[1])
+    return _bilinear(F(table[i, j]), F(table[i, j + 1]), F(table[i + 1, j]), F(table[i + 1, j + 1]), a, b)
+
+
+@njit(cache=True)
+def _distance_at(table, u, v):
+    """Bilinear distance at cell coordinates in units of the table; negative where a corner has no way."""
+    i, a = _cell_of(u, table.shape[0])
+    j, b = _cell_of(v, table.shape[1])
+    p, q = F(table[i, j]), F(table[i, j + 1])
+    r, s = F(table[i + 1, j]), F(table[i + 1, j + 1])
+    if max(max(p, q), max(r, s)) >= _NO_WAY:
+        return -_ONE
+    value, _, _ = _bilinear(p, q, r, s, a, b)
+    return value
+
+
+@njit(cache=True)
+def _fall(before, after, per):
+    """Slope between two distances, 0 where one is not known."""
+    if min(before, after) < _ZERO:
+        return _ZERO
+    return (before - after) * per
 
 
 @njit(cache=True)
@@ -141,7 +171,7 @@ def _settle(clearance, ox, oy, per_cell, unit, x, y, yaw, radius, offsets):
         deepest, px, py, arm = _ZERO, _ZERO, _ZERO, _ZERO
         for k in range(len(offsets)):
             off = offsets[k] * radius
-            room, gx, gy = _sample(clearance, (x + off * c - ox) * per_cell, (y + off * s - oy) * per_cell)
+            room, gx, gy = _clearance_at(clearance, (x + off * c - ox) * per_cell, (y + off * s - oy) * per_cell)
             depth = radius - room * unit
             if depth > deepest:
                 steep = np.sqrt(gx * gx + gy * gy)
@@ -218,11 +248,14 @@ def move(atlas: Atlas, state: State, command, rules: Rules, order, out: Outcome)
 
 @njit(cache=True)
 def _judge(atlas, state, rules, n, per_cell, x, y, hit, out):
-    """Way that is left, reward, and whether the episode is over."""
-    far, _, _ = _sample(atlas.distance[state.world[n], state.goal[n]], x * per_cell, y * per_cell)
+    """Way that is left, reward, and whether the episode is over. Where no way is known, the last one is left."""
+    far = _distance_at(atlas.distance[state.world[n], state.goal[n]], x * per_cell, y * per_cell)
     left = far * (_DISTANCE * state.scale[n])
+    if far < _ZERO:
+        left = state.geodesic[n]
     slow = (
         abs(state.velocity[n, 0]) <= rules.stop_share * state.limits[n, 0]
+        and abs(state.velocity[n, 1]) <= rules.stop_share * state.limits[n, 1]
         and abs(state.velocity[n, 2]) <= rules.stop_share * state.limits[n, 2]
     )
     state.age[n] += 1
@@ -248,8 +281,8 @@ def look(atlas: Atlas, state: State, rows, beams, range_m, ranges, way):
         beams: float32 (B, 2), cosine and sine of each beam's bearing from the robot's heading.
         ranges: float32 (M, B), filled with metres, at most `range_m`.
         way: float32 (M, 2), filled with the direction, in the robot's frame, in which the way to the goal shortens
-            fastest; its length is about 1, less where ways part.
-    Sets `state.geodesic` of these robots, too.
+            fastest; its length is about 1, less where ways part, 0 where no way is known.
+    Sets `state.geodesic` of these robots, too, where it is known.
     """
     for m in range(len(rows)):
         n = rows[m]
@@ -260,14 +293,12 @@ def look(atlas: Atlas, state: State, rows, beams, range_m, ranges, way):
         v = (state.pose[n, 1] - atlas.origin[world, 1] * state.scale[n]) * per_cell
         s, c = sincos(state.pose[n, 2])
         table = atlas.distance[world, state.goal[n]]
-        far, _, _ = _sample(table, u, v)
-        state.geodesic[n] = far * (_DISTANCE * state.scale[n])
-        west, _, _ = _sample(table, u - _ONE, v)
-        east, _, _ = _sample(table, u + _ONE, v)
-        south, _, _ = _sample(table, u, v - _ONE)
-        north, _, _ = _sample(table, u, v + _ONE)
+        far = _distance_at(table, u, v)
+        if far >= _ZERO:
+            state.geodesic[n] = far * (_DISTANCE * state.scale[n])
         per = _DISTANCE * _HALF / atlas.cell[world]
-        gx, gy = (west - east) * per, (south - north) * per
+        gx = _fall(_distance_at(table, u - _ONE, v), _distance_at(table, u + _ONE, v), per)
+        gy = _fall(_distance_at(table, u, v - _ONE), _distance_at(table, u, v + _ONE), per)
         way[m, 0], way[m, 1] = c * gx + s * gy, c * gy - s * gx
         most = range_m * per_cell
         square, span, lines = atlas.square[world], atlas.span[world], atlas.lines

@@ -5,6 +5,9 @@ import numpy as np
 from lyra_sim.config.envs import RandomConfig
 from robot_tasks.envs.kernels import State
 
+MOST_SIGMAS = 2.0
+"""Farther than this the scale of a world is not drawn from what its reconstruction is unsure of."""
+
 
 class Noise:
     """Randomisation of N robots. Everything is off at a `RandomConfig()`."""
@@ -12,6 +15,8 @@ class Noise:
     def __init__(self, config: RandomConfig, envs: int, actions: int, sigma: np.ndarray) -> None:
         """Args: sigma (W,): uncertainty of each world's scale."""
         self.config, self._sigma = config, sigma
+        self.stretch = np.exp(MOST_SIGMAS * sigma * config.scale)
+        """(W,) most that each world is stretched by; the least is 1 over it."""
         self.goal_error = np.zeros((envs, 2), np.float32)
         """Of the goal's place in the world frame, metres."""
         self.turn_error = np.zeros(envs, np.float32)
@@ -22,17 +27,22 @@ class Noise:
         self._queue = np.zeros((config.latency_steps + 1, envs, actions), np.float32)
 
     def start(
-        self, rng: np.random.Generator, rows: np.ndarray, state: State, limits: np.ndarray, radius: float
-    ) -> None:
+        self, rng: np.random.Generator, rows: np.ndarray, state: State, limits: np.ndarray, radius: float,
+        room: np.ndarray,
+    ) -> None:  # fmt: skip
         """Draw for new episodes of robots `rows`; sets their scale, radius and limits.
 
         Args:
             limits: (5,), as `State.limits`, of the robot as it is.
+            room: (M,) how much larger each robot may be against its world, at least 1: what is drawn beyond goes as
+                far as it may.
         """
         c, n = self.config, len(rows)
-        spread = rng.standard_normal(n) * self._sigma[state.world[rows]] * c.scale
-        state.scale[rows] = np.exp(spread)
-        state.radius[rows] = radius * (1 + c.footprint * rng.uniform(-1, 1, n))
+        spread = np.clip(rng.standard_normal(n), -MOST_SIGMAS, MOST_SIGMAS) * self._sigma[state.world[rows]] * c.scale
+        size = 1 + c.footprint * rng.uniform(-1, 1, n)
+        scale = np.maximum(np.exp(spread), np.minimum(size / room, 1))
+        state.scale[rows] = scale
+        state.radius[rows] = radius * np.minimum(size, np.maximum(room * scale, 1))
         share = np.ones((n, 5))
         share[:, :3] += c.speed * rng.uniform(-1, 1, (n, 1))
         share[:, 3:] += c.accel * rng.uniform(-1, 1, (n, 1))

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from lyra_sim.config.envs import CurriculumConfig
+from lyra_sim.core.errors import ConfigError
 from robot_tasks.worlds import NavWorld
 
 
@@ -46,6 +47,21 @@ class Pool:
             each.append(rows if len(rows) else np.array([nearest]))
         return each, np.flatnonzero(allowed)
 
+    def rows(self, named: np.ndarray) -> Int64[np.ndarray, "M"]:
+        """Episodes (M,) that a caller names.
+
+        Raises:
+            ConfigError: not whole numbers of rows that are there.
+        """
+        given, count = np.atleast_1d(np.asarray(named)), len(self.world)
+        wrong = given[(given < 0) | (given >= count) | (given != np.floor(given))]
+        if len(wrong):
+            raise ConfigError(
+                "episode", expected=f"whole numbers from 0 to {count - 1}", got=", ".join(map(str, wrong[:8])),
+                todo="Name episodes that the worlds have.",
+            )  # fmt: skip
+        return given.astype(np.int64)
+
     def draw(self, rng: np.random.Generator, worlds: Int64[np.ndarray, "N"] | None, count: int) -> np.ndarray:
         """`count` random rows: of the given world each, or of any for None."""
         each, every = self._open
@@ -62,6 +78,11 @@ class Pool:
         self._recent.extend(bool(s) for s in success[self.bin[rows] == self.level])
         self._recent = self._recent[-rules.window :]
         if len(self._recent) == rules.window and np.mean(self._recent) > rules.promote:
-            self.level += 1
-            self._recent = []
-            self._open = self._opened()
+            above = self.bin[self.bin > self.level]  # equal distances leave classes empty: nothing to learn from
+            self.open_to(int(above.min()) if len(above) else rules.bins - 1)
+
+    def open_to(self, level: int) -> None:
+        """Offer the classes up to `level`, and count successes anew."""
+        self.level = level
+        self._recent = []
+        self._open = self._opened()

@@ -9,12 +9,14 @@ from jaxtyping import Bool, Float32
 
 from lyra_sim.config.envs import EnvConfig
 from lyra_sim.config.tasks import RobotConfig
+from lyra_sim.core.errors import LyraError
 from robot_tasks.envs import kernels
 from robot_tasks.envs.atlas import pack
 from robot_tasks.envs.depth import DepthCamera
 from robot_tasks.envs.kernels import Outcome, Rules, State
 from robot_tasks.envs.noise import Noise
 from robot_tasks.envs.pool import Pool
+from robot_tasks.envs.room import largest_bodies
 from robot_tasks.worlds import NavWorld
 
 F = np.float32
@@ -32,7 +34,8 @@ def body_offsets(robot: RobotConfig) -> tuple[float, ...]:
 
 
 class VectorNav:
-    """N robots of one profile; environment n starts in world n * W // N.
+    """N robots of one profile. Environment n starts in world n * W // N and stays there; with fewer environments than
+    worlds, or where the settings say so, any world comes next.
 
     Actions (N, A) in -1..1, A = 2 (forward, turn) or for omni robots 3 (forward, left, turn): shares of the top
     speeds; negative forward is braking to a stop, only omni robots go backward.
@@ -53,12 +56,13 @@ class VectorNav:
         config: EnvConfig,
         envs: int,
         *,
-        seed: int = 0,
+        seed: int | None = None,
         engine: Any = kernels,
         camera: DepthCamera | None = None,
     ) -> None:
         """
         Args:
+            seed: of everything that is drawn; None draws one.
             engine: module or object with the functions `move` and `look` of `kernels`.
             camera: used where the settings ask for depth; None makes one from the worlds' scenes.
 
@@ -67,15 +71,16 @@ class VectorNav:
             InputError: depth is asked for and a scene cannot be read.
         """
         self.worlds, self.robot, self.config, self.num_envs = tuple(worlds), robot, config, envs
-        slack_m = _SLACK_CELLS * max((world.cell_m for world in self.worlds), default=0.0)
-        self.atlas = pack(
-            self.worlds, robot,
-            smallest_m=robot.radius_m * (1 - config.random.footprint) - slack_m,
-        )  # fmt: skip
+        self.action_size = 3 if robot.drive == "omni" else 2
+        sigma = np.array([world.scale_sigma for world in self.worlds])
+        self.noise = Noise(config.random, envs, self.action_size, sigma)
+        slack = _SLACK_CELLS * np.array([world.cell_m for world in self.worlds])
+        smallest = robot.radius_m * (1 - config.random.footprint) / self.noise.stretch - slack
+        bodies = list(zip((robot.radius_m - slack).tolist(), smallest.tolist(), strict=True))
+        self.atlas = pack(self.worlds, robot, bodies_m=bodies)
         self.pool = Pool(self.worlds, config.curriculum)
         self.step_s = config.decimation * kernels.PHYSICS_S
         self.omni = robot.drive == "omni"
-        self.action_size = 3 if self.omni else 2
         self.sizes = {"policy": robot.lidar.beams + 3 + 2 * self.action_size}
         self.sizes["critic"] = self.sizes["policy"] + 3
         self.shapes: dict[str, tuple[int, ...]] = {name: (size,) for name, size in self.sizes.items()}
@@ -92,10 +97,10 @@ class VectorNav:
         self._beams = np.column_stack([np.cos(bearing), np.sin(bearing)]).astype(F)
         self._engine = engine
         self._home = np.arange(envs) * len(self.worlds) // envs
+        self._stays = config.reset_to == "same" and envs >= len(self.worlds)
         self.state = _state(envs)
         self._out = Outcome(np.zeros(envs, F), np.zeros(envs, np.bool_), np.zeros(envs, np.bool_))
-        sigma = np.array([world.scale_sigma for world in self.worlds])
-        self.noise = Noise(config.random, envs, self.action_size, sigma)
+        self._room = np.concatenate([self._rooms(k) for k in range(len(self.worlds))])
         self.row = np.zeros(envs, np.int64)
         """Row of `pool` that each environment is in, -1 where a quota has none left."""
         self.observed: Observations = {}
@@ -107,16 +112,28 @@ class VectorNav:
         self._order = np.arange(envs)
         self.rng = np.random.default_rng(seed)
 
+    def _rooms(self, world: int) -> Float32[np.ndarray, "E"]:
+        """How much larger the robot may be in each episode of a world, as far as it may be drawn."""
+        at, robot = self.worlds[world], self.robot
+        most = float((1 + self.config.random.footprint) * self.noise.stretch[world])
+        return largest_bodies(
+            at, robot.radius_m, self.rules.offsets, slack_m=_SLACK_CELLS * at.cell_m, most=most,
+            reach_m=self.config.success_m,
+        )  # fmt: skip
+
     def reset(self, seed: int | None = None, *, quota: np.ndarray | None = None) -> Observations:
         """Start everywhere anew.
 
         Args:
             quota: rows of `pool`; each is run exactly once, then its environment stays idle. None: episodes are
                 drawn for ever.
+
+        Raises:
+            ConfigError: `quota` names rows that `pool` does not have.
         """
+        self._queue = None if quota is None else self.pool.rows(quota)
         if seed is not None:
             self.rng = np.random.default_rng(seed)
-        self._queue = None if quota is None else np.asarray(quota, np.int64)
         self.row[:] = 0
         self.state.world[:] = self._home
         self._begin(np.arange(self.num_envs))
@@ -137,8 +154,11 @@ class VectorNav:
         info holds arrays (M,) of the M episodes that ended: `env`, `world`, `episode` (number in its world), `success`,
         `spl`, `softspl`, `contacts` (control steps with one), `geodesic_m`, `driven_m`, `steps`; and
         `final_obs`, their last observations. M may be 0, then `final_obs` is missing.
+
+        Raises:
+            LyraError: actions of another shape, or not finite.
         """
-        sent = np.clip(np.asarray(action, F).reshape(self.num_envs, self.action_size), -1, 1)
+        sent = np.clip(self._checked(action), -1, 1)
         before = self.state.driven.copy()
         self._engine.move(self.atlas, self.state, self._command(sent), self.rules, self._order, self._out)
         self._action[:] = sent
@@ -155,6 +175,22 @@ class VectorNav:
         self.observed = self._observe(np.arange(self.num_envs))
         return self.observed, reward, terminated, truncated, info
 
+    def _checked(self, action: np.ndarray) -> Float32[np.ndarray, "N A"]:
+        given, wanted = np.asarray(action, F), (self.num_envs, self.action_size)
+        if given.shape != wanted:
+            raise LyraError(
+                "action", expected=f"an array of shape {wanted}", got=f"one of shape {given.shape}",
+                todo="Give one row per environment.",
+            )  # fmt: skip
+        if not (finite := np.isfinite(given).all(1)).all():
+            envs = np.flatnonzero(~finite)
+            some = ", ".join(map(str, envs[:8])) + (" ..." if len(envs) > 8 else "")
+            raise LyraError(
+                "action", expected="finite numbers", got=f"{len(envs)} rows with others, of environments {some}",
+                todo="Look for where the policy left the numbers: a learning rate too high is the usual cause.",
+            )  # fmt: skip
+        return given
+
     def _command(self, sent: np.ndarray) -> np.ndarray:
         arrived = self.noise.delay(sent)
         command = np.zeros((self.num_envs, 3), F)
@@ -167,7 +203,7 @@ class VectorNav:
         """Next episodes of some environments."""
         state, pool = self.state, self.pool
         if self._queue is None:
-            worlds = state.world[envs] if self.config.reset_to == "same" else None
+            worlds = state.world[envs] if self._stays else None
             rows = pool.draw(self.rng, worlds, len(envs))
         else:
             rows = np.full(len(envs), -1)
@@ -177,13 +213,13 @@ class VectorNav:
         self.row[envs] = rows
         state.world[envs] = pool.world[rows]
         state.goal[envs] = pool.goal_index[rows]
-        self.noise.start(self.rng, envs, state, self._limits, self.robot.radius_m)
+        self.noise.start(self.rng, envs, state, self._limits, self.robot.radius_m, self._room[rows])
         scale = state.scale[envs]
         state.radius[envs] -= F(_SLACK_CELLS) * self.atlas.cell[state.world[envs]] * scale
         state.pose[envs, :2] = pool.start[rows] * scale[:, None]
         state.pose[envs, 2] = pool.yaw[rows]
         self._goal[envs] = pool.goal[rows] * scale[:, None]
-        self._length[envs] = pool.geodesic_m[rows] * scale
+        self._length[envs] = state.geodesic[envs] = pool.geodesic_m[rows] * scale
         seconds = self.config.time_factor * self._length[envs] / state.limits[envs, 0]
         seconds += self.config.time_turns * 2 * np.pi / state.limits[envs, 2]
         state.last_age[envs] = np.ceil(seconds / self.step_s)

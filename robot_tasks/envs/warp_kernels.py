@@ -14,7 +14,7 @@ import numpy as np
 import warp as wp
 
 from robot_tasks.envs import kernels
-from robot_tasks.envs.atlas import CLEARANCE_UNIT_M, DISTANCE_UNIT_M
+from robot_tasks.envs.atlas import CLEARANCE_UNIT_M, DISTANCE_UNIT_M, NO_WAY
 from robot_tasks.envs.beams import OUTSIDE, PAST_CELLS
 
 wp.set_module_options({"enable_backward": False, "fast_math": False, "fuse_fp": False})
@@ -24,7 +24,7 @@ def _f32(value: float) -> Any:
     return wp.constant(wp.float32(value))
 
 
-CLEARANCE, DISTANCE = _f32(CLEARANCE_UNIT_M), _f32(DISTANCE_UNIT_M)
+CLEARANCE, DISTANCE, UNKNOWN = _f32(CLEARANCE_UNIT_M), _f32(DISTANCE_UNIT_M), _f32(NO_WAY)
 DT, H = _f32(kernels.PHYSICS_S), _f32(kernels.PHYSICS_S / kernels.SUBSTEPS)
 TOUCH, FLAT, TINY = _f32(kernels.TOUCH_M), _f32(1e-9), _f32(1e-6)
 PAST, JOINT, FAR = _f32(PAST_CELLS), _f32(kernels.JOINT), _f32(kernels.FAR_CELLS)
@@ -132,7 +132,16 @@ def distance_at(tables: Tables, w: int, g: int, u: float, v: float):
     r = float(tables.distance[w, g, i + 1, j])
     s = float(tables.distance[w, g, i + 1, j + 1])
     value, _gx, _gy = bilinear(p, q, r, s, a, b)
+    if wp.max(wp.max(p, q), wp.max(r, s)) >= UNKNOWN:
+        value = float(-1.0)
     return value
+
+
+@wp.func
+def fall(before: float, after: float, per: float):
+    if wp.min(before, after) < 0.0:
+        return 0.0
+    return (before - after) * per
 
 
 @wp.func
@@ -254,9 +263,12 @@ def judge(
     tables: Tables, robots: Robots, law: Law, out: Result, n: int, per_cell: float, x: float, y: float, hit: bool
 ):
     far = distance_at(tables, robots.world[n], robots.goal[n], x * per_cell, y * per_cell)
-    left = far * (DISTANCE * robots.scale[n])
+    left = float(far * (DISTANCE * robots.scale[n]))
+    if far < 0.0:
+        left = robots.geodesic[n]
     slow = (
         wp.abs(robots.velocity[n, 0]) <= law.stop_share * robots.limits[n, 0]
+        and wp.abs(robots.velocity[n, 1]) <= law.stop_share * robots.limits[n, 1]
         and wp.abs(robots.velocity[n, 2]) <= law.stop_share * robots.limits[n, 2]
     )
     robots.age[n] = robots.age[n] + 1
@@ -288,10 +300,16 @@ def look_kernel(
     s, c = sincos(robots.pose[n, 2])
     if k == 0:
         goal = robots.goal[n]
-        robots.geodesic[n] = distance_at(tables, world, goal, u, v) * (DISTANCE * robots.scale[n])
+        far = distance_at(tables, world, goal, u, v)
+        if far >= 0.0:
+            robots.geodesic[n] = far * (DISTANCE * robots.scale[n])
         per = DISTANCE * 0.5 / tables.cell[world]
-        gx = (distance_at(tables, world, goal, u - 1.0, v) - distance_at(tables, world, goal, u + 1.0, v)) * per
-        gy = (distance_at(tables, world, goal, u, v - 1.0) - distance_at(tables, world, goal, u, v + 1.0)) * per
+        west = distance_at(tables, world, goal, u - 1.0, v)
+        east = distance_at(tables, world, goal, u + 1.0, v)
+        south = distance_at(tables, world, goal, u, v - 1.0)
+        north = distance_at(tables, world, goal, u, v + 1.0)
+        gx = fall(west, east, per)
+        gy = fall(south, north, per)
         way[m, 0] = c * gx + s * gy
         way[m, 1] = c * gy - s * gx
     dx = c * beams[k, 0] - s * beams[k, 1]

@@ -20,7 +20,7 @@ from robot_tasks.export.written import read_nav
 __all__ = ["export_folder", "export_world"]
 
 _OF_ROBOT = {"igibson": igibson.write, "isaac": isaac.write, "mobility_gen": mobility_gen.write}
-_OF_FOLDER = {"compass": compass.write_scenes, "habitat": habitat.write_pointnav}
+_OF_FOLDER = {"compass": compass.write_scenes, "habitat": habitat.write_datasets}
 
 
 def export_world(world: Path, robots: Sequence[RobotConfig], formats: Sequence[ExportFormat]) -> None:

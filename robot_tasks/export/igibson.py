@@ -24,7 +24,7 @@ BLOCK_M, BLOCK_PX = 0.1, 10
 
 def write(nav: WrittenNav, robot: RobotConfig) -> None:
     """`floor_trav_0.png`."""
-    write_png(nav.folder / "igibson" / "floor_trav_0.png", traversable(nav.map))
+    write_png(nav.folder / "igibson" / "floor_trav_0.png", traversable(nav.map), level=1)
 
 
 def traversable(found: WrittenMap) -> UInt8[np.ndarray, "S S"]:

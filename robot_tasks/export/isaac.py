@@ -6,7 +6,7 @@ Frame: that of scene.usda (Z up, metres, yaw 0 along +x). Grids are indexed [x, 
 origin_m + [i, j] * cell_m and one cell on. N episodes, G goals:
 
     version           ()         int64     1; raised when anything here changes its meaning
-    start_m           (N, 3)     float64   on the floor, centre of the robot
+    start_m           (N, 3)     float64   at the height it stands at, centre of the robot
     start_yaw_rad     (N,)       float64   in (-pi, pi]
     goal_m            (N, 3)     float64   on the floor
     goal_radius_m     (N,)       float64   arrived when nearer than this

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 from lyra_sim.config.nav_training import NavTrainingConfig
-from lyra_sim.core.errors import ConfigError
+from lyra_sim.core.errors import ConfigError, InputError
 from lyra_sim.core.record import record
 from robot_tasks.worlds import EpisodeTable, NavWorld
 
@@ -98,12 +98,23 @@ def within(worlds: Sequence[NavWorld], geodesic_m: tuple[float, float]) -> tuple
 
 
 def place_of(world: NavWorld) -> str:
-    """The source place of a world, as its report tells; of a world in memory its name."""
-    report = None if world.folder is None else world.folder / "report.json"
-    if report is None or not report.exists():
+    """The source place of a world, as its report tells; of a world in memory its name.
+
+    Raises:
+        InputError: the world's report.json is missing, broken or names no place.
+    """
+    if world.folder is None:
         return world.name
-    source = json.loads(report.read_bytes())["provenance"]
-    return source.get("place") or source["digest"]
+    report = world.folder / "report.json"
+    try:
+        source = json.loads(report.read_bytes())["provenance"]
+        return str(source.get("place") or source["digest"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            report, expected="the report of a world, with the place it was made of",
+            got=f"{type(error).__name__}: {error}",
+            todo="Copy it from the output folder, or make the world again with --fresh.",
+        ) from error  # fmt: skip
 
 
 def _hash(place: str) -> str:

@@ -61,17 +61,19 @@ class Learned:
 
 
 def quota(worlds: Sequence[NavWorld], each: int) -> list[np.ndarray]:
-    """Of each world `each` numbers of episodes, spread evenly over their geodesic distances; a world with fewer
-    episodes repeats some.
+    """Of each world `each` numbers of episodes, or of each as many as the smallest world has, if these are fewer: none
+    is taken twice, and every world counts alike. They are spread evenly over the geodesic distances.
 
     Raises:
         InputError: a world has no episodes.
     """
     chosen = []
+    smallest = min(worlds, key=lambda world: len(world.episodes))
+    each = min(each, len(smallest.episodes))
+    if each == 0:
+        raise InputError(smallest.name, expected="episodes", got="none", todo="Leave this world out.")
     for world in worlds:
         count = len(world.episodes)
-        if count == 0:
-            raise InputError(world.name, expected="episodes", got="none", todo="Leave this world out.")
         order = np.argsort(world.episodes.geodesic_m, kind="stable")
         chosen.append(order[(np.arange(each) * count) // each])
     return chosen
@@ -86,12 +88,14 @@ def evaluate(
     *,
     seed: int = 0,
 ) -> tuple[Scores, list[list[Track]]]:
-    """Scores of a driver over `each` episodes per world, and its tracks by world in the same order.
+    """Scores of a driver over `each` episodes per world (fewer as `quota` says), and its tracks by world in the same
+    order.
 
     The worlds are frozen: nothing of `config.random` is drawn and no curriculum holds.
     """
     frozen = EnvConfig.model_validate({**config.model_dump(), "random": {}, "curriculum": {}})
     chosen = quota(worlds, each)
+    each = len(chosen[0])
     env = VectorNav(worlds, robot, frozen, min(len(worlds) * each, _ENVS), seed=seed)
     rows = np.concatenate([env.pool.first[k] + numbers for k, numbers in enumerate(chosen)])
     ways = _Ways(env, driver)
@@ -99,11 +103,7 @@ def evaluate(
     shape = (len(worlds), each)
     scores = Scores(
         worlds=tuple(world.name for world in worlds),
-        success=found["success"].reshape(shape),
-        **{
-            name: np.asarray(found[name], np.float64).reshape(shape)
-            for name in (*MEASURES[1:], "seconds", "geodesic_m")
-        },
+        **{name: np.asarray(found[name], np.float64).reshape(shape) for name in (*MEASURES, "seconds", "geodesic_m")},
     )
     tracks = [ways.track(int(row), bool(good)) for row, good in zip(rows, found["success"], strict=True)]
     return scores, [tracks[k * each : (k + 1) * each] for k in range(len(worlds))]

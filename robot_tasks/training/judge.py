@@ -20,6 +20,8 @@ _SHOWN = 4
 """Best and worst worlds that are drawn and told."""
 _TRACKS = 8
 """Episodes drawn in each."""
+_HOW_IT_LEARNED = ("reward", "random", "curriculum", "reset_to")
+"""Settings of the simulation that may differ between policies that are compared."""
 
 
 @record
@@ -43,12 +45,11 @@ def judge(
     worlds that the first policy was trained on, a row of these shows what it loses on the way to new ones.
 
     Raises:
-        ConfigError: policies of several robots.
+        ConfigError: policies of several robots, or trained for different tasks.
         InputError: no world is new to all policies.
     """
     robot, env, names = policies[0].robot, policies[0].config.env, _names(policies)
-    if any(policy.robot != robot for policy in policies):
-        raise ConfigError("--policy", expected="policies of one robot", got="several", todo="Judge them one by one.")
+    _same_task(policies, names)
     unseen, seen = _sorted(out, policies)
     rows: dict[str, Scores] = {}
     tracks: list[list[Track]] = []
@@ -67,11 +68,33 @@ def judge(
     apart = {n: {m: difference(first.values(m), rows[n].values(m), draws) for m in MEASURES} for n in names[1:]}
     verdict = Verdict(unseen=rows, seen=own, apart=apart)
     folder.mkdir(parents=True, exist_ok=True)
-    tree = {"worlds": str(out), "policies": [str(p.folder) for p in policies], **_tree(verdict, draws)}
+    asked = {"worlds": str(out), "episodes_asked": episodes}
+    tree = {**asked, "policies": [str(p.folder) for p in policies], **_tree(verdict, draws)}
     (folder / "eval.json").write_text(json.dumps(tree, indent=1) + "\n")
     order = _worst_first(first)
     _draw(unseen, first, order, tracks, folder / "tracks.png")
-    return verdict, _text(verdict, names[0], order, draws)
+    return verdict, _text(verdict, names[0], order, episodes, draws)
+
+
+def _same_task(policies: Sequence[Policy], names: Sequence[str]) -> None:
+    """One driving under the rules of another would be judged by what it never learned."""
+    if any(policy.robot != policies[0].robot for policy in policies):
+        raise ConfigError("--policy", expected="policies of one robot", got="several", todo="Judge them one by one.")
+    first = _task(policies[0])
+    for name, policy in zip(names, policies, strict=True):
+        task = _task(policy)
+        if other := [field for field in first if task[field] != first[field]]:
+            told = (f"{field} {task[field]} in {name} and {first[field]} in {names[0]}" for field in other)
+            raise ConfigError(
+                "--policy", expected="policies trained for the same task", got="; ".join(told),
+                todo="Judge them one by one.",
+            )  # fmt: skip
+
+
+def _task(policy: Policy) -> dict[str, Any]:
+    """The settings that say what an episode is and when it is won, by name."""
+    env = policy.config.env.model_dump(mode="json", exclude=set(_HOW_IT_LEARNED))
+    return {"geodesic_m": policy.config.geodesic_m, **{f"env.{name}": value for name, value in env.items()}}
 
 
 def _names(policies: Sequence[Policy]) -> list[str]:
@@ -81,7 +104,7 @@ def _names(policies: Sequence[Policy]) -> list[str]:
 
 def _sorted(out: Path, policies: Sequence[Policy]) -> tuple[list[NavWorld], list[NavWorld]]:
     """Worlds new to all policies, by name and source place, and those that the first was trained on."""
-    worlds = within(read_worlds(out, policies[0].robot.name), policies[0].config.geodesic_m)
+    worlds = within(read_worlds(out, policies[0].robot), policies[0].config.geodesic_m)
     known = {name for policy in policies for name in policy.worlds}
     places = {place for policy in policies for place in policy.places}
     unseen = [world for world in worlds if world.name not in known and place_of(world) not in places]
@@ -105,17 +128,24 @@ def _tree(verdict: Verdict, draws: int) -> dict[str, Any]:
     }
 
 
-def _text(verdict: Verdict, first: str, order: np.ndarray, draws: int) -> str:
+def _text(verdict: Verdict, first: str, order: np.ndarray, asked: int, draws: int) -> str:
     scores = verdict.unseen[first]
-    worlds, episodes = scores.success.shape
-    lines = [f"{worlds} worlds that no policy was trained on, {episodes} episodes each", table(verdict.unseen, draws)]
+    worlds = len(scores.worlds)
+    lines = [f"{worlds} worlds that no policy was trained on, {_each(scores, asked)}", table(verdict.unseen, draws)]
     for name, own in verdict.seen.items():
-        lines += [f"{name} in the {len(own.worlds)} worlds it was trained on", table(verdict.seen, draws)]
+        lines += [f"{name} in the {len(own.worlds)} worlds it was trained on, {_each(own, asked)}"]
+        lines += [table(verdict.seen, draws)]
     for name, apart in verdict.apart.items():
         lines.append(f"{first} less {name}: " + ", ".join(f"{m} {e}" for m, e in apart.items()))
     success, spl = scores.success.mean(1), scores.spl.mean(1)
     worst = (f"{scores.worlds[k]} ({success[k]:.2f}, SPL {spl[k]:.2f})" for k in order[:_SHOWN])
     return "\n".join([*lines, f"worst worlds: {', '.join(worst)}"])
+
+
+def _each(scores: Scores, asked: int) -> str:
+    each = scores.success.shape[1]
+    why = "" if each == asked else f" (not {asked}: the smallest of them has no more)"
+    return f"{each} episode{'s' * (each > 1)} each{why}"
 
 
 def _draw(

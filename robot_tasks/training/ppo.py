@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 from rsl_rl.algorithms import PPO
-from rsl_rl.env import VecEnv
 
 from lyra_sim.config.nav_training import NavTrainingConfig
 from lyra_sim.core.errors import ConfigError
+from robot_tasks.envs.rsl import RslNav
 from robot_tasks.training.networks import build_ppo
 from robot_tasks.training.scores import MEASURES
 
@@ -32,7 +32,7 @@ _PROGRESS_S = 10.0
 class Training:
     """One training: what has been learned, how far it is, and its log."""
 
-    def __init__(self, env: VecEnv, config: NavTrainingConfig, folder: Path) -> None:
+    def __init__(self, env: RslNav, config: NavTrainingConfig, folder: Path) -> None:
         torch.set_num_threads(1)  # two threads on small networks are many times slower than one
         torch.manual_seed(config.seed)
         self.env, self.config, self.folder = env, config, folder
@@ -75,7 +75,12 @@ class Training:
         tree = {
             **self.ppo.save(),
             "iter": self.iteration,
-            "infos": {"steps": self.steps, "seconds": self.seconds, "config": self.config.model_dump_json()},
+            "infos": {
+                "steps": self.steps,
+                "seconds": self.seconds,
+                "level": self.env.env.pool.level,
+                "config": self.config.model_dump_json(),
+            },
         }
         fresh = self.folder / f"{CHECKPOINT}.new"
         torch.save(tree, fresh)
@@ -111,6 +116,7 @@ class Training:
             "iter": self.iteration,
             "steps": self.steps,
             "seconds": round(self.seconds, 2),
+            "curriculum_level": self.env.env.pool.level,
             **line,
             **{f"{name}_loss": round(value, 5) for name, value in losses.items()},
             "learning_rate": self.ppo.learning_rate,
@@ -127,7 +133,8 @@ class Training:
         )
 
     def _go_on(self) -> None:
-        """Take up the checkpoint of the folder, and its log up to there."""
+        """Take up the checkpoint of the folder, the curriculum's level, and the log up to there. Successes that were
+        counted towards the next level are counted anew."""
         tree = torch.load(self.folder / CHECKPOINT, weights_only=True)
         before = json.loads(tree["infos"]["config"])
         now = json.loads(self.config.model_dump_json())
@@ -141,6 +148,7 @@ class Training:
         self.ppo.load(tree, None, strict=True)
         self.iteration, self.steps = tree["iter"], tree["infos"]["steps"]
         self.seconds = tree["infos"]["seconds"]
+        self.env.env.pool.open_to(tree["infos"].get("level", 0))  # once it was not kept
         torch.manual_seed(self.config.seed + self.iteration)
         self.log = [line for line in read_log(self.folder) if line["iter"] <= self.iteration]
         (self.folder / LOG).write_text("".join(json.dumps(line) + "\n" for line in self.log))

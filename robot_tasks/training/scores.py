@@ -7,7 +7,7 @@ Success weighted by path length (Anderson et al. 2018, arXiv 1807.06757), SoftSP
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Float64
 
 from lyra_sim.core.record import record
 
@@ -20,7 +20,8 @@ class Scores:
     """Results of `Q` episodes in each of `W` worlds, in the order of `worlds`."""
 
     worlds: tuple[str, ...]
-    success: Bool[np.ndarray, "W Q"]
+    success: Float64[np.ndarray, "W Q"]
+    """1 where the goal was reached, else 0; of several policies the share that reached it."""
     spl: Float64[np.ndarray, "W Q"]
     softspl: Float64[np.ndarray, "W Q"]
     contacts: Float64[np.ndarray, "W Q"]
@@ -31,7 +32,7 @@ class Scores:
 
     def values(self, measure: str) -> Float64[np.ndarray, "W Q"]:
         """One of `MEASURES` by episode."""
-        return np.asarray(getattr(self, measure), np.float64)
+        return getattr(self, measure)
 
 
 @record
@@ -52,40 +53,31 @@ class Estimate:
 
 def estimate(values: Float64[np.ndarray, "W Q"], draws: int, seed: int = 0) -> Estimate:
     """Mean over worlds and episodes; percentile bootstrap that draws worlds, then episodes within each drawn world."""
-    drawn = _resampled(values, draws, np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    count, each = values.shape
+    drawn = np.empty(draws)
+    for k in range(draws):
+        worlds = rng.integers(count, size=(count, 1))
+        drawn[k] = values[worlds, rng.integers(each, size=(count, each))].mean()
     low, high = np.percentile(drawn, [2.5, 97.5])
     return Estimate(mean=float(values.mean()), low=float(low), high=float(high))
 
 
 def difference(a: Float64[np.ndarray, "W Q"], b: Float64[np.ndarray, "W Q"], draws: int, seed: int = 0) -> Estimate:
-    """Mean of `a` less that of `b`, which are of the same worlds: every draw takes the same worlds of both."""
-    rng = np.random.default_rng(seed)
-    worlds = rng.integers(len(a), size=(draws, len(a)))
-    drawn = _episodes(a, worlds, rng) - _episodes(b, worlds, rng)
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return Estimate(mean=float(a.mean() - b.mean()), low=float(low), high=float(high))
-
-
-def _resampled(values: np.ndarray, draws: int, rng: np.random.Generator) -> Float64[np.ndarray, "D"]:
-    return _episodes(values, rng.integers(len(values), size=(draws, len(values))), rng)
-
-
-def _episodes(values: np.ndarray, worlds: Int64[np.ndarray, "D W"], rng: np.random.Generator) -> np.ndarray:
-    """Mean of each draw: the drawn worlds, of each as many episodes drawn again as it has."""
-    each = values.shape[1]
-    means = np.empty(len(worlds))
-    for k, row in enumerate(worlds):
-        means[k] = values[row[:, None], rng.integers(each, size=(len(row), each))].mean()
-    return means
+    """Mean of `a` less `b`, which are of the same episodes of the same worlds: every draw takes the same of both."""
+    assert a.shape == b.shape
+    return estimate(a - b, draws, seed)
 
 
 def pooled(parts: Sequence[Scores]) -> Scores:
-    """Several policies (seeds of one training) in the same worlds as one: episodes side by side. Intervals of it are
-    over worlds and episodes, not over seeds."""
+    """Several policies (seeds of one training) that drove the same episodes as one: the mean of each episode.
+    Intervals of it are over worlds and episodes, not over seeds."""
     assert all(part.worlds == parts[0].worlds for part in parts)
+    assert all(np.array_equal(part.geodesic_m, parts[0].geodesic_m) for part in parts)
     names = ("success", "spl", "softspl", "contacts", "seconds", "geodesic_m")
-    joined = {name: np.concatenate([getattr(part, name) for part in parts], 1) for name in names}
-    return Scores(worlds=parts[0].worlds, **joined)
+    return Scores(
+        worlds=parts[0].worlds, **{name: np.mean([getattr(part, name) for part in parts], axis=0) for name in names}
+    )
 
 
 def table(rows: dict[str, Scores], draws: int) -> str:

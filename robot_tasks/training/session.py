@@ -12,12 +12,12 @@ from rsl_rl.models import MLPModel
 from tensordict import TensorDict
 
 from lyra_sim.config.nav_training import NavTrainingConfig
+from lyra_sim.config.robots import load_robots
 from lyra_sim.config.tasks import RobotConfig
 from lyra_sim.core.errors import ConfigError, InputError
 from lyra_sim.core.record import record
 from robot_tasks.envs.rsl import RslNav
 from robot_tasks.envs.vector import VectorNav
-from robot_tasks.robots import load_robots
 from robot_tasks.training.boxes import box_worlds
 from robot_tasks.training.division import divide, place_of, within
 from robot_tasks.training.export import export_policy
@@ -51,9 +51,10 @@ def train(out: Path, robot_name: str, config: NavTrainingConfig, folder: Path, p
 
     Raises:
         ConfigError: nothing to train or to test on, or the folder holds another training.
+        InputError: as `read_worlds`; a world's maps were made for another profile of the robot, for one.
     """
     robot = load_robots((robot_name,))[0]
-    division = divide(within(read_worlds(out, robot.name), config.geodesic_m), config)
+    division = divide(within(read_worlds(out, robot), config.geodesic_m), config)
     if config.boxes:
         progress(f"making {config.boxes} flats of boxes")
     worlds = [*(() if config.only_boxes else division.train), *box_worlds(config.boxes, robot, config.seed)]

@@ -69,6 +69,14 @@ def test_another_variant_brings_nothing_of_the_old_one(tmp_path):
     )
 
 
+def test_fewer_episodes_than_a_robot_needs_are_refused():
+    with pytest.raises(ConfigError, match=r"at least min_episodes \(20\): with 10 no robot could be trainable"):
+        load_config("default", ["tasks.episodes=10"])
+    assert load_config("default", ["tasks.episodes=10", "tasks.min_episodes=10"]).tasks.episodes == 10
+    assert load_config("default", ["tasks.episodes=20"]).tasks.episodes == 20
+    assert load_config("default", ["tasks.episodes=0"]).tasks.episodes == 0
+
+
 def test_wrong_files_say_what_to_do(tmp_path):
     with pytest.raises(ConfigError, match="Did you mean 'default'"):
         load_config("defalt")

@@ -2,7 +2,9 @@
 
 import json
 import re
+import shutil
 import types
+from importlib.resources import files
 
 import pytest
 import torch
@@ -23,13 +25,32 @@ def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 
-def test_what_has_no_networks_depends_on_none():
-    assert weights_of(load_config("default")) == {}
+def test_what_has_no_networks_depends_on_robots_alone():
+    assert list(weights_of(load_config("default"))) == ["tasks"]
+
+
+@pytest.mark.parametrize("packaged", [True, False])
+def test_a_robot_counts_by_what_its_profile_says(tmp_path, monkeypatch, packaged):
+    text = (files("configs") / "robots" / "jetbot.yaml").read_text()
+    shutil.copytree(str(files("configs")), tmp_path / "configs")
+    monkeypatch.setattr("lyra_sim.config.robots.resources.files", lambda _: tmp_path / "configs")
+    profile = tmp_path / "configs" / "robots" / "jetbot.yaml" if packaged else tmp_path / "mine.yaml"
+
+    def key(content: str) -> str:
+        profile.write_text(content)
+        config = load_config("default", [f"tasks.robots=[nova_carter, {'jetbot' if packaged else profile}]"])
+        plain = config.model_dump(mode="json")
+        return digest(key_fields(BY_NAME["tasks"], plain, {}, {}, weights_of(config)["tasks"]))
+
+    first = key(text)
+    assert key("# a remark\n" + text) == first
+    for change in ("radius_m: 0.14", "step_m: 0.015"):
+        assert key(re.sub(rf"(?m)^{change.split(':')[0]}: .*", change, text)) != first, change
 
 
 def test_random_weights_are_what_their_seeds_say():
     tiny = weights_of(load_config("lyra2_tiny"))
-    assert list(tiny) == ["explore"] and tiny == weights_of(load_config("lyra2_tiny"))
+    assert set(tiny) == {"explore", "tasks"} and tiny == weights_of(load_config("lyra2_tiny"))
     for change in ("explore.generator.random_weights.seed=1", "explore.generator.depth.seed=1"):
         assert weights_of(load_config("lyra2_tiny", [change])) != tiny
 
@@ -55,7 +76,7 @@ def test_depth_weights_are_hashed_by_content(tmp_path):
     first = weights_of(load_config("photo_net", sets))
     (folder / "model.safetensors").write_bytes(b"another")
     second = weights_of(load_config("photo_net", sets))
-    assert list(first) == ["observe"] and first != second
+    assert set(first) == {"observe", "tasks"} and first != second
 
 
 def test_a_camera_path_is_hashed_by_content_and_refused_early(tmp_path):
@@ -67,7 +88,7 @@ def test_a_camera_path_is_hashed_by_content_and_refused_early(tmp_path):
         keys = [{"frame": 0, "position": [0, 0, 1]}, {"frame": 9, "position": [x, 0, 1]}]
         (tmp_path / "keys.json").write_text(json.dumps({"keyframes": keys}))
         found.append(weights_of(load_config("default", sets)))
-    assert list(found[0]) == ["explore"] and found[0] != found[1]
+    assert set(found[0]) == {"explore", "tasks"} and found[0] != found[1]
 
 
 def test_weights_are_part_of_the_key():
@@ -149,7 +170,7 @@ def test_splats_by_a_network_need_its_package_and_depend_on_its_weights(tmp_path
     first = weights_of(config)
     da3_stand_in.save(tmp_path / "DA3-GIANT", seed=1)
     second = weights_of(config)
-    assert list(first) == ["reconstruct"] and first != second
+    assert set(first) == {"reconstruct", "tasks"} and first != second
     assert [stage.name for stage in stages_for(load_config("default", sets).model_dump(mode="json")) if stage.gpu] == [
         "reconstruct"
     ]

@@ -9,7 +9,7 @@ import numpy as np
 from lyra_sim.core.records import TexturedMesh, TriMesh
 from lyra_sim.io.meshes import write_glb
 from robot_tasks.build import build_nav_of_soups
-from robot_tasks.colliders import Soup
+from robot_tasks.colliders import Soup, Thing
 from tests.robot_tasks import rooms
 
 FLAT = rooms.Flat()
@@ -52,6 +52,10 @@ def make(out: Path, config=rooms.FEW, robots=(rooms.JETBOT, rooms.CARTER), seed:
     rooms.write_usd(world / "scene.usda", FLAT.boxes)
     (world / "stage.usda").write_text(STAGE)
     write_mesh(world / "mesh.glb", slanted_soup().triangles)
-    build_nav_of_soups([slanted_soup()], world, floor=floor(), robots=robots, config=config, seed=seed)
+    seen = slanted_soup()
+    things = [Thing(prim="/World/Crate", category="crate", triangles=seen.triangles[-12:].copy())]
+    build_nav_of_soups(
+        [seen], world, floor=floor(), robots=robots, config=config, seed=seed, visual=seen, things=things
+    )
     (out / "worlds.jsonl").write_text(json.dumps(LINE) + "\n")
     return world

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from lyra_sim.config.robots import load_robots
 from lyra_sim.config.tasks import RobotConfig, TasksConfig
 from lyra_sim.core.records import FloorGrid
 from robot_tasks.colliders import Soup
-from robot_tasks.robots import load_robots
 
 JETBOT, CARTER = load_robots(("jetbot", "nova_carter"))
 FEW = TasksConfig(episodes=40, goals=8)

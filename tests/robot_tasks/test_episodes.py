@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 import skfmm
 
+from lyra_sim.core.records import Gate
 from robot_tasks import footprint
 from robot_tasks.episodes import Episode, make_episodes
 from robot_tasks.fields import make_fields
 from robot_tasks.follower import drive, success_and_spl
-from robot_tasks.gates import Findings, robot_gates, verdict
+from robot_tasks.gates import Findings, as_rows, robot_gates, verdict, with_world
 from robot_tasks.islands import find_space
-from robot_tasks.judge import count_overlaps
-from robot_tasks.navmap import map_of_soup
+from robot_tasks.judge import count_overlaps, end_clearance_m
+from robot_tasks.navmap import FREE, map_of_soup
 from robot_tasks.place import look_at
 from robot_tasks.swept import Stances
 from tests.robot_tasks import rooms
@@ -51,6 +52,15 @@ def test_geodesics_are_within_3_percent_of_the_truth(made):
                 worst = max(worst, abs(e.geodesic_m / true[tuple((e.start / cell).astype(int))] - 1))
     assert len(made.episodes) == rooms.FEW.episodes
     assert worst < 0.03
+
+
+def test_starts_and_goals_keep_a_cell_more_than_the_radius_on_the_written_map(made):
+    nav, robot = made.nav, made.robot
+    low = nav.origin_m + np.argwhere(nav.state != FREE) * nav.cell_m
+    for end in (p for e in made.episodes for p in (e.start, e.goal)):
+        gap = np.maximum(np.maximum(low - end, end - low - nav.cell_m), 0)
+        assert np.hypot(*gap.T).min() >= robot.radius_m + nav.cell_m
+    assert end_clearance_m(nav, made.episodes) >= robot.radius_m + nav.cell_m
 
 
 def test_no_episode_leads_round_a_gap_that_may_be_open():
@@ -169,9 +179,9 @@ def test_spawn_overlaps_are_counted_in_3d():
 
 def test_verdict_says_why():
     good = Findings(
-        area_m2=5.0, floor_share=0.8, largest_share=0.95, rooms=3, unreached=(), end_clearance_m=0.05, cell_m=0.05,
-        overlaps=0, path_overlaps=0, success=1.0, spl=0.99, random_success=0.0, straight_success=0.2, visual_iou=0.97,
-        door_margin_m=0.3, episodes=40, min_episodes=20,
+        origin_floor_m=-0.004, origin_away_m=0.02, area_m2=5.0, floor_share=0.8, largest_share=0.95, rooms=3,
+        unreached=(), end_clearance_m=0.05, cell_m=0.05, overlaps=0, path_overlaps=0, success=1.0, spl=0.99,
+        random_success=0.0, straight_success=0.2, visual_iou=0.97, door_margin_m=0.3, episodes=40, min_episodes=20,
     )  # fmt: skip
     assert verdict(robot_gates(good), 4.0)["trainable"] is True
     assert verdict(robot_gates(good), 4.0)["why"] == ""
@@ -196,9 +206,25 @@ def test_verdict_says_why():
         ({"straight_success": 0.6}, "straight at the goal"),
         ({"visual_iou": 0.8}, "other places"),
         ({"door_margin_m": -0.1}, "narrower than the robot"),
+        ({"origin_floor_m": -0.02}, "origin_floor_m 0.02: the floor at the world's origin"),
+        ({"origin_floor_m": None}, "origin_floor_m -: the floor at the world's origin"),
+        ({"origin_away_m": 0.3}, "cannot stand at the world's origin"),
+        ({"origin_away_m": None}, "cannot stand at the world's origin"),
     ):
         judged = verdict(robot_gates(replace(good, **change)), 4.0)
         assert judged["trainable"] is True
         assert len(judged["warnings"]) == 1 and word in judged["warnings"][0]
+    for change, name, word in (
+        ({"door_margin_m": None}, "door_margin_m", "no door on any route"),
+        ({"visual_iou": None}, "visual_map_iou", "no visual mesh"),
+        ({"rooms": 0, "unreached": ()}, "rooms_reached_share", "no room was found"),
+    ):
+        (row,) = (row for row in as_rows(robot_gates(replace(good, **change))) if row["name"] == name)
+        assert (row["value"], row["ok"], row["why"]) == (None, True, word)
+    loads = Gate(name="usd_errors", value=0.0, limit=0.0, unit="1", ok=True, why="")
+    rows, told = as_rows(robot_gates(good)), verdict(robot_gates(good), 4.0)
+    tree = with_world({"gates": rows, **told}, [loads])
+    assert tree["gates"][1:] == rows and tree["usd_errors"] == 0 and told.items() <= tree.items()
+    assert tree["gates"][0] == {**vars(loads), "decides": True}
     easy = replace(good, rooms=1, random_success=0.2, straight_success=1.0)
     assert verdict(robot_gates(easy), 4.0)["warnings"] == []

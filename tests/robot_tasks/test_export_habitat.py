@@ -16,6 +16,7 @@ import trimesh
 from lyra_sim.core.errors import InputError
 from robot_tasks.episode_files import read_episodes
 from robot_tasks.export import export_folder
+from robot_tasks.objects import OBJECTS, read_objects
 from tests.robot_tasks import export_world, rooms
 
 ROBOTS = (rooms.JETBOT, rooms.CARTER)
@@ -91,6 +92,73 @@ def from_json(packed: bytes, scenes_dir: Path) -> list[NavigationEpisode]:
     return episodes
 
 
+@dataclasses.dataclass(kw_only=True)
+class ObjectGoalNavEpisode(NavigationEpisode):
+    object_category: str | None = None
+
+    @property
+    def goals_key(self) -> str:
+        return f"{Path(self.scene_id).name}_{self.object_category}"
+
+
+@dataclasses.dataclass
+class AgentState:
+    position: list[float]
+    rotation: list[float] | None = None
+
+
+@dataclasses.dataclass
+class ObjectViewLocation:
+    agent_state: Any
+    iou: float | None
+
+
+@dataclasses.dataclass(kw_only=True)
+class ObjectGoal(Goal):
+    object_id: str
+    object_name: str | None = None
+    object_name_id: int | None = None
+    object_category: str | None = None
+    room_id: str | None = None
+    room_name: str | None = None
+    view_points: list[Any] | None = None
+
+
+@dataclasses.dataclass
+class ObjectNav:
+    """`ObjectNavDatasetV1`, read as its `from_json` does."""
+
+    episodes: list[ObjectGoalNavEpisode] = dataclasses.field(default_factory=list)
+    goals: dict[str, list[ObjectGoal]] = dataclasses.field(default_factory=dict)
+    task_ids: dict[str, int] = dataclasses.field(default_factory=dict)
+
+    def read(self, packed: bytes, scenes_dir: Path) -> None:
+        tree = json.loads(gzip.decompress(packed))
+        self.task_ids = tree["category_to_task_category_id"]
+        if self.task_ids.keys() != tree["category_to_scene_annotation_category_id"].keys():
+            raise ValueError("categories")
+        for key, goals in tree.get("goals_by_category", {}).items():
+            self.goals[key] = [ObjectGoal(**goal) for goal in goals]
+            for goal in self.goals[key]:
+                goal.view_points = [ObjectViewLocation(**view) for view in goal.view_points or []]
+                for view in goal.view_points:
+                    view.agent_state = AgentState(**view.agent_state)
+        for number, row in enumerate(tree["episodes"]):
+            episode = ObjectGoalNavEpisode(**row)
+            episode.episode_id, episode.scene_id = str(number), str(scenes_dir / episode.scene_id)
+            episode.goals = self.goals[episode.goals_key]
+            self.episodes.append(episode)
+
+
+def load_objectnav(out: Path, robot: str, split: str = "val") -> ObjectNav:
+    manifest = json.loads((out / "habitat" / "manifest.json").read_text())
+    main = out / "habitat" / manifest["objectnav"][robot]["data_path"].format(split=split)
+    found = ObjectNav()
+    for file in (main, *sorted((main.parent / "content").iterdir())):
+        found.read(file.read_bytes(), out / "habitat" / manifest["scenes_dir"])
+    return found
+
+
 def load(out: Path, robot: str) -> list[NavigationEpisode]:
     manifest = json.loads((out / "habitat" / "manifest.json").read_text())
     data = manifest["datasets"][robot]
@@ -120,6 +188,45 @@ def test_poses_survive_the_way_to_habitat_and_back(out, robot):
         assert b.info["geodesic_distance"] == a["info"]["geodesic_distance"]
         assert (b.goals[0].radius, b.scene_dataset_config) == (0.2, "default")
     assert len({e.episode_id for e in theirs}) == len(theirs) and all(isinstance(e.episode_id, str) for e in theirs)
+
+
+@pytest.mark.parametrize("robot", ["jetbot", "nova_carter"])
+def test_goals_of_object_navigation_survive_too(out, robot):
+    ours = read_objects(out / export_world.NAME / "nav" / robot / OBJECTS)
+    theirs = load_objectnav(out, robot)
+    (goal,), (row,) = theirs.goals["mesh.glb_crate"], ours["objects"]
+    assert (goal.object_category, goal.object_name, goal.object_id) == ("crate", "/World/Crate", "0")
+    assert theirs.task_ids == {"crate": 0} and len(goal.view_points) == len(row["view_points"]) > 5
+    pairs = [(row["position"], goal.position)]
+    for a, b in zip(row["view_points"], goal.view_points, strict=True):
+        pairs.append((a["position"], b.agent_state.position))
+        (w, x, y, z), ahead = a["rotation"], turned(b.agent_state.rotation, [0, 0, -1])
+        assert np.abs(turned([x, y, z, w], [1, 0, 0]) - [ahead[0], -ahead[2], ahead[1]]).max() <= 1e-6
+        assert a["iou"] == b.iou
+    assert len(theirs.episodes) == len(ours["episodes"]) > 5
+    for a, b in zip(ours["episodes"], theirs.episodes, strict=True):
+        pairs.append((a["start_position"], b.start_position))
+        assert b.goals is theirs.goals["mesh.glb_crate"] and b.info == a["info"]
+    assert max(np.abs(np.array(p) - [q[0], -q[2], q[1]]).max() for p, q in pairs) <= 1e-6
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda t: _misspell(t["episodes"][0], "object_category"),
+        lambda t: _misspell(t["goals_by_category"]["mesh.glb_crate"][0], "object_id"),
+        lambda t: _misspell(t["goals_by_category"]["mesh.glb_crate"][0]["view_points"][0], "iou"),
+        lambda t: _misspell(t["goals_by_category"]["mesh.glb_crate"][0]["view_points"][0]["agent_state"], "rotation"),
+        lambda t: _misspell(t["category_to_scene_annotation_category_id"], "crate"),
+        lambda t: _misspell(t["goals_by_category"], "mesh.glb_crate"),
+    ],
+)
+def test_the_object_loader_refuses_what_habitat_would(out, spoil):
+    (content,) = (out / "habitat/objectnav/jetbot/v1/val/content").iterdir()
+    tree = json.loads(gzip.decompress(content.read_bytes()))
+    spoil(tree)
+    with pytest.raises((TypeError, ValueError, KeyError)):
+        ObjectNav().read(gzip.compress(json.dumps(tree).encode()), out)
 
 
 def _misspell(tree: dict, key: str) -> None:
@@ -186,7 +293,8 @@ def test_splits_manifest_and_navmesh_settings(out):
     root = out / "habitat"
     files = {p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file()}
     assert files == {"manifest.json"} | {
-        f"pointnav/{robot.name}/v1/val/{name}.json.gz"
+        f"{task}/{robot.name}/v1/val/{name}.json.gz"
+        for task in ("pointnav", "objectnav")
         for robot in ROBOTS
         for name in ("val", f"content/{export_world.NAME}")
     }
@@ -217,6 +325,10 @@ def test_data_sets_follow_the_worlds(tmp_path):
     assert (tmp_path / f"habitat/pointnav/jetbot/v1/val/content/{world.name}.json.gz").read_bytes() == before
     run(tmp_path, [{**line, "split": "train"}])
     assert sorted(p.name for p in (tmp_path / "habitat/pointnav/jetbot/v1").iterdir()) == ["train"]
+    (world / "nav/jetbot/objects.json.gz").unlink()  # a world without objects
+    run(tmp_path, [line])
+    assert not (tmp_path / "habitat/objectnav").exists()
+    assert json.loads((tmp_path / "habitat/manifest.json").read_text())["objectnav"] == {}
     (world / "mesh.stage_config.json").unlink()  # a world from before: Habitat would lay it on its side
     run(tmp_path, [line])
     assert json.loads((tmp_path / "habitat/manifest.json").read_text())["left_out"] == [world.name]

@@ -15,9 +15,10 @@ from pxr import Usd
 from scipy import ndimage
 
 from lyra_sim.config.load import load_config
+from lyra_sim.config.robots import load_robots
 from lyra_sim.config.tasks import TasksConfig
 from lyra_sim.core.errors import ConfigError, InputError
-from robot_tasks import export, load_robots
+from robot_tasks import export
 from robot_tasks.colliders import rays_of
 from robot_tasks.episode_files import read_episodes
 from robot_tasks.export import compass, igibson

@@ -18,13 +18,10 @@ import yaml
 from pxr import Usd, UsdGeom, UsdPhysics
 
 from lyra_sim.config.envs import CurriculumConfig, EnvConfig
-from lyra_sim.config.tasks import TasksConfig
-from pipelines.isaaclab import write_task_package
-from pipelines.store import Store
+from lyra_sim.config.robots import load_robots
 from robot_tasks.build import build_nav_of_soups
 from robot_tasks.envs.atlas import DISTANCE_UNIT_M
 from robot_tasks.isaaclab import write_isaaclab_package
-from robot_tasks.robots import load_robots
 from robot_tasks.worlds import read_worlds
 from tests.robot_tasks import rooms
 from tests.robot_tasks.fake_isaaclab import package
@@ -123,6 +120,27 @@ def test_a_misspelt_field_is_refused(out: Path) -> None:
 
         with pytest.raises(TypeError, match="splitt"):
             nav_env_cfg.JetbotNavEnvCfg(splitt="val")
+
+
+def test_classes_that_equal_ways_leave_empty_are_skipped(out: Path) -> None:
+    far = torch.cat([torch.ones(60), torch.linspace(2, 9, 40)])  # one and a half classes of the same way
+    row = torch.zeros(100, dtype=torch.long)
+    tables = SimpleNamespace(geodesic_m=far, world=row)
+    goal = SimpleNamespace(tables=tables, share_open=torch.tensor([100]), episode=row)
+    env = SimpleNamespace(
+        num_envs=100, device="cpu", command_manager=SimpleNamespace(get_term=lambda _: goal),
+        episode_length_buf=torch.ones(100),
+        termination_manager=SimpleNamespace(get_term=lambda _: torch.ones(100, dtype=torch.bool)),
+    )  # fmt: skip
+    rules = {"command_name": "goal", "bins": 4, "promote": 0.8, "window": 8}
+    with package(out, 2):
+        from lyra_sim_nav.tasks.nav import mdp  # pyright: ignore[reportMissingImports]
+
+        term = mdp.NearGoalsFirst(SimpleNamespace(params=rules), env)
+        assert goal.share_open.item() == 60
+        assert term(env, torch.arange(100), **rules) == 2 and goal.share_open.item() == 75
+        goal.episode = torch.full((100,), 74)
+        assert term(env, torch.arange(100), **rules) == 3 and goal.share_open.item() == 100
 
 
 def test_the_scene_is_the_worlds_files(out: Path, monkeypatch) -> None:
@@ -225,7 +243,7 @@ def test_distances_are_those_of_grid_sample(out: Path) -> None:
 @pytest.mark.parametrize(("mode", "robot"), [("per_env", rooms.JETBOT), ("shared", rooms.CARTER)])
 def test_terms_give_what_the_light_simulation_gives(out: Path, lab: int, mode: str, robot, monkeypatch) -> None:
     monkeypatch.setenv("LYRA_SIM_SCENES", mode)
-    worlds = read_worlds(out, robot.name)
+    worlds = read_worlds(out, robot)
     assert len(worlds) == (2 if mode == "per_env" else 1)
     rules = EnvConfig.model_validate(json.loads((out / "isaaclab" / "task.json").read_text())["env"])
     drives = record_drives(worlds, robot, rules, envs=16, steps=400)
@@ -321,24 +339,3 @@ def test_a_script_is_run_with_the_tasks(out: Path, tmp_path: Path) -> None:
     command = [sys.executable, str(out / "isaaclab" / "with_tasks.py"), str(script), "--task", "x"]
     run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
     assert run.stdout.strip() == "seen ['--task', 'x'] 8"
-
-
-def test_a_run_offers_robots_that_some_world_trains(tmp_path: Path) -> None:
-    store = Store(tmp_path / ".lyra")
-    store.root.mkdir()
-    rows: list[dict] = [{"robots": [], "path": "a"}]
-    (tmp_path / "worlds.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    write_task_package(tmp_path, store, TasksConfig(robots=("jetbot",)))
-    assert not (tmp_path / "isaaclab").exists()
-    rows = [{"robots": ["jetbot", "spot"], "path": "a"}, {"robots": ["jetbot", "my_own"], "path": "b"}]
-    (tmp_path / "worlds.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    write_task_package(tmp_path, store, TasksConfig(robots=("jetbot", "nova_carter")))
-    tree = json.loads((tmp_path / "isaaclab" / "task.json").read_text())
-    assert set(tree["robots"]) == {"jetbot", "spot"}
-    assert EnvConfig.model_validate(tree["env"]) == EnvConfig()
-    before = (tmp_path / "isaaclab").stat().st_ino
-    write_task_package(tmp_path, store, TasksConfig(robots=("jetbot", "nova_carter")))
-    assert (tmp_path / "isaaclab").stat().st_ino == before
-    shutil.rmtree(tmp_path / "isaaclab")
-    write_task_package(tmp_path, store, TasksConfig(robots=("jetbot", "nova_carter")))
-    assert (tmp_path / "isaaclab" / "task.json").exists()

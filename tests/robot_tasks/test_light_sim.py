@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
+from lyra_sim.config.robots import load_robots
 from robot_tasks.envs import baselines, kernels
 from robot_tasks.envs.atlas import DISTANCE_UNIT_M, pack
 from robot_tasks.envs.evaluate import run_quota
 from robot_tasks.envs.vector import VectorNav, body_offsets
-from robot_tasks.robots import load_robots
 from tests.robot_tasks import flats, rooms
 from tests.robot_tasks.flats import FLAT, core, put
 
@@ -127,6 +127,15 @@ def test_who_knows_the_way_arrives_and_who_does_not_does_not(robot):
     assert table["oracle"]["success"].mean() >= 0.99
     assert table["oracle"]["spl"].mean() >= 0.95
     assert table["random"]["success"].mean() <= 0.2
+
+
+def test_who_knows_the_way_brakes_before_bends():
+    """A robot that needs 1.3 m to stop goes round the door post on the shortest way nevertheless."""
+    fast = rooms.CARTER.model_copy(update={"speed_m_s": 1.6, "turn_rad_s": 1.0})
+    env = core(fast, envs=16)
+    table = run_quota(env, lambda _: baselines.oracle_action(env), np.flatnonzero(env.pool.ratio > 1.1))
+    assert table["success"].all()
+    assert table["spl"].mean() >= 0.97
 
 
 def test_the_way_left_is_the_shortest_one_and_points_down():

@@ -8,9 +8,10 @@ import pytest
 import trimesh
 import yaml
 
+from lyra_sim.config.robots import load_robots
 from lyra_sim.config.tasks import TasksConfig
 from lyra_sim.core.errors import ConfigError, InputError
-from robot_tasks import build_nav, load_robots, map_gate
+from robot_tasks import build_nav, map_gate, map_gates
 from robot_tasks.build import build_nav_of_soups
 from robot_tasks.episode_files import read_episodes
 from tests.robot_tasks import rooms
@@ -34,10 +35,14 @@ def test_all_files_are_there_and_the_flat_is_trainable(world):
         assert nav[robot]["trainable"], nav[robot]["why"]
         names = {p.name for p in (folder / "nav" / robot).iterdir()}
         names -= {"isaac.npz", "igibson", "mobility_gen"}  # of other programs: test_export_maps.py
-        assert names == {"map.yaml", "map.png", "map.pgm", "episodes.json.gz", "fields.npz", "lidar.npz", "free_points.csv", "gates.json", "preview.png"}  # fmt: skip  # noqa: E501
+        assert names == {"map.yaml", "map.png", "map.pgm", "episodes.json.gz", "fields.npz", "lidar.npz", "free_points.csv", "gates.json", "robot.json", "preview.png"}  # fmt: skip  # noqa: E501
         gates = json.loads((folder / "nav" / robot / "gates.json").read_text())
         assert {g["name"] for g in gates["gates"]} >= {"nav_area_m2", "largest_island_share", "spawn_overlap_count", "follower_success", "follower_spl"}  # fmt: skip  # noqa: E501
         assert gates["trainable"] is True
+        places = np.stack(np.meshgrid(np.arange(0, 4, 0.005), np.arange(0, 3, 0.005), indexing="ij"), -1).reshape(-1, 2)
+        roomy = FLAT.clearance(places) >= {"jetbot": 0.12, "nova_carter": 0.25}[robot]
+        assert gates["origin_floor_m"] == 0
+        assert gates["origin_away_m"] == pytest.approx(np.hypot(*places[roomy].T).min(), abs=0.07)
     assert {p.name for p in (folder / "omap").iterdir()} == {"occupancy_map.yaml", "occupancy_map.png"}
 
 
@@ -48,7 +53,7 @@ def test_same_scene_and_seed_give_the_same_bytes(world, tmp_path):
     )
     assert again == nav
     files = sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*") if p.is_file())
-    assert len(files) == 35
+    assert len(files) == 37
     for name in files:
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes(), name
 
@@ -151,13 +156,14 @@ def test_fields_look_up_the_episodes_distances(world):
 
 def test_map_gate_passes_on_what_was_written_and_fails_on_another_scene(world, tmp_path):
     folder, _ = world
-    gate = map_gate(folder, floor=FLAT.floor, config=rooms.FEW)
-    assert gate.ok
-    assert gate.value == 1.0
+    found = map_gates(folder, floor=FLAT.floor, config=rooms.FEW)
+    assert list(found) == list(rooms.FEW.robots) and all(gate.ok and gate.value == 1.0 for gate in found.values())
+    assert map_gate(found).value == 1.0
     (tmp_path / "nav").symlink_to(folder / "nav")
     rooms.write_usd(tmp_path / "scene.usda", FLAT.boxes[:-1])
-    gate = map_gate(tmp_path, floor=FLAT.floor, config=rooms.FEW)
-    assert not gate.ok
+    found = map_gates(tmp_path, floor=FLAT.floor, config=rooms.FEW)
+    gate = map_gate(found)
+    assert not gate.ok and gate.value == min(one.value for one in found.values())
     assert "another map" in gate.why
 
 
@@ -195,9 +201,10 @@ def test_robot_profiles(tmp_path):
         {**own, "slab_m": [0.5, 0.1]},
         {**own, "wheels": 4},
         [],
+        [own],
     ):
         (tmp_path / "bad.yaml").write_text(yaml.safe_dump(broken))
-        with pytest.raises(ConfigError, match="robot profile"):
+        with pytest.raises(ConfigError, match=r"bad\.yaml"):
             load_robots([str(tmp_path / "bad.yaml")])
     with pytest.raises(ConfigError, match="jetbot, nova_carter"):
         load_robots(["jetbto"])

@@ -1,5 +1,6 @@
 """Training goes on where it was, is judged only in worlds it has not seen, and exports what it learned."""
 
+import dataclasses
 import gzip
 import json
 import pickle
@@ -17,12 +18,15 @@ from robot_tasks.build import build_nav_of_soups
 from robot_tasks.colliders import Soup
 from robot_tasks.envs.baselines import oracle_action
 from robot_tasks.envs.evaluate import run_quota
+from robot_tasks.envs.pool import Pool
+from robot_tasks.envs.rsl import RslNav
 from robot_tasks.envs.vector import VectorNav
 from robot_tasks.training.boxes import box_flat
 from robot_tasks.training.contract import input_contract
-from robot_tasks.training.division import divide, within
+from robot_tasks.training.division import divide, place_of, within
+from robot_tasks.training.evaluate import quota
 from robot_tasks.training.judge import judge
-from robot_tasks.training.ppo import read_log
+from robot_tasks.training.ppo import Training, read_log
 from robot_tasks.training.session import Policy, read_policy, train
 from robot_tasks.training.starts import with_starts
 from robot_tasks.worlds import NavWorld, read_worlds
@@ -91,6 +95,26 @@ def test_a_killed_training_goes_on_from_its_checkpoint(out, tmp_path):
     assert set(map(float, step.values())) == {float(each * after["iter"])}  # the optimiser went on, too
 
 
+def test_the_curriculum_goes_on_where_it_was(out, tmp_path):
+    settings = changed(env={**TINY.env.model_dump(), "curriculum": {"bins": 4, "promote": 0.5, "window": 8}})
+
+    def begin(steps: int) -> tuple[Training, Pool]:
+        env = VectorNav(read_worlds(out, ROBOT), ROBOT, settings.env, TINY.num_envs, seed=0)
+        return Training(RslNav(env), settings.model_copy(update={"steps": steps}), tmp_path), env.pool
+
+    training, pool = begin(256)
+    for level in (0, 1):
+        pool.learn(np.flatnonzero(pool.bin == level)[:8], np.ones(8, bool))
+    training.run(lambda _: None)
+    assert pool.level >= 2  # more only if a policy that has learned nothing reached its goals
+    training, again = begin(512)
+    assert again.level == pool.level
+    offered = again.draw(np.random.default_rng(0), None, 4000)
+    assert set(again.bin[offered]) == set(range(pool.level + 1))
+    training.run(lambda _: None)
+    assert [line["curriculum_level"] >= 2 for line in read_log(tmp_path)] == [True] * 4
+
+
 def test_a_training_does_not_go_on_with_other_settings_or_worlds(out, policy):
     folder = policy.folder
     with pytest.raises(ConfigError, match="num_envs"):
@@ -114,9 +138,7 @@ def test_what_is_no_policy_is_refused(policy, tmp_path):
 def test_rsl_rl_reads_the_checkpoint(out, policy):
     from rsl_rl.runners import OnPolicyRunner
 
-    from robot_tasks.envs.rsl import RslNav
-
-    env = RslNav(VectorNav(read_worlds(out, ROBOT.name), ROBOT, TINY.env, 4))
+    env = RslNav(VectorNav(read_worlds(out, ROBOT), ROBOT, TINY.env, 4, seed=0))
     runner = OnPolicyRunner(env, {**TINY.rsl_rl(), "save_interval": 1}, device="cpu")
     runner.load(str(policy.folder / "checkpoint.pt"))
     obs = env.get_observations()
@@ -140,6 +162,25 @@ def test_worlds_that_were_trained_on_are_not_judged(out, policy, tmp_path):
         judge(out, [everything], tmp_path, lambda _: None, episodes=1, draws=100)
 
 
+def test_only_policies_of_one_task_are_compared(out, policy, tmp_path):
+    def other(**fields) -> Policy:
+        return dataclasses.replace(policy, folder=tmp_path / "other", config=changed(**fields))
+
+    env = TINY.env.model_dump()
+    for fields, said in (
+        ({"geodesic_m": (1.0, 3.0)}, r"geodesic_m \(1\.0, 3\.0\) in other"),
+        ({"env": {**env, "success_m": 0.5}}, r"env\.success_m 0\.5 in other"),
+        ({"env": {**env, "decimation": 4, "body": "inscribed"}}, r"env\.decimation 4 .* env\.body inscribed"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            judge(out, [policy, other(**fields)], tmp_path, lambda _: None, episodes=2, draws=100)
+    learned = {"reward": {"time": -0.5}, "random": {}, "curriculum": {"bins": 2}, "reset_to": "same"}
+    verdict, _ = judge(
+        out, [policy, other(env={**env, **learned}, seed=5)], tmp_path, lambda _: None, episodes=2, draws=100
+    )
+    assert verdict.apart["other"]["success"].mean == 0.0  # the same network
+
+
 def test_every_policy_drives_the_same_episodes_once(out, policy, tmp_path):
     verdict, _ = judge(out, [policy], tmp_path, lambda _: None, episodes=10, draws=100)
     with gzip.open(out / "three" / "nav" / ROBOT.name / "episodes.json.gz") as file:
@@ -149,8 +190,22 @@ def test_every_policy_drives_the_same_episodes_once(out, policy, tmp_path):
         np.testing.assert_allclose(driven, written[:: len(written) // 10][:10], atol=1e-6)  # spread over all distances
 
 
+def test_no_episode_counts_twice(out, policy, tmp_path):
+    counts = [len(world.episodes) for world in read_worlds(out, ROBOT)]
+    verdict, text = judge(out, [policy], tmp_path, lambda _: None, episodes=1000, draws=100)
+    ours = policy.folder.name
+    assert verdict.unseen[ours].success.shape == (1, counts[2])
+    assert verdict.seen[ours].success.shape == (2, min(counts[:2]))  # the same number in both worlds
+    assert f"{counts[2]} episodes each (not 1000" in text and f"{min(counts[:2])} episodes each (not 1000" in text
+    assert json.loads((tmp_path / "eval.json").read_text())["episodes_asked"] == 1000
+    worlds = [*within(read_worlds(out, ROBOT)[:1], (2.0, 3.0)), *read_worlds(out, ROBOT)[1:]]
+    chosen = quota(worlds, 1000)
+    assert [len(set(numbers)) for numbers in chosen] == [len(worlds[0].episodes)] * 3 and len(worlds[0].episodes) < 30
+    assert [len(numbers) for numbers in quota(worlds, 3)] == [3, 3, 3]
+
+
 def test_worlds_are_divided_by_split_share_or_lists_and_places_stay_whole(out):
-    worlds = read_worlds(out, ROBOT.name)
+    worlds = read_worlds(out, ROBOT)
 
     def names(division):
         return [w.name for w in division.train], [w.name for w in division.held_out]
@@ -172,8 +227,23 @@ def test_worlds_are_divided_by_split_share_or_lists_and_places_stay_whole(out):
         assert ("one" in sides[0]) == ("twin" in sides[0])
 
 
+def test_a_world_whose_place_is_not_known_is_refused(out, tmp_path):
+    world = read_worlds(out, ROBOT)[0]
+    assert place_of(world) == "place one"
+    assert place_of(dataclasses.replace(world, folder=None)) == "one"
+    copy, report = dataclasses.replace(world, folder=tmp_path), tmp_path / "report.json"
+    whole = (out / "one" / "report.json").read_text()
+    for text in (None, whole[:20], "[]", "{}", '{"provenance": {}}', '{"provenance": null}'):
+        if text is not None:
+            report.write_text(text)
+        with pytest.raises(InputError, match=r"report\.json: expected .* place"):
+            place_of(copy)
+        with pytest.raises(InputError, match=r"report\.json"):
+            divide([copy, *read_worlds(out, ROBOT)], changed(train_share=0.5))
+
+
 def test_drawn_starts_are_where_the_robot_fits_and_as_far_as_they_say(out):
-    world = read_worlds(out, ROBOT.name)[0]
+    world = read_worlds(out, ROBOT)[0]
     more = with_starts(world, ROBOT, 100, (1.0, 3.0), 0)
     table, old = more.episodes, len(world.episodes)
     np.testing.assert_array_equal(table.start[:old], world.episodes.start)
@@ -186,7 +256,7 @@ def test_drawn_starts_are_where_the_robot_fits_and_as_far_as_they_say(out):
     same_room = (table.start[old:, 0] - 2) * (table.goal[old:, 0] - 2) > 0
     across = table.geodesic_m[old:][~same_room] / straight[~same_room]
     assert across.max() > 1.2 and np.median(table.geodesic_m[old:][same_room] / straight[same_room]) < 1.05
-    env = VectorNav([more], ROBOT, TINY.env, 1)
+    env = VectorNav([more], ROBOT, TINY.env, 1, seed=0)
     found = run_quota(env, lambda _: oracle_action(env), np.arange(old, len(table)))
     assert found["success"].mean() > 0.98
 
@@ -203,7 +273,7 @@ def test_boxes_are_trained_on_beside_worlds_or_alone(out, tmp_path):
 
 
 def test_episodes_can_be_limited_to_a_range_of_distances(out):
-    worlds = read_worlds(out, ROBOT.name)
+    worlds = read_worlds(out, ROBOT)
     cut = within(worlds, (2.0, 3.0))
     assert [w.name for w in cut] == list(WORLDS)
     for whole, part in zip(worlds, cut, strict=True):
@@ -240,7 +310,7 @@ def test_exported_policies_act_as_the_trained_one(out, tmp_path, rnn):
 
 def test_an_observation_can_be_made_from_the_contract_alone(out, policy):
     told = json.loads((policy.folder / "policy.json").read_text())
-    world = read_worlds(out, ROBOT.name)[0]
+    world = read_worlds(out, ROBOT)[0]
     settings = {**TINY.env.model_dump(), "random": {}}
     env = VectorNav([world], ROBOT, type(TINY.env).model_validate(settings), 1, seed=3)
     env.reset()
@@ -276,7 +346,7 @@ def marched(world: NavWorld, x: float, y: float, angle: float, most: float) -> f
 def test_commands_of_the_contract_are_what_the_robot_drives(out, side_m_s):
     robot = ROBOT.model_copy(update={"drive": "omni" if side_m_s else "unicycle", "side_m_s": side_m_s})
     told = input_contract(robot, TINY.env)
-    env = VectorNav(read_worlds(out, robot.name)[:1], robot, TINY.env, 1)
+    env = VectorNav(read_worlds(out, robot)[:1], robot, TINY.env, 1, seed=0)
     env.reset()
     env.noise.mirror[:] = 1
     assert told["observation_size"] == env.sizes["policy"]

@@ -5,9 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from lyra_sim.core.records import FloorGrid
 from lyra_sim.procedural.flat import make_flat
-from lyra_sim.procedural.truth import bounds, floor_height
+from lyra_sim.procedural.truth import true_floor
 from robot_tasks.colliders import Nearby, Soup, rays_of
 from robot_tasks.episodes import Episode
 from robot_tasks.fields import domain
@@ -27,15 +26,7 @@ def exact(seed: int, count: int):
     """A procedural flat with its own triangles and floor."""
     scene = make_flat(seed, rooms=count)
     triangles = scene.vertices[scene.faces].astype(float)
-    origin, shape = bounds(scene, 0.025)
-    xy = origin + (np.indices(shape).reshape(2, -1).T + 0.5) * 0.025
-    height = floor_height(scene, xy).reshape(shape)
-    seen = np.isfinite(height)
-    floor = FloorGrid(
-        origin_m=np.array(origin, float), cell_m=0.025, state=seen.astype(np.uint8),
-        height_m=np.where(seen, height, 0).astype(np.float32),
-    )  # fmt: skip
-    return scene, Soup(triangles=triangles, hull=np.full(len(triangles), -1, np.int32)), floor
+    return scene, Soup(triangles=triangles, hull=np.full(len(triangles), -1, np.int32)), true_floor(scene)
 
 
 @pytest.mark.parametrize(("seed", "count"), [(802, 5), (803, 6), (804, 3), (812, 3)])
@@ -87,6 +78,18 @@ def test_a_room_behind_a_door_too_narrow_is_not_reached():
         lost.append(unreached(found.rooms, space.main, space.cell_m, 0.25))
     assert lost[0] == [] and len(lost[1]) == 1
     assert door_margins(found, maps[1], rooms.CARTER)[0] < 0
+
+
+@pytest.mark.parametrize(("known", "doors"), [(0.15, 1), (0.4, 2)])
+def test_a_gap_in_a_wall_is_a_door_only_where_floor_is_known_across(known, doors):
+    """A wall with a door, and a piece that nobody saw, of which a strip of floor is known."""
+    solid = ((1.95, 0.0, 2.05, 0.2), (1.95, 0.7, 2.05, 1.05), (1.95, 1.95, 2.05, 3.0))
+    soup = rooms.soup(*FLAT.boxes[:5], *(((x0, y0, -0.05), (x1, y1, 2.0)) for x0, y0, x1, y1 in solid))
+    unseen = ((1.85, 0.2, 2.15, 0.45 - known / 2), (1.85, 0.45 + known / 2, 2.15, 0.7))
+    holes = [*FLAT.rectangles[:4], *solid, *unseen]
+    floor = rooms.floor_grid(4, 3, holes=holes)
+    found = find_rooms(build_map(soup, measure_ground(rays_of(soup), floor), WALL_SLAB, 0.05))
+    assert len(found.areas_m2) == 2 and len(found.doors) == doors
 
 
 @pytest.mark.parametrize("robot", [rooms.JETBOT, rooms.CARTER], ids=lambda r: r.name)

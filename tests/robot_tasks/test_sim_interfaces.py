@@ -50,6 +50,16 @@ def test_one_robot_ends_with_its_last_observation(out):
     assert np.expm1(observed["critic"][-3]) < core.config.success_m
 
 
+def test_episodes_that_are_not_there_are_refused(out):
+    env = gymnasium.make(nav.ID, out=out, robot="nova_carter")
+    last = len(env.unwrapped.core.pool.world) - 1
+    for wrong in (-1, last + 1, 10**6, 1.5):
+        with pytest.raises(ConfigError, match=f"from 0 to {last}, got {wrong}"):
+            env.reset(options={"episode": wrong})
+    env.reset(options={"episode": last})
+    assert env.unwrapped.core.row == [last]
+
+
 def test_many_robots_say_what_ended(out):
     env = gymnasium.make_vec(nav.ID, num_envs=8, vectorization_mode="vector_entry_point", out=out, robot="nova_carter")
     assert env.metadata["autoreset_mode"] == gymnasium.vector.AutoresetMode.SAME_STEP
@@ -86,6 +96,19 @@ def test_either_a_folder_or_worlds(out):
         nav.make_core(robot="jetbot")
     with pytest.raises(ConfigError):
         nav.make_core(out=out, worlds=[flats.flat("jetbot")], robot="jetbot")
+
+
+@pytest.mark.parametrize("kind", [nav.NavEnv, nav.NavVectorEnv])
+def test_only_equal_seeds_give_equal_environments(kind):
+    def starts(at_reset=None, **settings):
+        env = kind(worlds=[flats.flat("jetbot")], robot="jetbot", **settings)
+        drawn = [env.reset(seed=at_reset)[0]["policy"]]
+        return np.concatenate([drawn[0], *(env.reset()[0]["policy"] for _ in range(4))])
+
+    assert (starts() != starts()).any()
+    np.testing.assert_array_equal(starts(seed=3), starts(seed=3))
+    np.testing.assert_array_equal(starts(at_reset=3), starts(at_reset=3))
+    assert (starts(seed=3) != starts(seed=4)).any()
 
 
 def test_rsl_rl_learns_from_it():

@@ -7,8 +7,10 @@ import pytest
 
 from lyra_sim.config.envs import EnvConfig, RandomConfig
 from lyra_sim.geometry.rays import RayScene
-from robot_tasks.envs.depth import DepthCamera, camera_rays
+from robot_tasks.envs import kernels
+from robot_tasks.envs.depth import DepthCamera
 from robot_tasks.envs.vector import VectorNav
+from robot_tasks.sensors import camera_rays
 from tests.robot_tasks import flats, rooms
 from tests.robot_tasks.flats import core, put
 
@@ -23,7 +25,8 @@ OMNI = rooms.CARTER.model_copy(update={"drive": "omni", "side_m_s": 0.5})
 
 def differences(robot, steps: int, engine) -> tuple[float, int, int]:
     """Largest difference of anything that two engines give over random steps, ends and contacts seen."""
-    world = flats.flat("jetbot" if robot.name == "jetbot" else "nova_carter")
+    flat = flats.flat("jetbot" if robot.name == "jetbot" else "nova_carter")
+    world = dataclasses.replace(flat, scale_sigma=0.3)
     settings = EnvConfig(random=ALL, time_factor=1.5)
     a, b = VectorNav([world], robot, settings, 16), VectorNav([world], robot, settings, 16, engine=engine)
     a.reset(3), b.reset(3)
@@ -44,6 +47,20 @@ def test_both_kernels_agree_over_a_thousand_random_steps(robot):
     worst, ends, hits = differences(robot, 1000, warp_engine.WarpEngine("cpu"))
     assert worst <= 1e-4
     assert ends > 50 and hits > 500
+
+
+@pytest.mark.parametrize("engine", [kernels, warp_engine.WarpEngine("cpu")], ids=["numba", "warp"])
+def test_a_robot_that_slides_sideways_has_not_stopped(engine):
+    world = flats.flat("nova_carter")
+    env = VectorNav([world], OMNI, EnvConfig(stop_share=0.5), 3, seed=0, engine=engine)
+    env.reset(quota=np.arange(3))
+    sideways = np.array([0.0, 0.25, 0.4])
+    env.state.pose[:, :2] = env.pool.goal[:3]
+    env.state.velocity[:, 1] = sideways * OMNI.side_m_s
+    action = np.zeros((3, 3))
+    action[:, 1] = sideways + 0.2
+    stopped = env.step(action)[2]
+    np.testing.assert_array_equal(stopped, [True, True, False])
 
 
 @pytest.mark.slow

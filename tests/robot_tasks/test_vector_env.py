@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from lyra_sim.config.envs import CurriculumConfig, EnvConfig, RandomConfig
-from lyra_sim.core.errors import ConfigError
+from lyra_sim.core.errors import ConfigError, LyraError
 from robot_tasks.envs import baselines
 from robot_tasks.envs.evaluate import run_quota
 from robot_tasks.envs.pool import Pool
 from robot_tasks.envs.vector import VectorNav
+from robot_tasks.worlds import EpisodeTable
 from tests.robot_tasks import flats, rooms
 from tests.robot_tasks.flats import core, put
 
@@ -59,6 +60,30 @@ def test_the_next_episode_begins_in_the_step_that_ends_one():
     assert env.state.age[n] == 0 and env.state.driven[n] == 0
 
 
+def test_every_world_is_visited_however_few_environments_there_are():
+    worlds = [flats.flat("jetbot")] * 4
+
+    def visited(envs: int, **settings) -> list[set[int]]:
+        env = VectorNav(worlds, rooms.JETBOT, EnvConfig(**settings), envs, seed=0)
+        seen = [set() for _ in range(envs)]
+        for _ in range(60):
+            env.reset()
+            for n, world in enumerate(env.state.world):
+                seen[n].add(int(world))
+        return seen
+
+    assert visited(1) == [{0, 1, 2, 3}]
+    assert visited(3) == [{0, 1, 2, 3}] * 3
+    assert visited(8) == [{n // 2} for n in range(8)]
+    assert visited(8, reset_to="any") == [{0, 1, 2, 3}] * 8
+    env = VectorNav(worlds, rooms.JETBOT, EnvConfig(), 2, seed=0)
+    env.reset()
+    ended = set()
+    for _ in range(400):
+        ended |= set(env.step(baselines.oracle_action(env))[4]["world"])
+    assert ended == {0, 1, 2, 3}
+
+
 def test_idle_robots_run_out_of_time():
     env = core(envs=4)
     limit = env.state.last_age.copy()
@@ -102,6 +127,28 @@ def test_near_goals_come_first_and_farther_ones_after_success():
     assert quarter < pool.geodesic_m[pool.draw(rng, np.zeros(400, int), 400)].max() <= np.median(pool.geodesic_m)
     pool.learn(rows[:400], np.ones(400, bool))  # all of the class before
     assert pool.level == 1
+
+
+@pytest.mark.parametrize(
+    ("metres", "levels"),
+    [
+        ([1.0] * 60 + list(np.linspace(2, 9, 40)), [0, 2, 3]),  # one and a half classes of the same distance
+        ([1.0] * 30 + [5.0] * 70, [0, 1, 3]),
+        ([1.0] * 100, [0, 3]),
+    ],
+)
+def test_classes_that_equal_distances_leave_empty_are_skipped(metres, levels):
+    world = flats.flat("jetbot")
+    row = np.zeros(len(metres), int)
+    table = {f.name: getattr(world.episodes, f.name)[row] for f in dataclasses.fields(world.episodes)}
+    table["geodesic_m"] = np.array(metres)
+    pool = Pool([dataclasses.replace(world, episodes=EpisodeTable(**table))], CurriculumConfig(bins=4, window=8))
+    rng, seen = np.random.default_rng(0), [0]
+    for _ in range(100):
+        pool.learn(pool.draw(rng, None, 16), np.ones(16, bool))
+        seen.append(pool.level)
+    assert sorted(set(seen)) == levels
+    assert set(pool.geodesic_m[pool.draw(rng, None, 2000)]) == set(metres)
 
 
 def mirrored(world):
@@ -200,6 +247,21 @@ def test_stopping_can_be_asked_for():
         env.state.velocity[0, 0] = 0.4
     assert passing.step(np.array([[0.4, 0.0]]))[2][0]
     assert not stopping.step(np.array([[0.4, 0.0]]))[2][0]
+
+
+def test_actions_that_no_robot_can_drive_are_refused():
+    env = core(envs=12)
+    action = np.zeros((12, 2))
+    for wrong in (np.nan, np.inf):
+        action[[3, 7], 1] = wrong
+        before = env.state.pose.copy()
+        with pytest.raises(LyraError, match="of environments 3, 7"):
+            env.step(action)
+        np.testing.assert_array_equal(env.state.pose, before)
+    for shape in ((2, 12), (24,), (12, 3)):
+        with pytest.raises(LyraError, match="shape"):
+            env.step(np.zeros(shape))
+    assert np.isfinite(env.step(np.zeros((12, 2)))[0]["critic"]).all()
 
 
 def test_worlds_of_another_robot_are_refused():

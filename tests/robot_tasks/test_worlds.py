@@ -11,6 +11,7 @@ import pytest
 from lyra_sim.core.errors import InputError
 from robot_tasks.worlds import read_worlds
 from tests.robot_tasks import flats
+from tests.robot_tasks.rooms import CARTER, JETBOT
 
 
 @pytest.fixture(scope="module")
@@ -20,10 +21,10 @@ def out(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("robot", ["jetbot", "nova_carter"])
+@pytest.mark.parametrize("robot", [JETBOT, CARTER], ids=lambda r: r.name)
 def test_files_give_the_world_that_memory_gives(out, robot):
     read = read_worlds(out, robot, "train")[0]
-    made = flats.flat(robot)
+    made = flats.flat(robot.name)
     for field in dataclasses.fields(read):
         a, b = getattr(read, field.name), getattr(made, field.name)
         if isinstance(a, np.ndarray):
@@ -38,13 +39,13 @@ def test_files_give_the_world_that_memory_gives(out, robot):
 
 
 def test_robots_and_splits_choose_worlds(out):
-    assert [w.name for w in read_worlds(out, "jetbot")] == ["flat", "flat_b"]
-    assert [w.name for w in read_worlds(out, "jetbot", "test")] == ["flat_b"]
-    assert [w.name for w in read_worlds(out, "nova_carter")] == ["flat"]
+    assert [w.name for w in read_worlds(out, JETBOT)] == ["flat", "flat_b"]
+    assert [w.name for w in read_worlds(out, JETBOT, "test")] == ["flat_b"]
+    assert [w.name for w in read_worlds(out, CARTER)] == ["flat"]
     with pytest.raises(InputError, match="jetbot \\(test\\)"):
-        read_worlds(out, "nova_carter", "test")
+        read_worlds(out, CARTER, "test")
     with pytest.raises(InputError, match=r"worlds\.jsonl"):
-        read_worlds(out / "none", "jetbot")
+        read_worlds(out / "none", JETBOT)
 
 
 def _no_fields(nav):
@@ -68,6 +69,10 @@ def _cut_episodes(nav):
     path.write_bytes(path.read_bytes()[:50])
 
 
+def _cut_profile(nav):
+    (nav / "robot.json").write_bytes((nav / "robot.json").read_bytes()[:20])
+
+
 def _goal_elsewhere(nav):
     path = nav / "episodes.json.gz"
     tree = json.loads(gzip.decompress(path.read_bytes()))
@@ -83,7 +88,17 @@ def _cut_lidar(nav):
     (nav / "lidar.npz").write_bytes((nav / "lidar.npz").read_bytes()[:200])
 
 
-FAULTS = (_no_lidar, _cut_lidar, _no_fields, _cut_fields, _no_picture, _other_map, _cut_episodes, _goal_elsewhere)
+FAULTS = (
+    _no_lidar,
+    _cut_lidar,
+    _no_fields,
+    _cut_fields,
+    _no_picture,
+    _other_map,
+    _cut_episodes,
+    _cut_profile,
+    _goal_elsewhere,
+)
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda f: f.__name__)
@@ -91,12 +106,24 @@ def test_a_broken_world_is_an_input_error_that_names_it(out, tmp_path, fault):
     shutil.copytree(out, tmp_path / "out")
     fault(tmp_path / "out" / "flat" / "nav" / "jetbot")
     with pytest.raises(InputError, match="flat/nav/jetbot"):
-        read_worlds(tmp_path / "out", "jetbot")
-    read_worlds(tmp_path / "out", "nova_carter")
+        read_worlds(tmp_path / "out", JETBOT)
+    read_worlds(tmp_path / "out", CARTER)
+
+
+def test_maps_made_for_another_profile_are_refused(out, tmp_path):
+    wide = JETBOT.model_copy(update={"radius_m": 0.3, "step_m": 0.005})
+    with pytest.raises(InputError, match=r"nav/jetbot/robot\.json.*radius_m 0\.12, not 0\.3; step_m 0\.01, not 0\.005"):
+        read_worlds(out, wide)
+    far = JETBOT.lidar.model_copy(update={"range_m": 9.0})
+    read_worlds(out, JETBOT.model_copy(update={"lidar": far, "asset": "elsewhere"}))  # the maps are the same for it
+    shutil.copytree(out, tmp_path / "out")
+    for name in ("flat", "flat_b"):
+        (tmp_path / "out" / name / "nav" / "jetbot" / "robot.json").unlink()
+    read_worlds(tmp_path / "out", wide)  # worlds of earlier versions do not tell
 
 
 def test_a_world_from_before_lidars_had_a_file_says_how_to_get_one(out, tmp_path):
     shutil.copytree(out, tmp_path / "out")
     (tmp_path / "out" / "flat" / "nav" / "jetbot" / "lidar.npz").unlink()
     with pytest.raises(InputError, match=r"lidar\.npz.*lyra-sim run.*same --out"):
-        read_worlds(tmp_path / "out", "jetbot")
+        read_worlds(tmp_path / "out", JETBOT)

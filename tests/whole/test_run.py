@@ -23,7 +23,7 @@ SCENE_FILES = (
     "mesh.stage_config.json"
 ).split()
 NAV_FILES = (
-    "map.yaml map.png map.pgm episodes.json.gz fields.npz free_points.csv gates.json preview.png "
+    "map.yaml map.png map.pgm episodes.json.gz fields.npz lidar.npz free_points.csv gates.json robot.json preview.png "
     "isaac.npz igibson/floor_trav_0.png mobility_gen/config.json mobility_gen/stage.usd"
 ).split()
 GATES = (
@@ -31,6 +31,11 @@ GATES = (
     "collider_depth_p95_m free_blocked_share floor_hole_m2 floor_fit_p95_m scale_sigma "
     "drop_rest_share map_reraster_iou reprojection_psnr_db input_coverage_share licence_complete"
 ).split()
+ROBOT_GATES = (
+    "usd_errors map_reraster_iou origin_floor_m origin_away_m nav_area_m2 floor_share largest_island_share "
+    "rooms_reached_share end_clearance_m spawn_overlap_count path_overlap_count follower_success follower_spl "
+    "random_success straight_success visual_map_iou door_margin_m episodes"
+)
 
 
 def lyra(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -73,9 +78,13 @@ def test_good_inputs_become_complete_worlds(finished, prefix):
     report = json.loads((world / "report.json").read_text())
     assert [gate["name"] for gate in report["gates"]] == GATES
     assert all(gate["ok"] for gate in report["gates"])
+    report_gates = {gate["name"]: gate["value"] for gate in report["gates"]}
     for robot in ("jetbot", "nova_carter"):
         for name in NAV_FILES:
             assert (world / "nav" / robot / name).exists(), f"{robot}/{name}"
+        rows = {row["name"]: row for row in json.loads((world / "nav" / robot / "gates.json").read_text())["gates"]}
+        assert " ".join(rows) == ROBOT_GATES and rows["usd_errors"]["value"] == 0
+        assert rows["map_reraster_iou"]["value"] >= report_gates["map_reraster_iou"] >= 0.99
     assert report["world"] == row["name"] and report["licences"]
     assert not list(world.rglob("COMMIT.json"))
 

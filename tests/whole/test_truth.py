@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks._flat_truth import FlatTruth
+from lyra_sim.config.robots import load_robots
 from lyra_sim.config.world import WorldConfig
 from lyra_sim.procedural.cameras import pinhole, walk_cameras
 from lyra_sim.procedural.example import random_rotation
@@ -15,7 +16,6 @@ from lyra_sim.sources.discover import discover
 from pipelines.graph import STAGES
 from pipelines.inputs import plain_source
 from pipelines.stage import Job
-from robot_tasks import load_robots
 
 pytestmark = pytest.mark.slow
 

@@ -32,7 +32,8 @@ class NearGoalsFirst(ManagerTermBase):
             won = env.termination_manager.get_term("success")[env_ids]
             self._recent = (self._recent + won[ended & at_level].tolist())[-window:]
             if len(self._recent) == window and sum(self._recent) > promote * window:
-                self.level, self._recent = self.level + 1, []
+                above = self._bin[self._bin > self.level]  # equal ways leave classes empty: nothing to learn from
+                self.level, self._recent = int(above.min()) if len(above) else bins - 1, []
                 self._open(goal)
         return torch.tensor(float(self.level))
 

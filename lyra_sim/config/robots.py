@@ -1,20 +1,25 @@
 """Robot profiles by name or from the user's own files."""
 
 from collections.abc import Sequence
-from importlib.resources import files
+from importlib import resources
 from pathlib import Path
 
-import pydantic
-import yaml
+from pydantic import ValidationError
 
+from lyra_sim.config.load import explained, parse_yaml, read_text, suggest
 from lyra_sim.config.tasks import RobotConfig
 from lyra_sim.core.errors import ConfigError
 
 
 def known_robots() -> tuple[str, ...]:
     """Names of the packaged profiles, sorted."""
-    folder = files("configs") / "robots"
+    folder = resources.files("configs") / "robots"
     return tuple(sorted(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml")))
+
+
+def _own_file(name: str) -> bool:
+    """Whether `name` is the path of a user's own profile, not the name of a packaged one."""
+    return name.endswith((".yaml", ".yml"))
 
 
 def load_robots(names: Sequence[str]) -> tuple[RobotConfig, ...]:
@@ -31,21 +36,18 @@ def load_robots(names: Sequence[str]) -> tuple[RobotConfig, ...]:
 
 
 def _load(name: str) -> RobotConfig:
-    own = name.endswith((".yaml", ".yml"))
-    if not own and name not in known_robots():
+    if _own_file(name):
+        text = read_text(Path(name), expected="a readable robot profile", todo="Check tasks.robots.")
+    elif name in known_robots():
+        text = (resources.files("configs") / "robots" / f"{name}.yaml").read_text()
+    else:
         raise ConfigError(
             "tasks.robots",
             expected=f"one of {', '.join(known_robots())}, or the path of a .yaml file",
             got=repr(name),
-            todo="Copy a file of configs/robots and give its path for another robot.",
+            todo=suggest(name, known_robots()) or "For another robot give the path of a profile of your own.",
         )
     try:
-        text = Path(name).read_text() if own else (files("configs") / "robots" / f"{name}.yaml").read_text()
-        return RobotConfig.model_validate(yaml.safe_load(text))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, pydantic.ValidationError) as error:
-        raise ConfigError(
-            name,
-            expected="a robot profile (name, radius_m, footprint_m, slab_m, step_m, ...)",
-            got=str(error).replace("\n", " "),
-            todo="Compare it with the packaged profiles.",
-        ) from error
+        return RobotConfig.model_validate(parse_yaml(text, name))
+    except ValidationError as error:
+        raise explained(error, f"robot profile {name}", RobotConfig) from error
