@@ -20,62 +20,40 @@ from pathlib import Path
 
 import numpy as np
 from _baselines import LEAST_SPL, LEAST_SUCCESS, drive_baselines
-from scipy import ndimage
 
 from lyra_sim.config.envs import EnvConfig, RandomConfig
 from lyra_sim.config.robots import load_robots
 from lyra_sim.config.tasks import RobotConfig, TasksConfig
+from robot_tasks.colliders import rays_of
 from robot_tasks.envs.vector import VectorNav
 from robot_tasks.episodes import make_episodes
 from robot_tasks.fields import make_fields
 from robot_tasks.islands import find_space
-from robot_tasks.navmap import FREE, OCCUPIED, NavMap
+from robot_tasks.lidar import cut
+from robot_tasks.navmap import build_map, measure_ground, robot_slab
+from robot_tasks.training.boxes import box_flat
 from robot_tasks.worlds import NavWorld, read_worlds, world_in_memory
 from tests.robot_tasks.twins import differences
 
 LEAST_SPEED, MOST_APART = 50_000.0, 1e-4
-SIDE_M, CELL_M, FINE_M = 10.0, 0.05, 0.0125
+CELL_M = 0.05
 NOISY = RandomConfig(
     scale=True, footprint=0.1, speed=0.1, accel=0.1, latency_steps=2, goal_noise_m=0.05, drift_m=0.02, drift_rad=0.01,
     lidar_noise_m=0.01, lidar_dropout=0.01, mirror=True,
 )  # fmt: skip
 
 
-def box_flat(robot: RobotConfig, seed: int) -> NavWorld:
-    """Four rooms, four doors of 1 m, 8 to 20 boxes."""
-    rng = np.random.default_rng(seed)
-    n = round(SIDE_M / FINE_M)
-    solid = np.zeros((n, n), bool)
-
-    def fill(x0: float, y0: float, x1: float, y1: float, value: bool = True) -> None:
-        i0, j0, i1, j1 = (round(v / FINE_M) for v in (x0, y0, x1, y1))
-        solid[max(i0, 0) : i1, max(j0, 0) : j1] = value
-
-    for x0, y0, x1, y1 in ((0, 0, 0.5, 10), (9.5, 0, 10, 10), (0, 0, 10, 0.5), (0, 9.5, 10, 10)):
-        fill(x0, y0, x1, y1)
-    x, y = rng.uniform(4, 6, 2)
-    fill(x - 0.05, 0, x + 0.05, 10), fill(0, y - 0.05, 10, y + 0.05)
-    for low, high in ((0.5, y - 1.2), (y + 0.2, 8.3)):
-        at = rng.uniform(low, high)
-        fill(x - 0.05, at, x + 0.05, at + 1, False)
-    for low, high in ((0.5, x - 1.2), (x + 0.2, 8.3)):
-        at = rng.uniform(low, high)
-        fill(at, y - 0.05, at + 1, y + 0.05, False)
-    for _ in range(rng.integers(8, 21)):
-        low, size = rng.uniform(0.6, 9, 2), rng.uniform(0.2, 0.7, 2)
-        fill(*low, *(low + size))
-    clearance = np.asarray(ndimage.distance_transform_edt(~solid, sampling=FINE_M)) - FINE_M * np.sqrt(0.5)
-    split = round(CELL_M / FINE_M)
-    coarse = solid.reshape(n // split, split, n // split, split).any((1, 3))
-    nav = NavMap(
-        origin_m=np.zeros(2), cell_m=CELL_M, state=np.where(coarse, OCCUPIED, FREE).astype(np.uint8), fine_m=FINE_M,
-        blocked=solid, clearance_m=np.maximum(clearance, 0).astype(np.float32), obstacle=solid.copy(),
-    )  # fmt: skip
+def box_world(robot: RobotConfig, seed: int) -> NavWorld:
+    """A flat of boxes with driven episodes."""
+    soup, floor = box_flat(seed)
+    ground = measure_ground(rays_of(soup), floor)
+    nav = build_map(soup, ground, robot_slab(robot), CELL_M)
     space = find_space(nav, robot.radius_m, CELL_M / 2)
     tasks = TasksConfig(episodes=100, goals=32)
     fields = make_fields(nav, space, robot, tasks, seed)
     episodes = make_episodes(nav, fields, robot, tasks, seed)
-    return world_in_memory(f"boxes-{seed}", robot.name, nav, space, fields, episodes, scale_sigma=0.02)
+    lines = cut(soup, ground, robot.lidar.height_m)
+    return world_in_memory(f"boxes-{seed}", robot, nav, space, fields, lines, episodes, scale_sigma=0.02)
 
 
 def speed(env: VectorNav, seconds: float) -> float:
@@ -131,7 +109,7 @@ def main() -> int:
     args = parser.parse_args()
     fine = True
     for robot in load_robots(args.robots):
-        read = read_worlds(args.out, robot) if args.out else [box_flat(robot, k) for k in range(args.worlds)]
+        read = read_worlds(args.out, robot) if args.out else [box_world(robot, k) for k in range(args.worlds)]
         fine &= drive_all(list(read), robot)
         worlds = [dataclasses.replace(read[k % len(read)]) for k in range(args.worlds)]
         for name, random in (("plain", RandomConfig()), ("randomised", NOISY)):

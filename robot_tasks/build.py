@@ -19,6 +19,7 @@ from robot_tasks.follower import drive
 from robot_tasks.free_points import find_free_points, write_free_points
 from robot_tasks.islands import find_space
 from robot_tasks.judge import door_margins, measure
+from robot_tasks.lidar import cut, write_lidar
 from robot_tasks.mapfiles import ROBOT, write_fields, write_robot, write_rooms, write_ros_map
 from robot_tasks.navmap import NavMap
 from robot_tasks.objects import OBJECTS, write_objects
@@ -95,6 +96,7 @@ def _build_robot(
     write_ros_map(nav, folder, "map", pgm=True)
     write_robot(robot, folder / ROBOT)
     write_fields(nav, space, fields, folder / "fields.npz")
+    write_lidar(cut(site.soup, site.ground, robot.lidar.height_m), robot.lidar.height_m, folder)
     stances = Stances(site.ground, robot)
     heights = [(float(a), float(b)) for a, b in (stances.at(np.stack([e.start, e.goal])) for e in episodes)]
     write_episodes(episodes, drives, heights, doors, site.rooms, margins, robot.name, folder / "episodes.json.gz")

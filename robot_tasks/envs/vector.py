@@ -77,7 +77,7 @@ class VectorNav:
         slack = _SLACK_CELLS * np.array([world.cell_m for world in self.worlds])
         smallest = robot.radius_m * (1 - config.random.footprint) / self.noise.stretch - slack
         bodies = list(zip((robot.radius_m - slack).tolist(), smallest.tolist(), strict=True))
-        self.atlas = pack(self.worlds, robot, unknown_blocks=config.unknown_blocks, bodies_m=bodies)
+        self.atlas = pack(self.worlds, robot, bodies_m=bodies)
         self.pool = Pool(self.worlds, config.curriculum)
         self.step_s = config.decimation * kernels.PHYSICS_S
         self.omni = robot.drive == "omni"
