@@ -23,23 +23,37 @@ from _baselines import LEAST_SPL, LEAST_SUCCESS, drive_baselines
 
 from lyra_sim.config.envs import EnvConfig, RandomConfig
 from lyra_sim.config.robots import load_robots
-from lyra_sim.config.tasks import RobotConfig
+from lyra_sim.config.tasks import RobotConfig, TasksConfig
+from robot_tasks.colliders import rays_of
 from robot_tasks.envs.vector import VectorNav
-from robot_tasks.training.boxes import box_worlds
-from robot_tasks.training.starts import with_starts
-from robot_tasks.worlds import NavWorld, read_worlds
+from robot_tasks.episodes import make_episodes
+from robot_tasks.fields import make_fields
+from robot_tasks.islands import find_space
+from robot_tasks.lidar import cut
+from robot_tasks.navmap import build_map, measure_ground, robot_slab
+from robot_tasks.training.boxes import box_flat
+from robot_tasks.worlds import NavWorld, read_worlds, world_in_memory
+from tests.robot_tasks.twins import differences
 
 LEAST_SPEED, MOST_APART = 50_000.0, 1e-4
+CELL_M = 0.05
 NOISY = RandomConfig(
     scale=True, footprint=0.1, speed=0.1, accel=0.1, latency_steps=2, goal_noise_m=0.05, drift_m=0.02, drift_rad=0.01,
     lidar_noise_m=0.01, lidar_dropout=0.01, mirror=True,
 )  # fmt: skip
 
 
-def box_worlds_to_drive(count: int, robot: RobotConfig) -> list[NavWorld]:
-    """Flats of boxes with episodes that nobody drove before."""
-    made = (with_starts(world, robot, 100, (1.0, 15.0), k) for k, world in enumerate(box_worlds(count, robot)))
-    return [dataclasses.replace(world, scale_sigma=0.02) for world in made]
+def box_world(robot: RobotConfig, seed: int) -> NavWorld:
+    """A flat of boxes with driven episodes."""
+    soup, floor = box_flat(seed)
+    ground = measure_ground(rays_of(soup), floor)
+    nav = build_map(soup, ground, robot_slab(robot), CELL_M)
+    space = find_space(nav, robot.radius_m, CELL_M / 2)
+    tasks = TasksConfig(episodes=100, goals=32)
+    fields = make_fields(nav, space, robot, tasks, seed)
+    episodes = make_episodes(nav, fields, robot, tasks, seed)
+    lines = cut(soup, ground, robot.lidar.height_m)
+    return world_in_memory(f"boxes-{seed}", robot, nav, space, fields, lines, episodes, scale_sigma=0.02)
 
 
 def speed(env: VectorNav, seconds: float) -> float:
@@ -64,15 +78,7 @@ def apart(worlds: list[NavWorld], robot: RobotConfig, steps: int, device: str) -
 
     settings = EnvConfig(random=NOISY, reset_to="any")
     a, b = VectorNav(worlds, robot, settings, 16), VectorNav(worlds, robot, settings, 16, engine=WarpEngine(device))
-    a.reset(0), b.reset(0)
-    rng, worst, ends, action = np.random.default_rng(0), 0.0, 0, np.zeros((16, a.action_size))
-    for _ in range(steps):
-        action = np.clip(0.9 * action + 0.5 * rng.standard_normal(action.shape), -1, 1)
-        one, two = a.step(action), b.step(action)
-        pairs = [(one[0]["critic"], two[0]["critic"]), *zip(one[1:4], two[1:4], strict=True)]
-        pairs += list(zip(a.state, b.state, strict=True))
-        worst = max(worst, *(float(np.abs(u.astype(np.float64) - v).max()) for u, v in pairs))
-        ends += len(one[4]["env"])
+    worst, ends, _ = differences(a, b, steps)
     return worst, ends
 
 
@@ -103,7 +109,7 @@ def main() -> int:
     args = parser.parse_args()
     fine = True
     for robot in load_robots(args.robots):
-        read = read_worlds(args.out, robot) if args.out else box_worlds_to_drive(args.worlds, robot)
+        read = read_worlds(args.out, robot) if args.out else [box_world(robot, k) for k in range(args.worlds)]
         fine &= drive_all(list(read), robot)
         worlds = [dataclasses.replace(read[k % len(read)]) for k in range(args.worlds)]
         for name, random in (("plain", RandomConfig()), ("randomised", NOISY)):

@@ -13,7 +13,7 @@ STAGES: tuple[Stage, ...] = (
     Stage("surface", 8, ("surface",), ("observe", "explore", "reconstruct"), "pipelines.stages:surface"),
     Stage("collide", 18, ("collide",), ("observe", "explore", "reconstruct", "surface"), "pipelines.stages:collide"),
     Stage("usd", 4, (), ("observe", "explore", "reconstruct", "surface", "collide"), "pipelines.stages:usd"),
-    Stage("tasks", 9, ("tasks",), ("surface", "usd"), "pipelines.stages:tasks"),
+    Stage("tasks", 10, ("tasks",), ("surface", "usd"), "pipelines.stages:tasks"),
     Stage(
         "validate",
         7,

@@ -19,11 +19,13 @@ from robot_tasks.follower import drive
 from robot_tasks.free_points import find_free_points, write_free_points
 from robot_tasks.islands import find_space
 from robot_tasks.judge import door_margins, measure
+from robot_tasks.lidar import cut, write_lidar
 from robot_tasks.mapfiles import ROBOT, write_fields, write_robot, write_rooms, write_ros_map
 from robot_tasks.navmap import NavMap
 from robot_tasks.objects import OBJECTS, write_objects
 from robot_tasks.place import Site, look_at
 from robot_tasks.preview import write_preview
+from robot_tasks.rooms import crossed
 from robot_tasks.swept import Stances
 
 
@@ -88,14 +90,16 @@ def _build_robot(
     episodes = make_episodes(nav, fields, robot, config, seed)
     drives = [drive(episode, nav, robot) for episode in episodes]
     points = find_free_points(site.offered, site.ground, site.band, space, robot, seed)
-    judged = gates.robot_gates(measure(site, nav, space, episodes, drives, robot, config, seed))
+    doors, margins = [crossed(site.rooms, e.path) for e in episodes], door_margins(site, nav, robot)
+    narrowest = min((margins[door] for way in doors for door in way), default=None)
+    judged = gates.robot_gates(measure(site, nav, space, episodes, drives, narrowest, robot, config, seed))
     write_ros_map(nav, folder, "map", pgm=True)
     write_robot(robot, folder / ROBOT)
     write_fields(nav, space, fields, folder / "fields.npz")
+    write_lidar(cut(site.soup, site.ground, robot.lidar.height_m), robot.lidar.height_m, folder)
     stances = Stances(site.ground, robot)
     heights = [(float(a), float(b)) for a, b in (stances.at(np.stack([e.start, e.goal])) for e in episodes)]
-    margins = door_margins(site, nav, robot)
-    write_episodes(episodes, drives, heights, site.rooms, margins, robot.name, folder / "episodes.json.gz")
+    write_episodes(episodes, drives, heights, doors, site.rooms, margins, robot.name, folder / "episodes.json.gz")
     write_free_points(points, folder / "free_points.csv")
     write_preview(nav, space, points, episodes, folder / "preview.png", rooms=site.rooms, margins_m=margins)
     told = {}

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
 
 from lyra_sim.core.errors import InputError
 from robot_tasks.episodes import Episode
 from robot_tasks.follower import SUCCESS_M, Drive
-from robot_tasks.rooms import Rooms, crossed
+from robot_tasks.rooms import Rooms
 
 FRAME = {
     "up": "z",
@@ -30,7 +29,8 @@ FRAME = {
 def write_episodes(
     episodes: Sequence[Episode],
     drives: Sequence[Drive],
-    heights_m: Float64[np.ndarray, "E 2"],
+    heights_m: Sequence[tuple[float, float]],
+    doors: Sequence[tuple[int, ...]],
     rooms: Rooms,
     margins_m: Sequence[float],
     robot: str,
@@ -40,20 +40,21 @@ def write_episodes(
 
     Args:
         heights_m: height that the robot stands at, at start and goal of each episode.
+        doors: that each episode leads through, in order, by their numbers in `rooms`.
         margins_m: of each door of `rooms`, what it is wider for this robot than the robot.
     """
     rows = [
         _row(k, episode, drive, z)
         for k, (episode, drive, z) in enumerate(zip(episodes, drives, heights_m, strict=True))
     ]
-    for row, episode in zip(rows, episodes, strict=True):
-        row["info"] |= _difficulty(episode, rooms, margins_m)
+    for row, episode, way in zip(rows, episodes, doors, strict=True):
+        row["info"] |= _difficulty(episode, way, rooms, margins_m)
     tree = {"frame": FRAME, "robot": robot, "episodes": rows}
     text = json.dumps(tree, separators=(",", ":"), sort_keys=True)
     path.write_bytes(gzip.compress(text.encode(), compresslevel=9, mtime=0))
 
 
-def _row(number: int, episode: Episode, drive: Drive, heights: np.ndarray) -> dict[str, Any]:
+def _row(number: int, episode: Episode, drive: Drive, heights: tuple[float, float]) -> dict[str, Any]:
     half = episode.start_yaw / 2
     start, goal = (_rounded([*p, z]) for p, z in zip((episode.start, episode.goal), heights, strict=True))
     return {
@@ -75,9 +76,8 @@ def _row(number: int, episode: Episode, drive: Drive, heights: np.ndarray) -> di
     }
 
 
-def _difficulty(episode: Episode, rooms: Rooms, margins_m: Sequence[float]) -> dict[str, Any]:
+def _difficulty(episode: Episode, doors: tuple[int, ...], rooms: Rooms, margins_m: Sequence[float]) -> dict[str, Any]:
     """Rooms at both ends, doors on the way, and the narrowest of them with what it leaves beside the robot."""
-    doors = crossed(rooms, episode.path)
     ends = rooms.at(np.stack([episode.start, episode.goal]))
     narrow = min(doors, key=lambda door: margins_m[door], default=None)
     return {

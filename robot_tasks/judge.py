@@ -14,7 +14,7 @@ from robot_tasks.geodesic import sample
 from robot_tasks.islands import Space
 from robot_tasks.navmap import FREE, NavMap, distance_to
 from robot_tasks.place import Site
-from robot_tasks.rooms import crossed, room_in, unreached
+from robot_tasks.rooms import room_in, unreached
 from robot_tasks.simple import simple_success
 from robot_tasks.swept import Stances, path_hits
 
@@ -28,19 +28,22 @@ def measure(
     space: Space,
     episodes: Sequence[Episode],
     drives: Sequence[Drive],
+    door_margin_m: float | None,
     robot: RobotConfig,
     config: TasksConfig,
     seed: int,
 ) -> Findings:
-    """Everything that the gates of one robot ask for."""
+    """Everything that the gates of one robot ask for.
+
+    Args:
+        door_margin_m: of the narrowest door that an episode leads through; None without doors.
+    """
     total = sum(space.areas_m2)
     area = space.areas_m2[0] if space.areas_m2 else 0.0
     spots = space.centre(np.argwhere(space.main))
     success, spl = success_and_spl(drives, episodes)
     chance, straight = simple_success(episodes, nav, robot, seed)
     stances = Stances(site.ground, robot)
-    margins = door_margins(site, nav, robot)
-    used = sorted({door for episode in episodes for door in crossed(site.rooms, episode.path)})
     return Findings(
         origin_floor_m=site.origin_floor_m,
         origin_away_m=float(np.hypot(*spots.T).min()) if len(spots) else None,
@@ -58,7 +61,7 @@ def measure(
         random_success=chance,
         straight_success=straight,
         visual_iou=site.visual_iou,
-        door_margin_m=min((margins[door] for door in used), default=None),
+        door_margin_m=door_margin_m,
         episodes=len(episodes),
         min_episodes=config.min_episodes,
     )

@@ -25,9 +25,10 @@ from robot_tasks.episodes import Episode
 from robot_tasks.fields import domain
 from robot_tasks.geodesic import nearest_field
 from robot_tasks.islands import Space
-from robot_tasks.navmap import Ground, NavMap
-from robot_tasks.place import Site, floor_at
+from robot_tasks.navmap import NavMap
+from robot_tasks.place import Site
 from robot_tasks.sensors import camera_rays
+from robot_tasks.swept import Stances
 
 STRUCTURE = frozenset({"floor", "wall", "ceiling"})
 """Labels of what is no object."""
@@ -48,27 +49,26 @@ class ObjectGoal:
     position: Float64[np.ndarray, "3"]
     """The spot of its surface nearest its middle."""
     views: Float64[np.ndarray, "V 4"]
-    """x, y and z of the floor under the robot, yaw."""
+    """x, y and the height that the robot stands at, yaw."""
     iou: Float64[np.ndarray, "V"]
     """Of the object's pixels with the middle half (in width and height) of the picture, as habitat-lab defines it."""
 
 
-def find_goals(
-    things: Sequence[Thing], seen: Soup, ground: Ground, space: Space, robot: RobotConfig
-) -> tuple[ObjectGoal, ...]:
+def find_goals(things: Sequence[Thing], seen: Soup, stances: Stances, space: Space) -> tuple[ObjectGoal, ...]:
     """The objects of which the robot sees something from a view point.
 
     Args:
         seen: everything visible, the objects too.
+        stances: heights that the robot stands at.
     """
     stride = max(round(_STEP_M / space.cell_m), 1)
     cells = np.argwhere(space.main)
     spots = space.centre(cells[(cells % stride == stride // 2).all(1)])
-    feet = np.column_stack([spots, floor_at(ground, spots)])
+    feet = np.column_stack([spots, stances.at(spots)])
     everything, found = rays_of(seen), []
     for thing in things if len(feet) else ():
         alone = RayScene(thing.triangles.reshape(-1, 3), np.arange(3 * len(thing.triangles)).reshape(-1, 3))
-        views, iou = _views(alone, everything, feet, robot)
+        views, iou = _views(alone, everything, feet, stances.robot)
         if len(views):
             corners = thing.triangles.reshape(-1, 3)
             position, _ = alone.closest((corners.min(0) + corners.max(0))[None] / 2)
@@ -98,15 +98,15 @@ def _views(
     turned = [c * pixels[..., 0] - s * pixels[..., 1], s * pixels[..., 0] + c * pixels[..., 1]]
     rays = np.stack([*turned, np.broadcast_to(pixels[..., 2], turned[0].shape)], -1)
     starts = np.repeat(eye, pixels.shape[0] * pixels.shape[1], 0)
-    depth, limit = (scene.cast(starts, rays.reshape(-1, 3))[0].reshape(rays.shape[:3]) for scene in (alone, everything))
+    depth, limit = [scene.cast(starts, rays.reshape(-1, 3))[0].reshape(rays.shape[:3]) for scene in (alone, everything)]
     shown = (depth <= camera.range_m) & (depth <= limit + 1e-3)
     kept = shown.any((1, 2))
     return np.column_stack([feet[clear], yaw[clear]])[kept], _iou(shown[kept])
 
 
 def _iou(shown: Bool[np.ndarray, "V H W"]) -> Float64[np.ndarray, "V"]:
-    middle = np.zeros(shown.shape[1:], bool)
-    rows, columns = middle.shape
+    rows, columns = shown.shape[1], shown.shape[2]
+    middle = np.zeros((rows, columns), bool)
     middle[round(rows / 4) : round(rows * 3 / 4), round(columns / 4) : round(columns * 3 / 4)] = True
     return (shown & middle).sum((1, 2)) / (shown | middle).sum((1, 2))
 
@@ -127,12 +127,13 @@ def write_objects(
         `categories`: number of objects, view points and episodes of each; `why` there are none, else empty.
     """
     things = [thing for thing in site.things if thing.category not in STRUCTURE]
-    goals = () if site.visual is None else find_goals(things, site.visual, site.ground, space, robot)
+    stances = Stances(site.ground, robot)
+    goals = () if site.visual is None else find_goals(things, site.visual, stances, space)
     if not goals:
         why = f"none is in sight within {REACH_M:g} m of where the robot can be"
         return {"categories": {}, "why": why if things else "nothing seen has a label but floor, wall and ceiling"}
     starts = np.array([e.start for e in episodes]).reshape(-1, 2)
-    floor = floor_at(site.ground, starts)
+    floor = stances.at(starts)
     free = domain(space, round(nav.cell_m / space.cell_m))
     rows: list[dict[str, Any]] = []
     told: dict[str, dict[str, int]] = {}
@@ -140,7 +141,7 @@ def write_objects(
         own = [goal for goal in goals if goal.thing.category == category]
         views = np.concatenate([goal.views[:, :2] for goal in own])
         far, before = _ways(free, nav, starts, views), len(rows)
-        for k in np.flatnonzero((far >= least_m) & np.isfinite(far)):
+        for k in map(int, np.flatnonzero((far >= least_m) & np.isfinite(far))):
             straight = float(np.hypot(*(views - starts[k]).T).min())
             row = {
                 "episode_id": str(len(rows)),

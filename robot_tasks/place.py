@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float64, UInt8
+from jaxtyping import UInt8
 from scipy import ndimage
 
 from lyra_sim.config.tasks import RobotConfig
@@ -97,13 +97,6 @@ def look_at(
         origin_floor_m=_floor_at_origin(rays),
     )
     return site, compass, tuple(navs)
-
-
-def floor_at(ground: Ground, points: Float64[np.ndarray, "N 2"]) -> Float64[np.ndarray, "N"]:
-    """Height of the recorded floor under world points."""
-    cells = np.floor((points - ground.origin_m) / ground.cell_m).astype(int)
-    cells = np.clip(cells, 0, np.array(ground.present.shape) - 1)
-    return ground.height_m[cells[:, 0], cells[:, 1]].astype(np.float64)
 
 
 def _floor_at_origin(rays: RayScene) -> float | None:

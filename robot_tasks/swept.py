@@ -7,7 +7,7 @@ apart. So nothing between two samples is missed on a leg.
 import math
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 from numba import njit
 from scipy import ndimage
 
@@ -19,6 +19,8 @@ from robot_tasks.navmap import Ground
 
 _LEG_M = 1.0
 """Longer legs are cut, so that the box follows the floor."""
+_PIECE_M = 0.025
+"""Over uneven floor legs are cut into such pieces: a robot may be on a ledge at one end of a leg only."""
 _TURN_RAD = 0.1
 _LEVEL_M = 1e-3
 
@@ -33,7 +35,9 @@ class Stances:
 
     def __init__(self, ground: Ground, robot: RobotConfig) -> None:
         self.ground, self.robot = ground, robot
-        size = 2 * math.ceil(footprint.circumscribed_m(robot) / ground.cell_m) + 1
+        # cells count whole, and pieces of legs are longer than the robot
+        self.reach_m = footprint.circumscribed_m(robot) + _PIECE_M / 2 + ground.cell_m * math.sqrt(0.5)
+        size = 2 * math.ceil(self.reach_m / ground.cell_m) + 1
         high = np.where(ground.present, ground.height_m, -np.inf)
         low = np.where(ground.present, ground.height_m, np.inf)
         self.high = np.asarray(ndimage.maximum_filter(high, size, mode="nearest"))
@@ -49,8 +53,18 @@ class Stances:
             found[k] = self._climbed(points[k], float(self.ground.height_m[i[k], j[k]]))
         return found
 
+    def uneven(self, boxes: Float64[np.ndarray, "B 4"]) -> Bool[np.ndarray, "B"]:
+        """Of boxes as in `boxes_along`, those along which the robot does not stand at one height all the way."""
+        share = np.linspace(-0.5, 0.5, 9) * boxes[:, 3:]
+        points = (
+            boxes[:, None, :2] + share[..., None] * np.column_stack([np.cos(boxes[:, 2]), np.sin(boxes[:, 2])])[:, None]
+        )
+        cell = np.floor((points - self.ground.origin_m) / self.ground.cell_m).astype(int)
+        i, j = np.moveaxis(np.clip(cell, 0, np.array(self.ground.present.shape) - 1), -1, 0)
+        return (boxes[:, 3] > 0) & (self.high[i, j].max(1) - self.low[i, j].min(1) > _LEVEL_M)
+
     def _climbed(self, point: Float64[np.ndarray, "2"], floor: float) -> float:
-        ground, robot, reach = self.ground, self.robot, footprint.circumscribed_m(self.robot)
+        ground, robot, reach = self.ground, self.robot, self.reach_m
         low = np.maximum(np.floor((point - reach - ground.origin_m) / ground.cell_m).astype(int), 0)
         high = np.floor((point + reach - ground.origin_m) / ground.cell_m).astype(int) + 1
         window = (slice(low[0], high[0]), slice(low[1], high[1]))
@@ -78,6 +92,18 @@ def boxes_along(path: Float64[np.ndarray, "N 2"], start_yaw: float) -> Float64[n
     legs = np.column_stack([middle, yaws[on + 1], (length / parts)[on]])
     order = np.argsort(np.concatenate([2 * at, 2 * on + 1]), kind="stable")
     return np.concatenate([rows, legs])[order]
+
+
+def _in_pieces(boxes: Float64[np.ndarray, "B 4"], cut: Bool[np.ndarray, "B"]) -> Float64[np.ndarray, "C 4"]:
+    """The same with some of the boxes cut into short ones."""
+    parts = np.where(cut, np.maximum(np.ceil(boxes[:, 3] / _PIECE_M), 1), 1).astype(int)
+    of = np.repeat(np.arange(len(boxes)), parts)
+    k = np.arange(len(of)) - (np.cumsum(parts) - parts)[of]
+    made = boxes[of]
+    away = ((k + 0.5) / parts[of] - 0.5) * made[:, 3]
+    made[:, :2] += away[:, None] * np.column_stack([np.cos(made[:, 2]), np.sin(made[:, 2])])
+    made[:, 3] /= parts[of]
+    return made
 
 
 @njit(cache=True)
@@ -116,6 +142,7 @@ def path_hits(
 ) -> Float64[np.ndarray, "2"] | None:
     """The first place of a path at which the robot's box meets a collider triangle; None where the way is free."""
     robot, boxes = stances.robot, boxes_along(path, start_yaw)
+    boxes = _in_pieces(boxes, stances.uneven(boxes))
     floor = stances.at(boxes[:, :2])
     hit = _first_hit(
         nearby.triangles, nearby.boxes, nearby.owner, nearby.start, nearby.origin, nearby.side_m, nearby.shape, boxes,

@@ -18,6 +18,7 @@ from lyra_sim.core.record import record
 from robot_tasks.episode_files import read_episodes
 from robot_tasks.episodes import Episode, Fields
 from robot_tasks.islands import Space
+from robot_tasks.lidar import read_lidar
 from robot_tasks.mapfiles import ROBOT, field_grids
 from robot_tasks.navmap import NavMap
 
@@ -68,6 +69,10 @@ class NavWorld:
     goals: Float64[np.ndarray, "G 2"]
     distance_m: Float16[np.ndarray, "G X Y"]
     """Shortest way from cell centres to each goal; inf where there is none."""
+    lines_m: Float32[np.ndarray, "S 2 2"]
+    """Ends x, y of the lines that the robot's lidar meets (`lidar.cut`)."""
+    lidar_height_m: float
+    """Of that lidar over the floor."""
     episodes: EpisodeTable
 
 
@@ -131,7 +136,7 @@ def read_world(folder: Path, robot: RobotConfig, split: str = "train", scale_sig
             got=f"{type(error).__name__}: {error}", todo=_AGAIN,
         ) from error  # fmt: skip
     episodes = _table(read_episodes(nav / "episodes.json.gz"), grids["goals"], nav)
-    return _world(folder.name, robot.name, split, scale_sigma, folder, state, grids, episodes)
+    return _world(folder.name, robot.name, split, scale_sigma, folder, state, grids, read_lidar(nav), episodes)
 
 
 def _insist_on_profile(path: Path, robot: RobotConfig) -> None:
@@ -162,7 +167,7 @@ def _insist_on_profile(path: Path, robot: RobotConfig) -> None:
 
 def _world(
     name: str, robot: str, split: str, scale_sigma: float, folder: Path | None, state: np.ndarray,
-    grids: dict[str, Any], episodes: EpisodeTable,
+    grids: dict[str, Any], lidar: tuple[np.ndarray, float], episodes: EpisodeTable,
 ) -> NavWorld:  # fmt: skip
     return NavWorld(
         name=name,
@@ -177,6 +182,8 @@ def _world(
         island=grids["island"],
         goals=np.array(grids["goals"], np.float64).reshape(-1, 2),
         distance_m=grids["distance_m"],
+        lines_m=lidar[0],
+        lidar_height_m=lidar[1],
         episodes=episodes,
     )
 
@@ -217,17 +224,18 @@ def _rows(
 
 def world_in_memory(
     name: str,
-    robot: str,
+    robot: RobotConfig,
     nav: NavMap,
     space: Space,
     fields: Fields,
+    lines_m: Float32[np.ndarray, "S 2 2"],
     episodes: Sequence[Episode],
     *,
     split: str = "train",
     scale_sigma: float = 0.0,
 ) -> NavWorld:
-    """The world that reading the files of the same map, fields and episodes would give, without files. The floor is
-    taken to be at height 0."""
+    """The world that reading the files of the same map, fields, lidar and episodes would give, without files. The floor
+    is taken to be at height 0."""
     start, goal = (
         np.array([getattr(e, end) for e in episodes], np.float64).reshape(-1, 2) for end in ("start", "goal")
     )
@@ -240,4 +248,5 @@ def world_in_memory(
         np.array([e.geodesic_m / max(e.euclidean_m, 1e-9) for e in episodes], np.float64),
         np.zeros((len(episodes), 2)),
     )
-    return _world(name, robot, split, scale_sigma, None, nav.state.copy(), field_grids(nav, space, fields), table)
+    grids, lidar = field_grids(nav, space, fields), (lines_m, robot.lidar.height_m)
+    return _world(name, robot.name, split, scale_sigma, None, nav.state.copy(), grids, lidar, table)

@@ -70,8 +70,6 @@ class EnvConfig(Config):
     """Physics steps of 0.1 s per control step; 2 is 5 Hz."""
     body: Literal["discs", "inscribed"] = "discs"
     """What touches walls: discs along the footprint, or only the inscribed one that the map was made for."""
-    unknown_blocks: bool = True
-    """Whether the lidar sees a wall where nothing is known. Driving there is never possible."""
     reset_to: Literal["same", "any"] = "same"
     """World of an environment's next episode: its own again, or any; any, too, where there are fewer environments than
     worlds."""

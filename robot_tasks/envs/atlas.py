@@ -1,27 +1,25 @@
-"""Many worlds in a few padded tables that the step kernels read: clearance, ways to the goals, empty squares for rays.
+"""Many worlds in a few padded tables that the step kernels read: clearance, ways to the goals, what lidar beams meet.
 
 Tables are integers: clearance in 0.1 mm and distances in 2 mm as uint16 (what the files' float16 resolve at 0.2 m and
 4 m), empty squares as uint8. A 10 m flat takes 80 kB of clearance, 160 kB of squares and 80 kB per goal; the first two
-of eight such worlds stay in the cache of one core.
+of eight such worlds stay in the cache of one core. Of the table of lines by cell only cells with lines are read.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, UInt8, UInt16
+from jaxtyping import Float32, Int32, UInt8, UInt16
 from numba import njit
 
 from lyra_sim.config.tasks import RobotConfig
 from lyra_sim.core.errors import ConfigError
-from robot_tasks.navmap import FREE, OCCUPIED
+from robot_tasks.envs.beams import beams_of
 from robot_tasks.worlds import NavWorld
 
 CLEARANCE_UNIT_M, DISTANCE_UNIT_M = 1e-4, 2e-3
 NO_WAY = 65535
 """Distance where no way is known."""
-OUTSIDE = 255
-"""Empty square of cells beyond the map: a ray that comes here meets nothing more."""
 _RIM_CELLS = 2
 """Cells past those that are filled too, because the corners of a bilinear sample lie there."""
 
@@ -37,11 +35,13 @@ class Atlas(NamedTuple):
     """At cell centres, in 0.1 mm; 0 in the padding."""
     distance: UInt16[np.ndarray, "W G X Y"]
     """Way to the goal at cell centres, in 2 mm."""
-    square: UInt8[np.ndarray, "W 4 X Y"]
-    """Side in cells of the largest empty square that starts at a cell and extends to the sides that rays of a
-    quadrant go to; 0: the cell blocks. Quadrant 0 goes to smaller x and y, 1 to larger x, 2 to larger y, 3 to both."""
     origin: Float32[np.ndarray, "W 2"]
     cell: Float32[np.ndarray, "W"]
+    square: UInt8[np.ndarray, "W 4 U V"]
+    """This and the following: as in `Beams`."""
+    span: Int32[np.ndarray, "W U V 2"]
+    lines: Float32[np.ndarray, "L 4"]
+    shift: Float32[np.ndarray, "W 2"]
 
 
 def pack(
@@ -49,23 +49,26 @@ def pack(
     robot: RobotConfig,
     *,
     bodies_m: Sequence[tuple[float, float]] | None = None,
-    unknown_blocks: bool = True,
 ) -> Atlas:
     """The tables of `worlds` for one robot.
 
     Args:
         bodies_m: for each world the radius of the robot's body and of the smallest that will drive there, in metres of
             the world as it is on disk: they get to cells that have no distance yet. None: the robot's radius.
-        unknown_blocks: whether rays end where nothing is known.
 
     Raises:
-        ConfigError: no world, or one without episodes or made for another robot.
+        ConfigError: no world, or one without episodes or made for another robot or another height of its lidar.
     """
     for world in worlds:
         if world.robot != robot.name or len(world.episodes) == 0:
             raise ConfigError(
                 world.name, expected=f"a world with episodes for {robot.name}",
                 got=f"{len(world.episodes)} episodes for {world.robot}", todo="Leave it out or make it for this robot.",
+            )  # fmt: skip
+        if abs(world.lidar_height_m - robot.lidar.height_m) > 1e-6:
+            raise ConfigError(
+                world.name, expected=f"a world seen by a lidar {robot.lidar.height_m} m high",
+                got=f"{world.lidar_height_m} m", todo="`lyra-sim run` with the same --out makes it anew.",
             )  # fmt: skip
     if not worlds:
         raise ConfigError("worlds", expected="at least one world", got="none", todo="Give some.")
@@ -74,16 +77,13 @@ def pack(
     atlas = Atlas(
         clearance=np.zeros((n, x, y), np.uint16),
         distance=np.full((n, goals, x, y), NO_WAY, np.uint16),
-        square=np.full((n, 4, x, y), OUTSIDE, np.uint8),
         origin=np.array([w.origin_m for w in worlds], np.float32),
         cell=np.array([w.cell_m for w in worlds], np.float32),
+        **beams_of(worlds, robot)._asdict(),
     )
     for k, world in enumerate(worlds):
         u, v = world.state.shape
         atlas.clearance[k, :u, :v] = np.minimum(np.floor(world.clearance_m / CLEARANCE_UNIT_M + 0.5), NO_WAY)
-        blocks = world.state == OCCUPIED if not unknown_blocks else world.state != FREE
-        for quadrant in range(4):
-            atlas.square[k, quadrant, :u, :v] = empty_squares(blocks, quadrant)
         body, smallest = bodies_m[k] if bodies_m else (robot.radius_m, robot.radius_m)
         levels = np.linspace(body, smallest, 1 + int(np.ceil((body - smallest) / (_LEVEL_CELLS * world.cell_m))))
         far = world.distance_m.astype(np.float32)
@@ -93,30 +93,6 @@ def pack(
             _rim(far[g], np.float32(world.cell_m))
         atlas.distance[k, : len(far), :u, :v] = np.minimum(np.floor(far / DISTANCE_UNIT_M + 0.5), NO_WAY)
     return atlas
-
-
-def empty_squares(blocks: np.ndarray, quadrant: int) -> UInt8[np.ndarray, "X Y"]:
-    """`Atlas.square` of one quadrant; the ring of cells at the map's edge is `OUTSIDE` unless it blocks."""
-    sides = tuple(slice(None, None, 1 if quadrant >> axis & 1 else -1) for axis in (0, 1))
-    return np.ascontiguousarray(_squares(np.ascontiguousarray(blocks[sides]))[sides])
-
-
-@njit(cache=True)
-def _squares(blocks):
-    nx, ny = blocks.shape
-    side = np.zeros((nx, ny), np.uint8)
-    for i in range(nx - 1, -1, -1):
-        for j in range(ny - 1, -1, -1):
-            if blocks[i, j]:
-                continue
-            if i == 0 or j == 0 or i == nx - 1 or j == ny - 1:
-                side[i, j] = OUTSIDE
-                continue
-            least = OUTSIDE - 2
-            for a, b in ((i + 1, j), (i, j + 1), (i + 1, j + 1)):
-                least = min(least, 0 if side[a, b] == OUTSIDE else side[a, b])
-            side[i, j] = 1 + least
-    return side
 
 
 @njit(cache=True)

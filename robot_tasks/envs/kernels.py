@@ -4,8 +4,8 @@
 sine and cosine are computed here (Moshier's Cephes, sinf.c), so that both give the same bits.
 
 Robots move on exact arcs and slide along walls: a body disc that would come nearer to a wall than its radius is pushed
-back up the slope of the clearance. Rays leap from empty square to empty square, so a range is exact on the map's
-cells, without the short steps that sphere tracing takes beside walls.
+back up the slope of the clearance. Beams leap from empty square to empty square, without the short steps that sphere
+tracing takes beside walls, and meet the lines of the cells between them exactly.
 """
 
 from typing import NamedTuple
@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int32
 from numba import njit
 
-from robot_tasks.envs.atlas import CLEARANCE_UNIT_M, DISTANCE_UNIT_M, NO_WAY, OUTSIDE, Atlas
+from robot_tasks.envs.atlas import CLEARANCE_UNIT_M, DISTANCE_UNIT_M, NO_WAY, Atlas
+from robot_tasks.envs.beams import OUTSIDE, PAST_CELLS
 
 PHYSICS_S = 0.1
 SUBSTEPS = 4
@@ -22,6 +23,10 @@ PUSHES = 4
 """Most corrections of a pose per substep; a pose that still touches is taken back."""
 TOUCH_M = 1e-3
 """Penetration that counts as a contact."""
+JOINT = 1e-3
+"""Share of its length by which a line counts as longer at both ends, so that no beam slips through a joint."""
+FAR_CELLS = 1e9
+"""Where a beam meets nothing."""
 
 F = np.float32
 
@@ -85,6 +90,7 @@ _COS = (F(4.166664568298827e-2), F(-1.388731625493765e-3), F(2.443315711809948e-
 _THIRD, _SIXTH, _TWENTYFOURTH, _HUNDRED_TWENTIETH = F(1 / 3), F(1 / 6), F(1 / 24), F(1 / 120)
 _FLAT = F(1e-9)
 _TINY = F(1e-6)
+_PAST, _JOINT, _FAR = F(PAST_CELLS), F(JOINT), F(FAR_CELLS)
 
 
 @njit(cache=True)
@@ -295,15 +301,32 @@ def look(atlas: Atlas, state: State, rows, beams, range_m, ranges, way):
         gy = _fall(_distance_at(table, u, v - _ONE), _distance_at(table, u, v + _ONE), per)
         way[m, 0], way[m, 1] = c * gx + s * gy, c * gy - s * gx
         most = range_m * per_cell
+        square, span, lines = atlas.square[world], atlas.span[world], atlas.lines
+        x, y = u + atlas.shift[world, 0], v + atlas.shift[world, 1]
         for k in range(len(beams)):
             dx = c * beams[k, 0] - s * beams[k, 1]
             dy = s * beams[k, 0] + c * beams[k, 1]
-            ranges[m, k] = _ray(atlas.square[world], u, v, dx, dy, most) * cell
+            ranges[m, k] = _ray(square, span, lines, x, y, dx, dy, most) * cell
 
 
 @njit(cache=True)
-def _ray(square, u, v, dx, dy, most):
-    """Length in cells of a ray from (u, v) to the first cell that blocks, at most `most`."""
+def _meet(lines, first, last, u, v, dx, dy):
+    """Length in cells of a beam from (u, v) to the nearest of some lines."""
+    nearest = _FAR
+    for k in range(first, last):
+        px, py, ex, ey = lines[k, 0] - u, lines[k, 1] - v, lines[k, 2], lines[k, 3]
+        steep, far, along = dx * ey - dy * ex, px * ey - py * ex, px * dy - py * dx
+        if steep < _ZERO:
+            steep, far, along = -steep, -far, -along
+        joint = _JOINT * steep
+        if steep > _FLAT and far >= _ZERO and along >= -joint and along <= steep + joint:
+            nearest = min(nearest, far / steep)
+    return nearest
+
+
+@njit(cache=True)
+def _ray(square, span, lines, u, v, dx, dy, most):
+    """Length in cells of a beam from (u, v) on the lattice of lines to the first that it meets, at most `most`."""
     if abs(dx) < _FLAT:
         dx = _FLAT
     if abs(dy) < _FLAT:
@@ -311,28 +334,28 @@ def _ray(square, u, v, dx, dy, most):
     right, up = dx > _ZERO, dy > _ZERO
     empty = square[int(right) + 2 * int(up)]
     inv_x, inv_y = _ONE / dx, _ONE / dy
-    i, j, t = int(u), int(v), _ZERO
+    i, j = int(u), int(v)
     while True:
         side = int(empty[i, j])
-        if side == 0:
-            return t
         if side == OUTSIDE:
             return most
-        a = i + side if right else i - side
-        b = j + side if up else j - side
+        leap = max(side, 1)
+        a = i + leap if right else i - leap
+        b = j + leap if up else j - leap
         tx = (F(a if right else a + 1) - u) * inv_x
         ty = (F(b if up else b + 1) - v) * inv_y
+        t = min(tx, ty)
+        if side == 0:
+            near = _meet(lines, span[i, j, 0], span[i, j, 1], u, v, dx, dy)
+            if near <= t + _PAST:
+                return min(near, most)
+        if t >= most:
+            return most
         if tx < ty:
-            t = tx
-            if t >= most:
-                return most
             across = int(v + t * dy)
             j = min(max(across, j), b - 1) if up else max(min(across, j), b + 1)
             i = a
         else:
-            t = ty
-            if t >= most:
-                return most
             across = int(u + t * dx)
             i = min(max(across, i), a - 1) if right else max(min(across, i), a + 1)
             j = b

@@ -75,7 +75,7 @@ class VectorNav:
         sigma = np.array([world.scale_sigma for world in self.worlds])
         self.noise = Noise(config.random, envs, self.action_size, sigma)
         bodies = [self._bodies_m(k) for k in range(len(self.worlds))]
-        self.atlas = pack(self.worlds, robot, unknown_blocks=config.unknown_blocks, bodies_m=bodies)
+        self.atlas = pack(self.worlds, robot, bodies_m=bodies)
         self.pool = Pool(self.worlds, config.curriculum)
         self.step_s = config.decimation * kernels.PHYSICS_S
         self.omni = robot.drive == "omni"

@@ -14,7 +14,8 @@ import numpy as np
 import warp as wp
 
 from robot_tasks.envs import kernels
-from robot_tasks.envs.atlas import CLEARANCE_UNIT_M, DISTANCE_UNIT_M, NO_WAY, OUTSIDE
+from robot_tasks.envs.atlas import CLEARANCE_UNIT_M, DISTANCE_UNIT_M, NO_WAY
+from robot_tasks.envs.beams import OUTSIDE, PAST_CELLS
 
 wp.set_module_options({"enable_backward": False, "fast_math": False, "fuse_fp": False})
 
@@ -26,6 +27,7 @@ def _f32(value: float) -> Any:
 CLEARANCE, DISTANCE, UNKNOWN = _f32(CLEARANCE_UNIT_M), _f32(DISTANCE_UNIT_M), _f32(NO_WAY)
 DT, H = _f32(kernels.PHYSICS_S), _f32(kernels.PHYSICS_S / kernels.SUBSTEPS)
 TOUCH, FLAT, TINY = _f32(kernels.TOUCH_M), _f32(1e-9), _f32(1e-6)
+PAST, JOINT, FAR = _f32(PAST_CELLS), _f32(kernels.JOINT), _f32(kernels.FAR_CELLS)
 PI, TAU, TWO_OVER_PI = _f32(np.pi), _f32(2 * np.pi), _f32(2 / np.pi)
 THIRD, SIXTH, TWENTYFOURTH, HUNDRED_TWENTIETH = _f32(1 / 3), _f32(1 / 6), _f32(1 / 24), _f32(1 / 120)
 SUBSTEPS, PUSHES, EDGE = (wp.constant(wp.int32(v)) for v in (kernels.SUBSTEPS, kernels.PUSHES, OUTSIDE))
@@ -35,9 +37,12 @@ SUBSTEPS, PUSHES, EDGE = (wp.constant(wp.int32(v)) for v in (kernels.SUBSTEPS, k
 class Tables:
     clearance: wp.array3d(dtype=wp.uint16)
     distance: wp.array4d(dtype=wp.uint16)
-    square: wp.array4d(dtype=wp.uint8)
     origin: wp.array2d(dtype=wp.float32)
     cell: wp.array(dtype=wp.float32)
+    square: wp.array4d(dtype=wp.uint8)
+    span: wp.array4d(dtype=wp.int32)
+    lines: wp.array2d(dtype=wp.float32)
+    shift: wp.array2d(dtype=wp.float32)
 
 
 @wp.struct
@@ -313,7 +318,30 @@ def look_kernel(
 
 
 @wp.func
-def ray(tables: Tables, w: int, u: float, v: float, dx0: float, dy0: float, most: float):
+def meet(tables: Tables, first: int, last: int, u: float, v: float, dx: float, dy: float):
+    nearest = float(FAR)
+    for k in range(first, last):
+        px = tables.lines[k, 0] - u
+        py = tables.lines[k, 1] - v
+        ex = tables.lines[k, 2]
+        ey = tables.lines[k, 3]
+        steep = dx * ey - dy * ex
+        far = px * ey - py * ex
+        along = px * dy - py * dx
+        if steep < 0.0:
+            steep = -steep
+            far = -far
+            along = -along
+        joint = JOINT * steep
+        if steep > FLAT and far >= 0.0 and along >= -joint and along <= steep + joint:
+            nearest = wp.min(nearest, far / steep)
+    return nearest
+
+
+@wp.func
+def ray(tables: Tables, w: int, u0: float, v0: float, dx0: float, dy0: float, most: float):
+    u = u0 + tables.shift[w, 0]
+    v = v0 + tables.shift[w, 1]
     dx = float(dx0)
     dy = float(dy0)
     if wp.abs(dx) < FLAT:
@@ -327,21 +355,23 @@ def ray(tables: Tables, w: int, u: float, v: float, dx0: float, dy0: float, most
     inv_y = 1.0 / dy
     i = int(u)
     j = int(v)
-    t = float(0.0)
+    found = float(most)
     while True:
         side = int(tables.square[w, quadrant, i, j])
-        if side == 0:
-            break
         if side == EDGE:
-            t = most
             break
-        a = i + wp.where(right == 1, side, -side)
-        b = j + wp.where(up == 1, side, -side)
+        leap = wp.max(side, 1)
+        a = i + wp.where(right == 1, leap, -leap)
+        b = j + wp.where(up == 1, leap, -leap)
         tx = (float(a + 1 - right) - u) * inv_x
         ty = (float(b + 1 - up) - v) * inv_y
         t = wp.min(tx, ty)
+        if side == 0:
+            near = meet(tables, tables.span[w, i, j, 0], tables.span[w, i, j, 1], u, v, dx, dy)
+            if near <= t + PAST:
+                found = wp.min(near, most)
+                break
         if t >= most:
-            t = most
             break
         if tx < ty:
             across = int(v + t * dy)
@@ -351,7 +381,7 @@ def ray(tables: Tables, w: int, u: float, v: float, dx0: float, dy0: float, most
             across = int(u + t * dx)
             i = wp.where(right == 1, wp.min(wp.max(across, i), a - 1), wp.max(wp.min(across, i), a + 1))
             j = b
-    return t
+    return found
 
 
 @wp.kernel

@@ -1,22 +1,25 @@
-"""Episodes and fields of a robot as arrays, for tasks in Isaac Lab or any other vectorised environment.
+"""Episodes of a robot as arrays, for tasks in Isaac Lab or any other vectorised environment.
 
-    nav/<robot>/isaac.npz
+    nav/<robot>/isaac.npz    and the grids beside it, nav/<robot>/fields.npz
 
 Frame: that of scene.usda (Z up, metres, yaw 0 along +x). Grids are indexed [x, y]; cell (i, j) covers
-origin_m + [i, j] * cell_m and one cell on. N episodes, G goals:
+origin_m + [i, j] * cell_m and one cell on. N episodes, G goals. isaac.npz:
 
-    version           ()         int64     1; raised when anything here changes its meaning
+    version           ()         int64     2; raised when anything here changes its meaning (1 held the grids too)
     start_m           (N, 3)     float64   at the height it stands at, centre of the robot
     start_yaw_rad     (N,)       float64   in (-pi, pi]
     goal_m            (N, 3)     float64   on the floor
     goal_radius_m     (N,)       float64   arrived when nearer than this
     geodesic_m        (N,)       float64   shortest way from start to goal
-    goal_index        (N,)       int32     which field belongs to an episode's goal
-    goals_m           (G, 2)     float64
+    goal_index        (N,)       int32     which of the fields belongs to an episode's goal
+    state             (X, Y)     uint8     0 occupied, 127 unknown, 255 free
+
+fields.npz, which the Isaac Lab package and the light simulation read too:
+
+    goals             (G, 2)     float64
     distance_m        (G, X, Y)  float16   way to the goal, inf where it cannot be reached
     clearance_m       (X, Y)     float16   to the nearest thing that blocks
     island            (X, Y)     int16     0 not navigable, 1 the largest island
-    state             (X, Y)     uint8     0 occupied, 127 unknown, 255 free
     origin_m          (2,)       float64
     cell_m            ()         float64
 """
@@ -28,7 +31,7 @@ from lyra_sim.core.errors import InputError
 from robot_tasks.export.written import WrittenNav
 from robot_tasks.mapfiles import save_arrays
 
-VERSION = 1
+VERSION = 2
 _SAME_M = 1e-3
 """Positions in episodes are rounded to 0.1 mm, those of fields are not."""
 
@@ -61,12 +64,6 @@ def write(nav: WrittenNav, robot: RobotConfig) -> None:
         "goal_radius_m": np.array([row["goals"][0]["radius"] for row in rows], np.float64),
         "geodesic_m": np.array([row["info"]["geodesic_distance"] for row in rows], np.float64),
         "goal_index": (apart.argmin(1) if len(rows) else np.zeros(0)).astype(np.int32),
-        "goals_m": fields["goals"],
-        "distance_m": fields["distance_m"],
-        "clearance_m": fields["clearance_m"],
-        "island": fields["island"],
         "state": nav.map.state,
-        "origin_m": nav.map.origin_m,
-        "cell_m": np.float64(nav.map.cell_m),
     }
     save_arrays(nav.folder / "isaac.npz", arrays)

@@ -7,14 +7,15 @@ import numpy as np
 
 from lyra_sim.config.tasks import RobotConfig, TasksConfig
 from lyra_sim.core.records import FloorGrid
-from robot_tasks.colliders import Soup
+from robot_tasks.colliders import Soup, rays_of
 from robot_tasks.fields import make_fields
 from robot_tasks.islands import find_space
-from robot_tasks.navmap import map_of_soup
+from robot_tasks.lidar import cut
+from robot_tasks.navmap import build_map, measure_ground, robot_slab
 from robot_tasks.worlds import NavWorld, world_in_memory
 
 _SIDE_M, _WALL_M, _DOOR_M, _HEIGHT_M = 10.0, 0.1, 1.0, 2.0
-_CELL_M = 0.025
+_CELL_M, _MAP_M = 0.025, 0.05
 _GOALS = 16
 _QUADS = ((0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3))
 
@@ -45,10 +46,12 @@ def box_worlds(count: int, robot: RobotConfig, seed: int = 0) -> tuple[NavWorld,
     made = []
     for number in range(seed * 1_000_003, seed * 1_000_003 + count):
         soup, floor = box_flat(number)
-        nav = map_of_soup(soup, robot, floor)
+        ground = measure_ground(rays_of(soup), floor)
+        nav = build_map(soup, ground, robot_slab(robot), _MAP_M)
         space = find_space(nav, robot.radius_m, nav.cell_m)
         fields = make_fields(nav, space, robot, TasksConfig(goals=_GOALS), number)
-        made.append(world_in_memory(f"boxes-{number}", robot.name, nav, space, fields, ()))
+        lines = cut(soup, ground, robot.lidar.height_m)
+        made.append(world_in_memory(f"boxes-{number}", robot, nav, space, fields, lines, ()))
     return tuple(made)
 
 

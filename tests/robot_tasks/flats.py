@@ -10,12 +10,15 @@ import numpy as np
 
 from lyra_sim.config.envs import EnvConfig
 from lyra_sim.config.tasks import RobotConfig
+from lyra_sim.core.records import FloorGrid
 from robot_tasks import build_nav
+from robot_tasks.colliders import Soup, rays_of
 from robot_tasks.envs.vector import VectorNav
 from robot_tasks.episodes import make_episodes
 from robot_tasks.fields import make_fields
 from robot_tasks.islands import find_space
-from robot_tasks.navmap import map_of_soup
+from robot_tasks.lidar import cut
+from robot_tasks.navmap import build_map, measure_ground, robot_slab
 from robot_tasks.worlds import NavWorld, world_in_memory
 from tests.robot_tasks import rooms
 
@@ -27,11 +30,18 @@ SEED = 3
 def flat(name: str) -> NavWorld:
     """The flat for one robot, made in memory."""
     robot = {r.name: r for r in (rooms.JETBOT, rooms.CARTER)}[name]
-    nav = map_of_soup(FLAT.soup, robot, FLAT.floor)
+    return world_of(FLAT.soup, FLAT.floor, robot)
+
+
+def world_of(soup: Soup, floor: FloorGrid, robot: RobotConfig) -> NavWorld:
+    """The world of some colliders and their floor for one robot, made in memory."""
+    ground = measure_ground(rays_of(soup), floor)
+    nav = build_map(soup, ground, robot_slab(robot), 0.05)
     space = find_space(nav, robot.radius_m, 0.025)
     fields = make_fields(nav, space, robot, rooms.FEW, SEED)
     episodes = make_episodes(nav, fields, robot, rooms.FEW, SEED)
-    return world_in_memory("flat", name, nav, space, fields, episodes, scale_sigma=0.02)
+    lines = cut(soup, ground, robot.lidar.height_m)
+    return world_in_memory("flat", robot, nav, space, fields, lines, episodes, scale_sigma=0.02)
 
 
 def write_output(out: Path) -> None:

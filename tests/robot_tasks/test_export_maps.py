@@ -273,18 +273,21 @@ def test_isaac_arrays_agree_with_episodes_and_fields(world, robot):
     rows = read_episodes(folder / "episodes.json.gz")
     with np.load(folder / "isaac.npz") as stored:
         a = dict(stored)
-    assert a["version"] == 1 and len(rows) == len(a["start_m"]) >= 20
+    with np.load(folder / "fields.npz") as stored:
+        assert not set(stored) & set(a), "held twice"
+        a |= stored
+    assert a["version"] == 2 and len(rows) == len(a["start_m"]) >= 20
     assert np.allclose(a["start_m"], [r["start_position"] for r in rows])
     half = a["start_yaw_rad"] / 2
     same = np.abs(np.array([r["start_rotation"] for r in rows]) @ [[1, 0], [0, 0], [0, 0], [0, 1]])
     assert np.allclose(same, np.abs(np.column_stack([np.cos(half), np.sin(half)])), atol=1e-8)
-    assert np.allclose(a["goal_m"][:, :2], a["goals_m"][a["goal_index"]], atol=1e-3)
+    assert np.allclose(a["goal_m"][:, :2], a["goals"][a["goal_index"]], atol=1e-3)
     assert np.allclose(a["start_m"][:, 2], export_world.RISE * a["start_m"][:, 1], atol=0.03)
     cell = np.floor((a["start_m"][:, :2] - a["origin_m"]) / a["cell_m"]).astype(int)
     to_goal = a["distance_m"][a["goal_index"], cell[:, 0], cell[:, 1]].astype(float)
     assert np.allclose(to_goal, a["geodesic_m"], rtol=0.03, atol=0.05)  # a cell is 5 cm wide
     assert (a["state"][cell[:, 0], cell[:, 1]] == 255).all() and (a["island"][cell[:, 0], cell[:, 1]] == 1).all()
-    assert a["distance_m"].shape == (len(a["goals_m"]), *a["state"].shape) and a["distance_m"].dtype == np.float16
+    assert a["distance_m"].shape == (len(a["goals"]), *a["state"].shape) and a["distance_m"].dtype == np.float16
     assert a["clearance_m"].shape == a["island"].shape == a["state"].shape
     free = ndimage.distance_transform_edt(a["state"] == 255) * float(a["cell_m"])
     assert (a["clearance_m"] <= free + 0.05).all()

@@ -1,21 +1,16 @@
 """The light simulation drives, touches and sees as geometry says; every oracle here is other code or paper."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
 from lyra_sim.config.robots import load_robots
-from robot_tasks.colliders import rays_of
 from robot_tasks.envs import baselines, kernels
 from robot_tasks.envs.atlas import DISTANCE_UNIT_M, pack
 from robot_tasks.envs.evaluate import run_quota
 from robot_tasks.envs.vector import VectorNav, body_offsets
 from tests.robot_tasks import flats, rooms
 from tests.robot_tasks.flats import FLAT, core, marched, put
-
-BEAMS = rooms.CARTER.lidar.beams
 
 
 def bodies(env: VectorNav) -> np.ndarray:
@@ -32,29 +27,6 @@ def test_sine_and_cosine_are_those_of_numpy():
     exact = np.column_stack([np.sin(angles.astype(np.float64)), np.cos(angles.astype(np.float64))])
     assert np.abs(found - exact).max() < 2e-6  # the angle itself is a float32 of 4e-6
     assert np.abs(found - exact)[np.abs(angles) <= np.pi].max() < 2e-7
-
-
-def test_ranges_end_where_the_map_is_not_free():
-    env = core(envs=40)
-    world = env.worlds[0]
-    seen = env.observed["policy"][:, :BEAMS] * env.robot.lidar.range_m
-    for n in range(40):
-        exact = marched(world, env.state.pose[n, :2], env.state.pose[n, 2], BEAMS, env.robot.lidar.range_m)
-        off = np.abs(seen[n] - exact)
-        assert np.sort(off)[-3] < 2e-3  # a ray or two may graze a corner
-        assert np.median(off) < 5e-4
-
-
-def test_ranges_are_those_of_rays_against_the_colliders():
-    env = core(envs=40)
-    rays = rays_of(FLAT.soup)
-    bearing = env.state.pose[:, 2:] + np.arange(BEAMS) * 2 * np.pi / BEAMS
-    way = np.stack([np.cos(bearing), np.sin(bearing), np.zeros_like(bearing)], -1)
-    starts = np.concatenate([env.state.pose[:, :2], np.full((40, 1), 0.3)], 1)
-    depth, _, _ = rays.cast(np.repeat(starts, BEAMS, 0), way.reshape(-1, 3))
-    off = env.observed["policy"][:, :BEAMS].ravel() * 5 - np.minimum(depth, 5)
-    assert np.median(np.abs(off)) < 0.05
-    assert np.quantile(np.abs(off), 0.95) < 0.12
 
 
 @pytest.mark.parametrize("drive", ["unicycle", "omni"])
@@ -197,16 +169,3 @@ def test_distances_do_not_leak_through_walls():
     stored = np.isfinite(world.distance_m)
     off = np.abs(atlas.distance[0] * DISTANCE_UNIT_M - world.distance_m.astype(np.float64))[stored]
     assert off.max() <= DISTANCE_UNIT_M / 2 + 1e-6
-
-
-def test_unknown_blocks_rays_only_where_asked():
-    world = flats.flat("jetbot")
-    state = np.where(world.state == 0, 0, 127).astype(np.uint8)  # nothing is known but the walls
-    dark = dataclasses.replace(world, state=state)
-    seen = {}
-    for blocks in (True, False):
-        env = VectorNav([dark], rooms.JETBOT, core().config.model_copy(update={"unknown_blocks": blocks}), 4)
-        seen[blocks] = env.reset(0)["policy"][:, : rooms.JETBOT.lidar.beams]
-    known = VectorNav([world], rooms.JETBOT, core().config, 4).reset(0)["policy"][:, : rooms.JETBOT.lidar.beams]
-    assert seen[True].max() == 0
-    np.testing.assert_allclose(seen[False], known, atol=0.03)

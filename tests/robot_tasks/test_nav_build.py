@@ -35,7 +35,7 @@ def test_all_files_are_there_and_the_flat_is_trainable(world):
         assert nav[robot]["trainable"], nav[robot]["why"]
         names = {p.name for p in (folder / "nav" / robot).iterdir()}
         names -= {"isaac.npz", "igibson", "mobility_gen"}  # of other programs: test_export_maps.py
-        assert names == {"map.yaml", "map.png", "map.pgm", "episodes.json.gz", "fields.npz", "free_points.csv", "gates.json", "robot.json", "preview.png"}  # fmt: skip  # noqa: E501
+        assert names == {"map.yaml", "map.png", "map.pgm", "episodes.json.gz", "fields.npz", "lidar.npz", "free_points.csv", "gates.json", "robot.json", "preview.png"}  # fmt: skip  # noqa: E501
         gates = json.loads((folder / "nav" / robot / "gates.json").read_text())
         assert {g["name"] for g in gates["gates"]} >= {"nav_area_m2", "largest_island_share", "spawn_overlap_count", "follower_success", "follower_spl"}  # fmt: skip  # noqa: E501
         assert gates["trainable"] is True
@@ -53,7 +53,7 @@ def test_same_scene_and_seed_give_the_same_bytes(world, tmp_path):
     )
     assert again == nav
     files = sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*") if p.is_file())
-    assert len(files) == 33
+    assert len(files) == 37
     for name in files:
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes(), name
 

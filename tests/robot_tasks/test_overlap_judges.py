@@ -1,5 +1,7 @@
 """What judges our episodes without us (benchmarks/episode_overlaps.py) finds what is there, on boxes known on paper."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -80,6 +82,8 @@ def test_robots_start_and_end_on_the_highest_floor_under_them(tmp_path):
     half, middle = np.array([0.725, 0.5, 0.6]) / 2, 0.02 + 0.3
     solids = Solids(tmp_path / "scene.usda")
     assert not solids.hit(Boxes(poses[:, :3] + (0, 0, middle), poses[:, 3], half)).any()
+    gates = json.loads((tmp_path / "nav" / "nova_carter" / "gates.json").read_text())
+    assert gates["path_overlap_count"] == 0 and gates["spawn_overlap_count"] == 0
     low = np.column_stack([poses[:, :2], np.where(poses[:, 0] > 2.0, 0.021, 0.0) + middle])
     assert solids.hit(Boxes(low, poses[:, 3], half)).any()
     for pose in poses[:20]:

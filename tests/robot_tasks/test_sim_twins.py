@@ -13,6 +13,7 @@ from robot_tasks.envs.vector import VectorNav
 from robot_tasks.sensors import camera_rays
 from tests.robot_tasks import flats, rooms
 from tests.robot_tasks.flats import core, put
+from tests.robot_tasks.twins import differences
 
 warp_engine = pytest.importorskip("robot_tasks.envs.warp_engine")
 
@@ -23,28 +24,18 @@ ALL = RandomConfig(
 OMNI = rooms.CARTER.model_copy(update={"drive": "omni", "side_m_s": 0.5})
 
 
-def differences(robot, steps: int, engine) -> tuple[float, int, int]:
-    """Largest difference of anything that two engines give over random steps, ends and contacts seen."""
+def compared(robot, steps: int, engine) -> tuple[float, int, int]:
+    """Numba against another engine over random steps."""
     flat = flats.flat("jetbot" if robot.name == "jetbot" else "nova_carter")
     world = dataclasses.replace(flat, scale_sigma=0.3)
     settings = EnvConfig(random=ALL, time_factor=1.5)
     a, b = VectorNav([world], robot, settings, 16), VectorNav([world], robot, settings, 16, engine=engine)
-    a.reset(3), b.reset(3)
-    rng, action, worst, ends, hits = np.random.default_rng(0), np.zeros((16, a.action_size)), 0.0, 0, 0
-    for _ in range(steps):
-        action = np.clip(0.9 * action + 0.5 * rng.standard_normal(action.shape), -1, 1)
-        one, two = a.step(action), b.step(action)
-        pairs = [(one[0]["critic"], two[0]["critic"]), *zip(one[1:4], two[1:4], strict=True)]
-        pairs += list(zip(a.state, b.state, strict=True))
-        worst = max(worst, *(float(np.abs(u.astype(np.float64) - v).max()) for u, v in pairs))
-        ends += len(one[4]["env"])
-        hits += int(one[4]["contacts"].sum())
-    return worst, ends, hits
+    return differences(a, b, steps, seed=3)
 
 
 @pytest.mark.parametrize("robot", [rooms.JETBOT, rooms.CARTER, OMNI], ids=["jetbot", "carter", "omni"])
 def test_both_kernels_agree_over_a_thousand_random_steps(robot):
-    worst, ends, hits = differences(robot, 1000, warp_engine.WarpEngine("cpu"))
+    worst, ends, hits = compared(robot, 1000, warp_engine.WarpEngine("cpu"))
     assert worst <= 1e-4
     assert ends > 50 and hits > 500
 
@@ -65,7 +56,7 @@ def test_a_robot_that_slides_sideways_has_not_stopped(engine):
 
 @pytest.mark.slow
 def test_both_kernels_agree_over_ten_thousand_random_steps():
-    assert differences(rooms.CARTER, 10_000, warp_engine.WarpEngine("cpu"))[0] <= 1e-4
+    assert compared(rooms.CARTER, 10_000, warp_engine.WarpEngine("cpu"))[0] <= 1e-4
 
 
 def test_a_wrong_twin_is_noticed():
@@ -73,7 +64,7 @@ def test_a_wrong_twin_is_noticed():
         def move(self, atlas, state, command, rules, order, out):
             super().move(atlas, state, command * np.float32(1.001), rules, order, out)
 
-    assert differences(rooms.CARTER, 50, Wrong("cpu"))[0] > 1e-4
+    assert compared(rooms.CARTER, 50, Wrong("cpu"))[0] > 1e-4
 
 
 def camera_of(caster, envs: int = 6) -> DepthCamera:

@@ -160,6 +160,7 @@ def mirrored(world):
         n: np.ascontiguousarray(getattr(world, n)[..., ::-1]) for n in ("state", "clearance_m", "island", "distance_m")
     }
     table = dataclasses.replace(t, start=t.start * flip, goal=t.goal * flip, yaw=-t.yaw)
+    grids["lines_m"] = world.lines_m * flip.astype(np.float32)
     return dataclasses.replace(world, origin_m=origin, goals=world.goals * flip, episodes=table, **grids)
 
 
@@ -186,7 +187,7 @@ def test_a_stretched_episode_is_the_episode_of_the_stretched_world():
     far = (world.distance_m.astype(np.float32) * s).astype(np.float16)
     big = dataclasses.replace(
         world, origin_m=world.origin_m * s, cell_m=world.cell_m * s, goals=world.goals * s, episodes=table,
-        clearance_m=world.clearance_m * np.float32(s), distance_m=far,
+        clearance_m=world.clearance_m * np.float32(s), distance_m=far, lines_m=world.lines_m * np.float32(s),
     )  # fmt: skip
     a, b = (VectorNav([w], rooms.JETBOT, EnvConfig(random=RandomConfig(scale=True)), 6) for w in (world, big))
     a.noise._sigma, b.noise._sigma = np.ones(1), np.zeros(1)

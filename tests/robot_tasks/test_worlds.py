@@ -80,7 +80,25 @@ def _goal_elsewhere(nav):
     path.write_bytes(gzip.compress(json.dumps(tree).encode()))
 
 
-FAULTS = (_no_fields, _cut_fields, _no_picture, _other_map, _cut_episodes, _cut_profile, _goal_elsewhere)
+def _no_lidar(nav):
+    (nav / "lidar.npz").unlink()
+
+
+def _cut_lidar(nav):
+    (nav / "lidar.npz").write_bytes((nav / "lidar.npz").read_bytes()[:200])
+
+
+FAULTS = (
+    _no_lidar,
+    _cut_lidar,
+    _no_fields,
+    _cut_fields,
+    _no_picture,
+    _other_map,
+    _cut_episodes,
+    _cut_profile,
+    _goal_elsewhere,
+)
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda f: f.__name__)
@@ -102,3 +120,10 @@ def test_maps_made_for_another_profile_are_refused(out, tmp_path):
     for name in ("flat", "flat_b"):
         (tmp_path / "out" / name / "nav" / "jetbot" / "robot.json").unlink()
     read_worlds(tmp_path / "out", wide)  # worlds of earlier versions do not tell
+
+
+def test_a_world_from_before_lidars_had_a_file_says_how_to_get_one(out, tmp_path):
+    shutil.copytree(out, tmp_path / "out")
+    (tmp_path / "out" / "flat" / "nav" / "jetbot" / "lidar.npz").unlink()
+    with pytest.raises(InputError, match=r"lidar\.npz.*lyra-sim run.*same --out"):
+        read_worlds(tmp_path / "out", JETBOT)

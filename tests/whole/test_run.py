@@ -23,7 +23,7 @@ SCENE_FILES = (
     "mesh.stage_config.json"
 ).split()
 NAV_FILES = (
-    "map.yaml map.png map.pgm episodes.json.gz fields.npz free_points.csv gates.json robot.json preview.png "
+    "map.yaml map.png map.pgm episodes.json.gz fields.npz lidar.npz free_points.csv gates.json robot.json preview.png "
     "isaac.npz igibson/floor_trav_0.png mobility_gen/config.json mobility_gen/stage.usd"
 ).split()
 GATES = (
