@@ -10,7 +10,7 @@ from robot_tasks.envs.atlas import DISTANCE_UNIT_M, pack
 from robot_tasks.envs.evaluate import run_quota
 from robot_tasks.envs.vector import VectorNav, body_offsets
 from tests.robot_tasks import flats, rooms
-from tests.robot_tasks.flats import FLAT, core, marched, put
+from tests.robot_tasks.flats import FLAT, core, put
 
 
 def bodies(env: VectorNav) -> np.ndarray:
