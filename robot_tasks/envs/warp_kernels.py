@@ -7,6 +7,7 @@ What the functions do and where it comes from is said there.
 # ruff: noqa: UP018  warp tells dynamic variables from constants by `float(...)` and `int(...)`
 # what is compiled is Warp's language: its annotations are no types to Python
 # pyright: reportGeneralTypeIssues=false, reportInvalidTypeForm=false, reportAssignmentType=false, reportArgumentType=false
+# pyright: reportOperatorIssue=false
 
 from typing import Any
 
@@ -304,12 +305,8 @@ def look_kernel(
         if far >= 0.0:
             robots.geodesic[n] = far * (DISTANCE * robots.scale[n])
         per = DISTANCE * 0.5 / tables.cell[world]
-        west = distance_at(tables, world, goal, u - 1.0, v)
-        east = distance_at(tables, world, goal, u + 1.0, v)
-        south = distance_at(tables, world, goal, u, v - 1.0)
-        north = distance_at(tables, world, goal, u, v + 1.0)
-        gx = fall(west, east, per)
-        gy = fall(south, north, per)
+        gx = fall(distance_at(tables, world, goal, u - 1.0, v), distance_at(tables, world, goal, u + 1.0, v), per)
+        gy = fall(distance_at(tables, world, goal, u, v - 1.0), distance_at(tables, world, goal, u, v + 1.0), per)
         way[m, 0] = c * gx + s * gy
         way[m, 1] = c * gy - s * gx
     dx = c * beams[k, 0] - s * beams[k, 1]

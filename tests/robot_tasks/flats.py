@@ -3,7 +3,6 @@
 import functools
 import json
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -73,19 +72,3 @@ def put(env: VectorNav, x: float, y: float, yaw: float) -> None:
     env.state.pose[:] = np.array([x, y, yaw], np.float32)
     env.state.velocity[:] = 0
     env.state.last_age[:] = 10**6
-
-
-def marched(
-    world: NavWorld, point: Sequence[float], yaw: float, beams: int, most: float, step: float = 5e-4
-) -> np.ndarray:
-    """Ranges by looking at every half millimetre whether the cell there is free."""
-    far = np.arange(0, most, step)
-    found = np.full(beams, most)
-    for k in range(beams):
-        angle = yaw + 2 * np.pi * k / beams
-        at = point + far[:, None] * [np.cos(angle), np.sin(angle)]
-        cell = np.floor((at - world.origin_m) / world.cell_m).astype(int)
-        cell = np.clip(cell, 0, np.array(world.state.shape) - 1)  # the map's edge is unknown
-        hit = np.flatnonzero(world.state[cell[:, 0], cell[:, 1]] != 255)
-        found[k] = far[hit[0]] if len(hit) else most
-    return found
