@@ -72,7 +72,7 @@ class Stances:
         away = [ground.origin_m[k] + (m + 0.5) * ground.cell_m - point[k] for k, m in enumerate((a, b))]
         under = ground.present[window] & (away[0][:, None] ** 2 + away[1][None] ** 2 <= reach**2)
         heights = ground.height_m[window][under]
-        limit = robot.step_m + reach * math.tan(math.radians(robot.slope_deg))
+        limit = robot.step_m + footprint.circumscribed_m(robot) * math.tan(math.radians(robot.slope_deg))
         return float(heights[heights - floor <= limit].max(initial=floor))
 
 
