@@ -3,7 +3,6 @@
 import functools
 import json
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -75,17 +74,12 @@ def put(env: VectorNav, x: float, y: float, yaw: float) -> None:
     env.state.last_age[:] = 10**6
 
 
-def marched(
-    world: NavWorld, point: Sequence[float], yaw: float, beams: int, most: float, step: float = 5e-4
-) -> np.ndarray:
-    """Ranges by looking at every half millimetre whether the cell there is free."""
-    far = np.arange(0, most, step)
-    found = np.full(beams, most)
-    for k in range(beams):
-        angle = yaw + 2 * np.pi * k / beams
-        at = point + far[:, None] * [np.cos(angle), np.sin(angle)]
-        cell = np.floor((at - world.origin_m) / world.cell_m).astype(int)
-        cell = np.clip(cell, 0, np.array(world.state.shape) - 1)  # the map's edge is unknown
-        hit = np.flatnonzero(world.state[cell[:, 0], cell[:, 1]] != 255)
-        found[k] = far[hit[0]] if len(hit) else most
-    return found
+def cast(soup: Soup, robot: RobotConfig, poses, floor_m: float = 0.0, scale: float = 1.0) -> np.ndarray:
+    """Ranges (N, B) in metres of level rays against the triangles, from poses (N, 3) of the world as it is on disk, in
+    one that is `scale` times as large."""
+    poses, beams = np.array(poses, float), robot.lidar.beams
+    bearing = poses[:, 2:] + np.arange(beams) * 2 * np.pi / beams
+    way = np.stack([np.cos(bearing), np.sin(bearing), np.zeros_like(bearing)], -1).reshape(-1, 3)
+    start = np.column_stack([poses[:, :2], np.full(len(poses), floor_m + robot.lidar.height_m)])
+    depth, _, _ = rays_of(soup).cast(np.repeat(start, beams, 0), way)
+    return np.minimum(depth.reshape(len(poses), beams) * scale, robot.lidar.range_m)
