@@ -362,7 +362,7 @@ def ray(tables: Tables, w: int, u0: float, v0: float, dx0: float, dy0: float, mo
         b = j + wp.where(up == 1, leap, -leap)
         tx = (float(a + 1 - right) - u) * inv_x
         ty = (float(b + 1 - up) - v) * inv_y
-        t = wp.min(tx, ty)
+        t = float(wp.min(tx, ty))
         if side == 0:
             near = meet(tables, tables.span[w, i, j, 0], tables.span[w, i, j, 1], u, v, dx, dy)
             if near <= t + PAST:

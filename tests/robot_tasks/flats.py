@@ -72,3 +72,14 @@ def put(env: VectorNav, x: float, y: float, yaw: float) -> None:
     env.state.pose[:] = np.array([x, y, yaw], np.float32)
     env.state.velocity[:] = 0
     env.state.last_age[:] = 10**6
+
+
+def cast(soup: Soup, robot: RobotConfig, poses, floor_m: float = 0.0, scale: float = 1.0) -> np.ndarray:
+    """Ranges (N, B) in metres of level rays against the triangles, from poses (N, 3) of the world as it is on disk, in
+    one that is `scale` times as large."""
+    poses, beams = np.array(poses, float), robot.lidar.beams
+    bearing = poses[:, 2:] + np.arange(beams) * 2 * np.pi / beams
+    way = np.stack([np.cos(bearing), np.sin(bearing), np.zeros_like(bearing)], -1).reshape(-1, 3)
+    start = np.column_stack([poses[:, :2], np.full(len(poses), floor_m + robot.lidar.height_m)])
+    depth, _, _ = rays_of(soup).cast(np.repeat(start, beams, 0), way)
+    return np.minimum(depth.reshape(len(poses), beams) * scale, robot.lidar.range_m)

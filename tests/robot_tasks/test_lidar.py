@@ -15,7 +15,7 @@ from robot_tasks.envs.vector import VectorNav
 from robot_tasks.lidar import cut
 from robot_tasks.navmap import FREE, OCCUPIED, measure_ground
 from tests.robot_tasks import flats, rooms
-from tests.robot_tasks.flats import FLAT
+from tests.robot_tasks.flats import FLAT, cast
 
 FLOOR = ((-0.1, -0.1, -0.1), (4.1, 4.1, 0.0))
 WALLS = [
@@ -48,16 +48,6 @@ def seen(world, robot: RobotConfig, poses, scale: float = 1.0) -> np.ndarray:
         found.append(env._observe(np.arange(len(poses)))["policy"][:, : robot.lidar.beams] * robot.lidar.range_m)
         np.testing.assert_array_equal(found[0], found[-1])
     return found[0]
-
-
-def cast(soup: Soup, robot: RobotConfig, poses, floor_m: float = 0.0, scale: float = 1.0) -> np.ndarray:
-    """The same by rays against the triangles."""
-    poses, beams = np.array(poses, float), robot.lidar.beams
-    bearing = poses[:, 2:] + np.arange(beams) * 2 * np.pi / beams
-    way = np.stack([np.cos(bearing), np.sin(bearing), np.zeros_like(bearing)], -1).reshape(-1, 3)
-    start = np.column_stack([poses[:, :2], np.full(len(poses), floor_m + robot.lidar.height_m)])
-    depth, _, _ = rays_of(soup).cast(np.repeat(start, beams, 0), way)
-    return np.minimum(depth.reshape(len(poses), beams) * scale, robot.lidar.range_m)
 
 
 def poses_in(world, count: int, seed: int = 0) -> np.ndarray:

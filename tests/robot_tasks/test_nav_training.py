@@ -31,6 +31,7 @@ from robot_tasks.training.session import Policy, read_policy, train
 from robot_tasks.training.starts import with_starts
 from robot_tasks.worlds import NavWorld, read_worlds
 from tests.robot_tasks import rooms
+from tests.robot_tasks.flats import cast
 
 ROBOT = rooms.JETBOT
 SIDE_M, WORLDS = 4.0, ("one", "two", "three")
@@ -40,17 +41,24 @@ TINY = NavTrainingConfig.model_validate(
 )  # fmt: skip
 
 
+def crate_of(number: int) -> tuple[float, float, float, float]:
+    return 2.6 + 0.3 * number, 0.8, 3.0 + 0.3 * number, 1.2
+
+
+def soup_of(number: int) -> Soup:
+    crate = crate_of(number)
+    return rooms.soup(*rooms.Flat().boxes, ((*crate[:2], -0.05), (*crate[2:], 2.0)))
+
+
 @pytest.fixture(scope="module")
 def out(tmp_path_factory) -> Path:
     """An output folder with two worlds to train on and one to test on."""
     folder = tmp_path_factory.mktemp("worlds")
     rows = []
     for number, name in enumerate(WORLDS):
-        flat, crate = rooms.Flat(), (2.6 + 0.3 * number, 0.8, 3.0 + 0.3 * number, 1.2)
-        boxes = [*flat.boxes, ((*crate[:2], -0.05), (*crate[2:], 2.0))]
+        flat, crate = rooms.Flat(), crate_of(number)
         floor = rooms.floor_grid(*flat.size, holes=[*flat.rectangles, crate])
-        soups = [rooms.soup(*boxes)]
-        build_nav_of_soups(soups, folder / name, floor=floor, robots=[ROBOT], config=rooms.FEW, seed=number)
+        build_nav_of_soups([soup_of(number)], folder / name, floor=floor, robots=[ROBOT], config=rooms.FEW, seed=number)
         source = {"provenance": {"place": f"place {name}", "digest": ""}}
         (folder / name / "report.json").write_text(json.dumps(source))
         split = "test" if name == "three" else "train"
@@ -321,7 +329,7 @@ def test_an_observation_can_be_made_from_the_contract_alone(out, policy):
     away = env.pool.goal[env.row[0]] - (x, y)
     turn = np.array([[np.cos(yaw), np.sin(yaw)], [-np.sin(yaw), np.cos(yaw)]])
     measured = {
-        "lidar_m": np.array([marched(world, x, y, yaw + 2 * np.pi * k / 64, ROBOT.lidar.range_m) for k in range(64)]),
+        "lidar_m": cast(soup_of(0), ROBOT, [[x, y, yaw]])[0],
         "goal_m": turn @ away,
         "velocity": env.state.velocity[0, [0, 2]],
         "last_action": np.clip(action, -1, 1),
@@ -331,15 +339,7 @@ def test_an_observation_can_be_made_from_the_contract_alone(out, policy):
     assert [len(row) for row in rows] == [row["to"] - row["from"] for row in told["observation"]]
     made = np.concatenate(rows)
     np.testing.assert_allclose(made[64:], seen[64:], atol=1e-4)
-    assert np.median(np.abs(made[:64] - seen[:64])) < 1e-3 and np.abs(made[:64] - seen[:64]).max() < 0.05
-
-
-def marched(world: NavWorld, x: float, y: float, angle: float, most: float) -> float:
-    """A ray in steps of 1 mm over the map's cells."""
-    t = np.arange(0.0, most, 0.001)
-    at = (np.column_stack([x + t * np.cos(angle), y + t * np.sin(angle)]) - world.origin_m) / world.cell_m
-    blocked = world.state[tuple(np.floor(at).astype(int).T.clip(0, np.array(world.state.shape)[:, None] - 1))] != 255
-    return float(t[blocked.argmax()]) if blocked.any() else most
+    assert np.quantile(np.abs(made[:64] - seen[:64]), 0.95) < 1e-4  # one or two may graze an edge
 
 
 @pytest.mark.parametrize("side_m_s", [0.0, 0.3])
